@@ -1,0 +1,1 @@
+"""The two kinds of office, and the command that runs them."""

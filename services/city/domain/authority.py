@@ -1,0 +1,92 @@
+"""The authority to sign (kewenangan), valid for dates; an acting head (Plt) signs as acting.
+
+Approving a handover exercises an authority at the date of the deed (rule 7).
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from datetime import date
+from typing import ClassVar
+
+from shared.contracts.values import Identifier, Line, Reference
+from shared.kernel.decider import Command, Decider, Decision, Event, Refused
+
+
+class AuthorityConferred(Event):
+    type: ClassVar[str] = "pulang.city.authority.conferred.v1"
+    signatory: Identifier
+    position: Line
+    acting: bool
+    decree: Reference
+    valid_from: date
+    valid_until: date | None
+
+
+State = tuple[AuthorityConferred, ...]
+
+
+def evolve(state: State, event: Event) -> State:
+    match event:
+        case AuthorityConferred():
+            return (*state, event)
+    return state
+
+
+class ConferAuthority(Command):
+    signatory: Identifier
+    position: Line
+    acting: bool
+    decree: Reference
+    valid_from: date
+    valid_until: date | None = None
+
+
+class ExerciseAuthority(Command):
+    """Asks whether the signatory may sign on that date; it changes nothing."""
+
+    signatory: Identifier
+    on: date
+
+
+def decide(command: Command, state: State) -> Decision:
+    match command:
+        case ConferAuthority():
+            if command.valid_until is not None and command.valid_until < command.valid_from:
+                return Refused(
+                    "AUTHORITY_DATES_INVERTED",
+                    "Masa kewenangan berakhir sebelum dimulai.",
+                    "Periksa kedua tanggal pada surat keputusannya.",
+                )
+            conferred = AuthorityConferred(
+                signatory=command.signatory,
+                position=command.position,
+                acting=command.acting,
+                decree=command.decree,
+                valid_from=command.valid_from,
+                valid_until=command.valid_until,
+            )
+            return [] if conferred in state else [conferred]
+        case ExerciseAuthority(on=on):
+            if any(
+                one.valid_from <= on and (one.valid_until is None or on <= one.valid_until)
+                for one in state
+            ):
+                return []
+            return Refused(
+                "AUTHORITY_NOT_VALID",
+                f"Penanda tangan tidak berwenang pada tanggal {on.isoformat()}.",
+                "Minta pejabat yang berwenang pada tanggal itu, atau catat surat keputusannya.",
+            )
+    raise TypeError(command)
+
+
+decider: Decider[State] = Decider(
+    category="authority",
+    key="signatory",
+    commands=(ConferAuthority, ExerciseAuthority),
+    events=(AuthorityConferred,),
+    initial=(),
+    evolve=evolve,
+    decide=decide,
+)

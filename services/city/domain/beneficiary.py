@@ -1,0 +1,288 @@
+"""The beneficiary (penerima manfaat) at the city: intake, destination, willingness, handover.
+
+Her identity stands in the log as ciphertext only, her birth date not at all. She is in at most
+one open handover (rule 8), enters one only with her informed willingness (rule 9) and a known
+destination (rule 2), and is refused with a pointer to the protection path where she is under 18
+or shows a sign of trafficking (rule 12).
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, replace
+from datetime import date
+from typing import ClassVar, Literal
+
+from shared.contracts.values import (
+    Identifier,
+    Initials,
+    OfficeCode,
+    PersonCode,
+    Reason,
+    Reference,
+    RegionCode,
+)
+from shared.kernel.decider import Command, Decider, Decision, Event, Refused
+
+ADULT_YEARS = 18
+LeavingCause = Literal["withdrawn", "declined", "absent", "diverted", "arrived"]
+
+
+class BeneficiaryRegistered(Event):
+    type: ClassVar[str] = "pulang.city.beneficiary.registered.v1"
+    person: PersonCode
+    operation: Identifier
+    initials: Initials
+    origin: RegionCode
+    destination: OfficeCode | None
+    identity: str | None
+
+
+class DestinationDetermined(Event):
+    type: ClassVar[str] = "pulang.city.beneficiary.destination-determined.v1"
+    person: PersonCode
+    destination: OfficeCode
+
+
+class WillingnessGiven(Event):
+    type: ClassVar[str] = "pulang.city.beneficiary.willingness-given.v1"
+    person: PersonCode
+    statement: Reference
+
+
+class WillingnessWithdrawn(Event):
+    type: ClassVar[str] = "pulang.city.beneficiary.willingness-withdrawn.v1"
+    person: PersonCode
+    reason: Reason | None
+
+
+class HandoverEntered(Event):
+    type: ClassVar[str] = "pulang.city.beneficiary.handover-entered.v1"
+    person: PersonCode
+    handover: Identifier
+
+
+class HandoverLeft(Event):
+    type: ClassVar[str] = "pulang.city.beneficiary.handover-left.v1"
+    person: PersonCode
+    handover: Identifier
+    cause: LeavingCause
+
+
+@dataclass(frozen=True)
+class State:
+    registered: BeneficiaryRegistered | None = None
+    destination: str | None = None
+    willingness: str | None = None
+    handover: str | None = None
+    received: bool = False
+
+
+def evolve(state: State, event: Event) -> State:
+    match event:
+        case BeneficiaryRegistered():
+            return replace(state, registered=event, destination=event.destination)
+        case DestinationDetermined(destination=destination):
+            return replace(state, destination=destination)
+        case WillingnessGiven(statement=statement):
+            return replace(state, willingness=statement)
+        case WillingnessWithdrawn():
+            return replace(state, willingness=None)
+        case HandoverEntered(handover=handover):
+            return replace(state, handover=handover, received=False)
+        case HandoverLeft(cause=cause):
+            return replace(state, handover=None, received=cause == "arrived")
+    return state
+
+
+class RegisterBeneficiary(Command):
+    """Intake. `identity` is sealed before it gets here; `birth_date` is checked and not kept."""
+
+    person: PersonCode
+    operation: Identifier
+    initials: Initials
+    origin: RegionCode
+    birth_date: date
+    sign_of_trafficking: bool
+    destination: OfficeCode | None = None
+    identity: str | None = None
+
+
+class DetermineDestination(Command):
+    person: PersonCode
+    destination: OfficeCode
+
+
+class GiveWillingness(Command):
+    """Her own signed statement, after it was explained to her."""
+
+    person: PersonCode
+    statement: Reference
+
+
+class WithdrawWillingness(Command):
+    """She takes her willingness back; `handover` is the one she is in, if any."""
+
+    person: PersonCode
+    handover: Identifier | None = None
+    reason: Reason | None = None
+
+
+class EnterHandover(Command):
+    person: PersonCode
+    handover: Identifier
+    destination: OfficeCode
+
+
+class LeaveHandover(Command):
+    person: PersonCode
+    handover: Identifier
+    cause: LeavingCause
+
+
+def decide(command: Command, state: State) -> Decision:
+    match command:
+        case RegisterBeneficiary():
+            return _register(command, state)
+        case _ if state.registered is None:
+            return Refused(
+                "BENEFICIARY_UNKNOWN",
+                "Penerima manfaat dengan kode ini tidak terdaftar.",
+                "Periksa kode PM; pendaftaran dilakukan pada intake.",
+            )
+        case DetermineDestination(destination=destination):
+            if destination == state.destination:
+                return []
+            if state.handover is not None:
+                return _in_handover(state.handover)
+            return [DestinationDetermined(person=command.person, destination=destination)]
+        case GiveWillingness(statement=statement):
+            if statement == state.willingness:
+                return []
+            return [WillingnessGiven(person=command.person, statement=statement)]
+        case WithdrawWillingness():
+            if state.willingness is None:
+                return []
+            if command.handover != state.handover:
+                return _in_handover(state.handover)
+            return [WillingnessWithdrawn(person=command.person, reason=command.reason)]
+        case EnterHandover():
+            return _enter(command, state)
+        case LeaveHandover(handover=handover, cause=cause):
+            if state.handover != handover:
+                return []
+            return [HandoverLeft(person=command.person, handover=handover, cause=cause)]
+    raise TypeError(command)
+
+
+def _register(command: RegisterBeneficiary, state: State) -> Decision:
+    today = command.now.date()
+    if command.birth_date > today:
+        return Refused(
+            "BIRTH_DATE_IN_FUTURE",
+            "Tanggal lahir berada di masa depan.",
+            "Periksa tanggal lahir pada dokumennya.",
+        )
+    if _age_years(command.birth_date, today) < ADULT_YEARS:
+        return Refused(
+            "PROTECTION_PATH_CHILD",
+            "Di bawah 18 tahun tidak didaftarkan di sini.",
+            "Hubungi jalur perlindungan anak (UPTD PPA) hari ini juga; jangan kirim datanya.",
+        )
+    if command.sign_of_trafficking:
+        return Refused(
+            "PROTECTION_PATH_TRAFFICKING",
+            "Ada tanda perdagangan orang; pemulangan ini bukan jalurnya.",
+            "Hubungi jalur perlindungan korban (Gugus Tugas TPPO); jangan kirim datanya.",
+        )
+    if state.registered is not None:
+        same = (
+            state.registered.operation == command.operation
+            and state.registered.initials == command.initials
+            and state.registered.origin == command.origin
+        )
+        return [] if same else Refused(
+            "BENEFICIARY_EXISTS",
+            "Kode PM ini sudah terdaftar dengan keterangan lain.",
+            "Kirim tanpa kode agar kode baru diberikan.",
+        )
+    return [
+        BeneficiaryRegistered(
+            person=command.person,
+            operation=command.operation,
+            initials=command.initials,
+            origin=command.origin,
+            destination=command.destination,
+            identity=command.identity,
+        )
+    ]
+
+
+def _enter(command: EnterHandover, state: State) -> Decision:
+    if state.handover == command.handover:
+        return []
+    if state.handover is not None:
+        return _in_handover(state.handover)
+    if state.received:
+        return Refused(
+            "ALREADY_RECEIVED",
+            "Ia sudah diterima oleh kantor provinsi.",
+            "Serah terima berikutnya dibuat oleh kantor yang menerimanya.",
+        )
+    if state.willingness is None:
+        return Refused(
+            "WILLINGNESS_MISSING",
+            "Belum ada surat pernyataan kesediaan darinya.",
+            "Jelaskan pemulangan kepadanya dan catat pernyataannya; tanpa itu ia tidak dikirim.",
+        )
+    if state.destination is None:
+        return Refused(
+            "DESTINATION_UNDETERMINED",
+            "Tujuannya belum ditentukan.",
+            "Tentukan tujuannya lebih dahulu; orang lain dalam daftar tidak terhalang.",
+        )
+    if state.destination != command.destination:
+        return Refused(
+            "DESTINATION_DIFFERS",
+            f"Tujuannya {state.destination}, bukan {command.destination}.",
+            "Masukkan ia ke serah terima untuk tujuannya.",
+        )
+    return [HandoverEntered(person=command.person, handover=command.handover)]
+
+
+def _in_handover(handover: str | None) -> Refused:
+    where = "tidak berada dalam serah terima itu" if handover is None else f"berada di {handover}"
+    return Refused(
+        "IN_ANOTHER_HANDOVER",
+        f"Ia {where}.",
+        "Muat ulang datanya; keluarkan ia dari serah terima yang terbuka lebih dahulu.",
+    )
+
+
+def _age_years(birth_date: date, on: date) -> int:
+    before_birthday = (on.month, on.day) < (birth_date.month, birth_date.day)
+    return on.year - birth_date.year - before_birthday
+
+
+decider: Decider[State] = Decider(
+    category="beneficiary",
+    key="person",
+    commands=(
+        RegisterBeneficiary,
+        DetermineDestination,
+        GiveWillingness,
+        WithdrawWillingness,
+        EnterHandover,
+        LeaveHandover,
+    ),
+    events=(
+        BeneficiaryRegistered,
+        DestinationDetermined,
+        WillingnessGiven,
+        WillingnessWithdrawn,
+        HandoverEntered,
+        HandoverLeft,
+    ),
+    initial=State(),
+    evolve=evolve,
+    decide=decide,
+)

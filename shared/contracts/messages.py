@@ -1,0 +1,182 @@
+"""The messages that offices send each other, version 1.
+
+A message is a CloudEvents 1.0 document whose `data` is one of the models below. Within a version
+a model only grows by optional fields; anything else is a new version with a new class. Reasons
+are codes, never free text: what people wrote about a person does not travel.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from datetime import date
+from typing import Any, ClassVar
+
+from pydantic import AwareDatetime, Field
+
+from shared.contracts.values import (
+    AbsenceReason,
+    ArrivalOutcome,
+    CaseStatus,
+    DeclineReason,
+    Identifier,
+    Initials,
+    Line,
+    ManifestLine,
+    OfficeCode,
+    PersonCode,
+    PositiveRupiah,
+    Reference,
+    Value,
+)
+
+
+class Message(Value):
+    """What one office tells another."""
+
+    type: ClassVar[str]
+
+
+class HandoverIssued(Message):
+    """The city has signed a handover: these people are on their way to you."""
+
+    type: ClassVar[str] = "pulang.handover.issued.v1"
+    handover: Identifier
+    operation: Identifier
+    deed_number: Reference
+    deed_date: date
+    planned_departure: date
+    transport: Line
+    predecessor: Identifier | None = None
+    entries: tuple[ManifestLine, ...] = Field(min_length=1)
+
+
+class HandoverAmended(Message):
+    """A signed handover lost a person before departure; `entries` is the whole new manifest."""
+
+    type: ClassVar[str] = "pulang.handover.amended.v1"
+    handover: Identifier
+    revision: int = Field(ge=1)
+    withdrawn: tuple[PersonCode, ...]
+    entries: tuple[ManifestLine, ...]
+
+
+class HandoverWithdrawn(Message):
+    """The whole handover is taken back before departure."""
+
+    type: ClassVar[str] = "pulang.handover.withdrawn.v1"
+    handover: Identifier
+
+
+class HandoverDeparted(Message):
+    """The people have left; `did_not_occur` takes such a statement back (rule 18)."""
+
+    type: ClassVar[str] = "pulang.handover.departed.v1"
+    handover: Identifier
+    departed_at: AwareDatetime
+    did_not_occur: bool = False
+
+
+class ArrivalAcknowledged(Message):
+    """The receiving office answers for one person. `corrects` cites the answer it replaces."""
+
+    type: ClassVar[str] = "pulang.arrival.acknowledged.v1"
+    handover: Identifier
+    person: PersonCode
+    outcome: ArrivalOutcome
+    at: AwareDatetime
+    absence: AbsenceReason | None = None
+    diverted_to: OfficeCode | None = None
+    corrects: str | None = None
+
+
+class HandoverDeclined(Message):
+    """The receiving office does not take this handover."""
+
+    type: ClassVar[str] = "pulang.handover.declined.v1"
+    handover: Identifier
+    reason: DeclineReason
+
+
+class UnlistedArrival(Message):
+    """Somebody arrived who stands on no manifest; `person` is a code drawn by the receiver."""
+
+    type: ClassVar[str] = "pulang.arrival.unlisted.v1"
+    handover: Identifier
+    person: PersonCode
+    initials: Initials
+    at: AwareDatetime
+
+
+class GrantDisbursed(Message):
+    """The ministry's grant was credited to her account."""
+
+    type: ClassVar[str] = "pulang.grant.disbursed.v1"
+    person: PersonCode
+    reference: Reference
+    amount_rupiah: PositiveRupiah
+    credited_on: date
+    replaces: Reference | None = None
+
+
+class GrantFailed(Message):
+    """A credit did not reach her account."""
+
+    type: ClassVar[str] = "pulang.grant.failed.v1"
+    person: PersonCode
+    reference: Reference
+
+
+class GrantReturned(Message):
+    """A credit, or part of it, went back to the ministry."""
+
+    type: ClassVar[str] = "pulang.grant.returned.v1"
+    person: PersonCode
+    reference: Reference
+    amount_rupiah: PositiveRupiah
+
+
+class GrantConfirmed(Message):
+    """The receiving office saw the credit on her account, with her."""
+
+    type: ClassVar[str] = "pulang.grant.confirmed.v1"
+    person: PersonCode
+    reference: Reference
+
+
+class GrantDisputed(Message):
+    """The receiving office looked, with her, and the credit is not there."""
+
+    type: ClassVar[str] = "pulang.grant.disputed.v1"
+    person: PersonCode
+    reference: Reference
+
+
+class CaseStatusChanged(Message):
+    """Where a case stands: the status and nothing else (rule 21)."""
+
+    type: ClassVar[str] = "pulang.case.status-changed.v1"
+    person: PersonCode
+    status: CaseStatus
+
+
+MESSAGES: dict[str, type[Message]] = {
+    message.type: message
+    for message in (
+        HandoverIssued,
+        HandoverAmended,
+        HandoverWithdrawn,
+        HandoverDeparted,
+        ArrivalAcknowledged,
+        HandoverDeclined,
+        UnlistedArrival,
+        GrantDisbursed,
+        GrantFailed,
+        GrantReturned,
+        GrantConfirmed,
+        GrantDisputed,
+        CaseStatusChanged,
+    )
+}
+
+UPCASTERS: dict[str, Callable[[dict[str, Any]], tuple[str, dict[str, Any]]]] = {}
+"""Old message type → function that gives the next newer type and its data. None is old yet."""

@@ -1,0 +1,150 @@
+"""Values that mean the same in every office: codes, rupiah, dates.
+
+They refuse what cannot be true, so that a wrong code never reaches an event. Sources: the
+region codes of the Ministry of Home Affairs (Kemendagri), the NIK's published layout.
+"""
+
+from __future__ import annotations
+
+import re
+import secrets
+from datetime import date
+from typing import Annotated, Literal
+
+from pydantic import AfterValidator, BaseModel, ConfigDict, Field, Strict, StringConstraints
+
+PROVINCES: dict[str, str] = {
+    "11": "Aceh", "12": "Sumatera Utara", "13": "Sumatera Barat", "14": "Riau", "15": "Jambi",
+    "16": "Sumatera Selatan", "17": "Bengkulu", "18": "Lampung",
+    "19": "Kepulauan Bangka Belitung", "21": "Kepulauan Riau", "31": "DKI Jakarta",
+    "32": "Jawa Barat", "33": "Jawa Tengah", "34": "DI Yogyakarta", "35": "Jawa Timur",
+    "36": "Banten", "51": "Bali", "52": "Nusa Tenggara Barat", "53": "Nusa Tenggara Timur",
+    "61": "Kalimantan Barat", "62": "Kalimantan Tengah", "63": "Kalimantan Selatan",
+    "64": "Kalimantan Timur", "65": "Kalimantan Utara", "71": "Sulawesi Utara",
+    "72": "Sulawesi Tengah", "73": "Sulawesi Selatan", "74": "Sulawesi Tenggara",
+    "75": "Gorontalo", "76": "Sulawesi Barat", "81": "Maluku", "82": "Maluku Utara",
+    "91": "Papua", "92": "Papua Barat", "93": "Papua Selatan", "94": "Papua Tengah",
+    "95": "Papua Pegunungan", "96": "Papua Barat Daya",
+}  # fmt: skip
+"""Province codes and names, Kemendagri 100.1.1-6117/2022."""
+
+_REGION = re.compile(r"\d{2}(\.\d{2}(\.\d{2}(\.\d{4})?)?)?", re.ASCII)
+
+
+def _known_region(code: str) -> str:
+    if not _REGION.fullmatch(code):
+        raise ValueError("kode wilayah harus berbentuk 53, 53.71 atau 53.71.01")
+    if code[:2] not in PROVINCES:
+        raise ValueError(f"kode provinsi {code[:2]} tidak dikenal")
+    if any(int(part) == 0 for part in code.split(".")[1:]):
+        raise ValueError("bagian kode wilayah tidak boleh nol")
+    return code
+
+
+def _one_line(text: str) -> str:
+    if any(ord(character) < 32 or ord(character) == 127 for character in text):
+        raise ValueError("teks tidak boleh berisi karakter kendali")
+    return text
+
+
+RegionCode = Annotated[str, AfterValidator(_known_region)]
+"""A Kemendagri region code: province `53`, city or regency `53.71`, district `53.71.01`."""
+
+OfficeCode = Annotated[str, StringConstraints(pattern=r"^\d{2}(\.\d{2})?$"),
+                       AfterValidator(_known_region)]  # fmt: skip
+"""The office of a province (`35`) or of a city (`53.71`)."""
+
+PersonCode = Annotated[str, StringConstraints(pattern=r"^PM-[0-9A-HJKMNP-TV-Z]{10}$")]
+"""A beneficiary's public id: opaque, drawn at random, tells nothing about her."""
+
+Identifier = Annotated[str, StringConstraints(pattern=r"^[A-Za-z0-9][A-Za-z0-9._-]{0,63}$")]
+"""An id of an operation, a handover, a house: letters, digits, dot, dash, underscore."""
+
+Reference = Annotated[
+    str, StringConstraints(min_length=1, max_length=64, pattern=r"^[A-Za-z0-9][A-Za-z0-9./_-]*$")
+]
+"""The number of a paper or a bank row: a BAST, a receipt, an STS, a credit."""
+
+Rupiah = Annotated[int, Strict(), Field(ge=0, le=10**13)]
+"""Whole rupiah, never a float (rule 13)."""
+
+PositiveRupiah = Annotated[int, Strict(), Field(gt=0, le=10**13)]
+Count = Annotated[int, Strict(), Field(ge=0, le=1_000_000)]
+
+Line = Annotated[
+    str,
+    StringConstraints(min_length=1, max_length=200, strip_whitespace=True),
+    AfterValidator(_one_line),
+]
+"""One line of text that people wrote, at most 200 characters."""
+
+Reason = Annotated[
+    str,
+    StringConstraints(min_length=3, max_length=500, strip_whitespace=True),
+    AfterValidator(_one_line),
+]
+Initials = Annotated[str, StringConstraints(pattern=r"^[A-Z]{1,4}$")]
+
+Nik = Annotated[str, AfterValidator(lambda nik: _possible_nik(nik))]
+"""A resident number of 16 digits. It encodes district, birth date and sex: handle as a secret."""
+
+DeclineReason = Literal["capacity", "wrong_office", "not_agreed", "other"]
+AbsenceReason = Literal["not_on_transport", "left_in_transit", "declined_by_her", "other"]
+CaseStatus = Literal[
+    "in_house", "assessed", "in_training", "ready", "returned_to_family",
+    "declined_by_family", "left_house", "follow_up", "closed",
+]  # fmt: skip
+ArrivalOutcome = Literal["arrived", "absent", "diverted"]
+
+
+class Value(BaseModel):
+    """An immutable value without unknown fields."""
+
+    model_config = ConfigDict(frozen=True, extra="forbid")
+
+
+class ManifestLine(Value):
+    """One person on a handover's manifest, as the receiving office may know her."""
+
+    person: PersonCode
+    initials: Initials
+    origin: RegionCode
+
+
+def nik_birth_date(nik: str, today: date) -> date:
+    """The birth date that a NIK encodes; 40 is added to the day for women.
+
+    Raises ValueError where the digits are no date.
+    """
+    day, month, short_year = int(nik[6:8]), int(nik[8:10]), int(nik[10:12])
+    day = day - 40 if day > 40 else day
+    century = today.year - today.year % 100
+    year = century + short_year if century + short_year <= today.year else century - 100 + short_year
+    return date(year, month, day)
+
+
+def _possible_nik(nik: str) -> str:
+    if not re.fullmatch(r"\d{16}", nik, re.ASCII):
+        raise ValueError("NIK harus terdiri dari 16 angka")
+    if nik[:2] not in PROVINCES:
+        raise ValueError("NIK tidak mungkin: kode provinsinya tidak ada")
+    if nik[12:] == "0000":
+        raise ValueError("NIK tidak mungkin: nomor urutnya nol")
+    try:
+        nik_birth_date(nik, date(2099, 12, 31))
+    except ValueError:
+        raise ValueError("NIK tidak mungkin: tanggal lahir di dalamnya tidak ada") from None
+    return nik
+
+
+_ALPHABET = "0123456789ABCDEFGHJKMNPQRSTVWXYZ"
+
+
+def draw_person_code() -> str:
+    """A new random public id, 50 bits."""
+    return "PM-" + "".join(secrets.choice(_ALPHABET) for _ in range(10))
+
+
+def draw_id(prefix: str) -> str:
+    """A new random id such as `HO-7Q2M9XK4`, 40 bits."""
+    return f"{prefix}-" + "".join(secrets.choice(_ALPHABET) for _ in range(8))

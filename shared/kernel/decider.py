@@ -1,0 +1,61 @@
+"""The decider: one aggregate's commands, events, state, evolve and decide, as plain values.
+
+A decider does no I/O, reads no clock and draws no id; all of that comes with the command. It
+promises two things: `decide` gives the events that follow from a command, or a `Refused`; and a
+decision repeated decides nothing more.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass, field
+from typing import Any, ClassVar, Generic, TypeVar
+
+from pydantic import AwareDatetime
+
+from shared.contracts.values import Value
+
+
+class Command(Value):
+    """What somebody wants. `now` is the time of recording, `occurred_at` that of the fact."""
+
+    by: str
+    now: AwareDatetime
+    occurred_at: AwareDatetime
+
+
+class Event(Value):
+    """What happened. `type` is a name of ours with its version, never a class path."""
+
+    type: ClassVar[str]
+
+
+@dataclass(frozen=True, slots=True)
+class Refused:
+    """A refusal: its code, what is the matter, and what to do next. Nothing was changed."""
+
+    code: str
+    detail: str
+    remedy: str
+
+
+S = TypeVar("S")
+Upcaster = Callable[[dict[str, Any]], tuple[str, dict[str, Any]]]
+Decision = Sequence[Event] | Refused
+
+
+@dataclass(frozen=True)
+class Decider(Generic[S]):
+    """One aggregate. `key` names the command's field that tells which instance is meant."""
+
+    category: str
+    key: str
+    commands: tuple[type[Command], ...]
+    events: tuple[type[Event], ...]
+    initial: S
+    evolve: Callable[[S, Any], S]
+    decide: Callable[[Any, S], Decision]
+    upcasters: Mapping[str, Upcaster] = field(default_factory=dict)
+
+    def stream(self, command: Command) -> str:
+        return f"{self.category}-{getattr(command, self.key)}"

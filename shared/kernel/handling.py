@@ -1,0 +1,167 @@
+"""Command handling: load, fold, decide, append; a list of commands as well as one.
+
+Commands come in units. A unit's commands are decided one after the other, each on what the ones
+before it decided, and stand or fall together: that is how a person and a manifest change in one
+step. Each unit's refusal is its own. One read serves all streams, one append all events.
+"""
+
+from __future__ import annotations
+
+import uuid
+from collections.abc import Callable, Iterable, Sequence
+from dataclasses import dataclass, field
+from datetime import datetime
+from typing import Any
+
+from shared.kernel.decider import Command, Decider, Event, Refused
+from shared.kernel.event import EventTypes, NewEvent, Outgoing
+from shared.kernel.store import Commit, Conflict, Parked, Received, Request, Store
+
+Publisher = Callable[[str, Event], Iterable[Outgoing]]
+"""Gives the messages that go with an event of a stream. Pure."""
+
+CONFLICT_TRIES = 10
+
+
+@dataclass(frozen=True, slots=True)
+class Unit:
+    """Commands that stand or fall together, and the message or request that caused them."""
+
+    commands: Sequence[Command]
+    causation: str = ""
+
+
+@dataclass(frozen=True, slots=True)
+class RefusedUnit:
+    """Which unit was refused, by which of its commands, and why."""
+
+    index: int
+    command: Command
+    refused: Refused
+
+
+@dataclass(slots=True)
+class Outcome:
+    """What was decided: the events appended, the units refused, and the log's size after it."""
+
+    position: int = 0
+    events: list[NewEvent] = field(default_factory=list)
+    refused: list[RefusedUnit] = field(default_factory=list)
+
+
+class Undecided(Exception):
+    """Other writers were faster so often that nothing was decided; trying again is safe."""
+
+
+class Handling:
+    """The one way from commands to events, for people and for messages."""
+
+    def __init__(
+        self, store: Store, deciders: Iterable[Decider[Any]], publisher: Publisher
+    ) -> None:
+        self.store = store
+        self.deciders = tuple(deciders)
+        self.types = EventTypes(self.deciders)
+        self._publisher = publisher
+        self._by_command = {c: decider for decider in self.deciders for c in decider.commands}
+
+    async def handle(
+        self,
+        units: Sequence[Unit],
+        *,
+        at: datetime,
+        actor: str,
+        correlation: str,
+        all_or_nothing: bool = True,
+        request: Callable[[Outcome], Request] | None = None,
+        received: Sequence[Received] = (),
+        parked: Callable[[Outcome], Sequence[Parked]] | None = None,
+    ) -> Outcome:
+        """Decides `units` and appends what follows, in one transaction with the rest.
+
+        With `all_or_nothing` one refusal keeps everything from being written. `request` and
+        `parked` make their rows from the outcome. Raises Conflict where the request's key or an
+        inbox sequence was taken, Undecided where streams kept changing.
+        """
+        for _ in range(CONFLICT_TRIES):
+            outcome, read = await self._decide(units, at, actor, correlation)
+            if outcome.refused and all_or_nothing:
+                return outcome
+            commit = Commit(
+                at=at,
+                events=outcome.events,
+                received=received,
+                parked=parked(outcome) if parked else (),
+                request=request(outcome) if request else None,
+            )
+            try:
+                outcome.position = await self.store.append(commit)
+                return outcome
+            except Conflict:
+                if not await self._moved(read):
+                    raise
+        raise Undecided(f"{len(units)} unit(s), {CONFLICT_TRIES} tries")
+
+    async def state(self, decider: Decider[Any], key: str) -> Any:
+        """The folded state of one aggregate as it stands now."""
+        stream = f"{decider.category}-{key}"
+        return self._fold(decider, (await self.store.load([stream]))[stream])
+
+    def _fold(self, decider: Decider[Any], stored: Iterable[Any]) -> Any:
+        state = decider.initial
+        for event in stored:
+            state = decider.evolve(state, self.types.parse(event.document))
+        return state
+
+    async def _moved(self, read: dict[str, int]) -> bool:
+        """Whether any stream has grown since it was read."""
+        now = await self.store.load(read)
+        return any(len(events) != read[stream] for stream, events in now.items())
+
+    async def _decide(
+        self, units: Sequence[Unit], at: datetime, actor: str, correlation: str
+    ) -> tuple[Outcome, dict[str, int]]:
+        targets = [
+            [(self._by_command[type(command)], command) for command in unit.commands]
+            for unit in units
+        ]
+        stored = await self.store.load(
+            decider.stream(command) for unit in targets for decider, command in unit
+        )
+        read = {stream: len(events) for stream, events in stored.items()}
+        known: dict[str, tuple[Any, int]] = {}
+        outcome = Outcome()
+        for index, (unit, target) in enumerate(zip(units, targets, strict=True)):
+            overlay: dict[str, tuple[Any, int]] = {}
+            decided: list[NewEvent] = []
+            for decider, command in target:
+                stream = decider.stream(command)
+                state, version = overlay.get(stream) or known.get(stream) or (
+                    self._fold(decider, stored[stream]),
+                    read[stream],
+                )
+                decision = decider.decide(command, state)
+                if isinstance(decision, Refused):
+                    outcome.refused.append(RefusedUnit(index, command, decision))
+                    break
+                for event in decision:
+                    state, version = decider.evolve(state, event), version + 1
+                    decided.append(
+                        NewEvent(
+                            id=str(uuid.uuid4()),
+                            stream=stream,
+                            version=version,
+                            event=event,
+                            occurred_at=command.occurred_at,
+                            recorded_at=at,
+                            actor=actor,
+                            correlation=correlation,
+                            causation=unit.causation or correlation,
+                            messages=tuple(self._publisher(stream, event)),
+                        )
+                    )
+                overlay[stream] = (state, version)
+            else:
+                known.update(overlay)
+                outcome.events.extend(decided)
+        return outcome, read

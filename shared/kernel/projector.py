@@ -1,0 +1,220 @@
+"""The projector: applies the log to read models, in batches, rows and checkpoint together.
+
+A projection is a pure function from an event to SQL statements on its own tables, which live in a
+schema of their own. A read model is disposable: it can be rebuilt beside the live one from
+position 0, compared with it row by row, and switched to.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterable, Iterator
+from dataclasses import dataclass
+from typing import Any
+
+from psycopg import AsyncConnection, sql
+from psycopg_pool import AsyncConnectionPool
+
+from shared.kernel.decider import Event
+from shared.kernel.event import EventTypes, StoredEvent
+from shared.kernel.store import read_events, read_head
+
+BATCH_EVENTS = 1_000
+REBUILD_SUFFIX = "__rebuild"
+
+Statement = tuple[str, dict[str, Any]]
+
+
+@dataclass(frozen=True, slots=True)
+class Recorded:
+    """An event with its place and times, as projections see it."""
+
+    position: int
+    stream: str
+    id: str
+    actor: str
+    occurred_at: str
+    recorded_at: str
+    event: Event
+
+
+@dataclass(frozen=True)
+class Projection:
+    """A read model: its tables, and what each event does to them. Raise `version` to rebuild."""
+
+    name: str
+    version: int
+    tables: str
+    apply: Callable[[Recorded], Iterable[Statement]]
+
+    @property
+    def schema(self) -> str:
+        return f"rm_{self.name}"
+
+
+class AheadOfLog(Exception):
+    """A checkpoint beyond the log's end: the log was restored to an earlier time."""
+
+
+class Projector:
+    """Keeps one projection up to date. `step` does one batch."""
+
+    def __init__(
+        self, pool: AsyncConnectionPool, types: EventTypes, projection: Projection
+    ) -> None:
+        self.pool = pool
+        self._types = types
+        self.projection = projection
+
+    async def prepare(self) -> None:
+        """Makes the tables where there are none, or where an older version stands."""
+        async with self.pool.connection() as connection:
+            await connection.execute("select pg_advisory_xact_lock(53710002)")
+            cursor = await connection.execute(
+                "select version from projections where name = %s", (self.projection.name,)
+            )
+            row = await cursor.fetchone()
+            if row is None or row[0] != self.projection.version:
+                await self._create(connection, self.projection.schema)
+                await self._checkpoint(connection, 0)
+
+    async def step(self) -> int:
+        """Applies the next batch; gives the number of events. Raises AheadOfLog."""
+        async with self.pool.connection() as connection:
+            cursor = await connection.execute(
+                "select position from projections where name = %s for update",
+                (self.projection.name,),
+            )
+            row = await cursor.fetchone()
+            position = int(row[0]) if row else 0
+            events = await read_events(connection, position, BATCH_EVENTS)
+            if not events:
+                size = (await read_head(connection)).size
+                if position > size:
+                    raise AheadOfLog(
+                        f"{self.projection.name} stands at {position}, the log ends at {size};"
+                        f" run `pulang replay {self.projection.name}`"
+                    )
+                return 0
+            await self._apply(connection, self.projection.schema, events)
+            await self._checkpoint(connection, events[-1].position)
+        return len(events)
+
+    async def rebuild(
+        self, progress: Callable[[int, int], None] = lambda done, total: None
+    ) -> list[str]:
+        """Builds a second copy from position 0 beside the live one, compares, and switches.
+
+        Returns the differences found, each in words; the rebuilt copy is live afterwards in any
+        case, since it is the one that follows from the log.
+        """
+        beside = self.projection.schema + REBUILD_SUFFIX
+        async with self.pool.connection() as connection:
+            await self._create(connection, beside)
+        position, size = 0, 1
+        while position < size:
+            async with self.pool.connection() as connection:
+                events = await read_events(connection, position, BATCH_EVENTS)
+                size = (await read_head(connection)).size
+                if events:
+                    await self._apply(connection, beside, events)
+                    position = events[-1].position
+            progress(position, size)
+        async with self.pool.connection() as connection:
+            # From here the live projector waits: both copies are brought to the same position.
+            cursor = await connection.execute(
+                "select position from projections where name = %s for update",
+                (self.projection.name,),
+            )
+            row = await cursor.fetchone()
+            live = int(row[0]) if row else 0
+            position = await self._catch_up(connection, beside, position, live)
+            differences = [
+                f"{self.projection.name} stood at {live}, beyond the log's end at {position}"
+            ] if live > position else []
+            # Where the rebuilt copy has read further than the live one, the live one follows.
+            await self._catch_up(connection, self.projection.schema, live, position)
+            differences += await self._compare(connection, beside)
+            await connection.execute(
+                sql.SQL("drop schema {} cascade").format(sql.Identifier(self.projection.schema))
+            )
+            await connection.execute(
+                sql.SQL("alter schema {} rename to {}").format(
+                    sql.Identifier(beside), sql.Identifier(self.projection.schema)
+                )
+            )
+            await self._checkpoint(connection, position)
+        return differences
+
+    async def _catch_up(
+        self, connection: AsyncConnection[Any], schema: str, position: int, target: int
+    ) -> int:
+        while position < target:
+            events = await read_events(connection, position, min(BATCH_EVENTS, target - position))
+            if not events:
+                break
+            await self._apply(connection, schema, events)
+            position = events[-1].position
+        return position
+
+    async def _compare(self, connection: AsyncConnection[Any], beside: str) -> list[str]:
+        differences: list[str] = []
+        cursor = await connection.execute(
+            "select table_name from information_schema.tables where table_schema = %s order by 1",
+            (beside,),
+        )
+        for (table,) in await cursor.fetchall():
+            rebuilt, live = (
+                sql.SQL("select to_jsonb(t)::text from {} t").format(sql.Identifier(schema, table))
+                for schema in (beside, self.projection.schema)
+            )
+            for words, one, other in (
+                ("only in the live copy", live, rebuilt),
+                ("only in the rebuilt copy", rebuilt, live),
+            ):
+                query = sql.SQL("{} except all {} order by 1 limit 20").format(one, other)
+                rows = await (await connection.execute(query)).fetchall()
+                differences += [f"{table}: {words}: {row[0]}" for row in rows]
+        return differences
+
+    async def _create(self, connection: AsyncConnection[Any], schema: str) -> None:
+        name = sql.Identifier(schema)
+        await connection.execute(sql.SQL("drop schema if exists {} cascade").format(name))
+        await connection.execute(sql.SQL("create schema {}").format(name))
+        await connection.execute(sql.SQL("set local search_path to {}").format(name))
+        await connection.execute(self.projection.tables.encode())
+        await connection.execute("set local search_path to default")
+
+    async def _apply(
+        self, connection: AsyncConnection[Any], schema: str, events: Iterable[StoredEvent]
+    ) -> None:
+        name = sql.Identifier(schema)
+        await connection.execute(sql.SQL("set local search_path to {}").format(name))
+        async with connection.pipeline():
+            for statement, parameters in self._statements(events):
+                await connection.execute(statement.encode(), parameters)
+        await connection.execute("set local search_path to default")
+
+    def _statements(self, events: Iterable[StoredEvent]) -> Iterator[Statement]:
+        for stored in events:
+            yield from self.projection.apply(recorded(stored, self._types))
+
+    async def _checkpoint(self, connection: AsyncConnection[Any], position: int) -> None:
+        await connection.execute(
+            "insert into projections (name, version, position) values (%s, %s, %s)"
+            " on conflict (name) do update set version = excluded.version,"
+            " position = excluded.position, updated_at = now()",
+            (self.projection.name, self.projection.version, position),
+        )
+
+
+def recorded(stored: StoredEvent, types: EventTypes) -> Recorded:
+    document = stored.document
+    return Recorded(
+        position=stored.position,
+        stream=stored.stream,
+        id=document["id"],
+        actor=document["actor"],
+        occurred_at=document["time"],
+        recorded_at=document["recordedtime"],
+        event=types.parse(document),
+    )

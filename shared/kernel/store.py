@@ -1,0 +1,324 @@
+"""The event store on PostgreSQL: the one way to append, and the reads of the log.
+
+Each append is one statement guarded by the head row of the log. It takes gapless positions in
+commit order, extends the Merkle frontier, gives each message the next sequence number of its
+link, and writes events, outbox, inbox and request rows together, or nothing at all. Where another
+process was faster, nothing is written and the batch is computed anew from the new head. Appends
+of one process that wait together share one statement (group commit).
+"""
+
+from __future__ import annotations
+
+import asyncio
+import json
+from collections.abc import Iterable, Sequence
+from dataclasses import dataclass
+from datetime import datetime
+from hashlib import sha256
+from typing import Any
+
+from psycopg import AsyncConnection, errors
+from psycopg.types.json import Jsonb
+from psycopg_pool import AsyncConnectionPool
+
+from shared.kernel import merkle
+from shared.kernel.event import NewEvent, StoredEvent
+
+CHANNEL = "pulang_log"
+GROUP_COMMIT_EVENTS = 2_000
+HEAD_TRIES = 50
+
+
+class Conflict(Exception):
+    """Somebody else wrote first: a stream's version, an inbox sequence or a request's key."""
+
+
+@dataclass(frozen=True, slots=True)
+class Received:
+    """A message from another office, as its inbox row keeps it."""
+
+    sender: str
+    sequence: int
+    body: bytes
+
+
+@dataclass(frozen=True, slots=True)
+class Parked:
+    """What could not be read or applied: raw, with the reason. `sequence` is None if unreadable."""
+
+    sender: str
+    sequence: int | None
+    reason: str
+    detail: str
+    raw: bytes
+
+
+@dataclass(frozen=True, slots=True)
+class Request:
+    """An answered request, kept under its idempotency key."""
+
+    actor: str
+    key: str
+    digest: bytes
+    response: dict[str, Any]
+
+
+@dataclass(frozen=True, slots=True)
+class Commit:
+    """All that becomes true together."""
+
+    at: datetime
+    events: Sequence[NewEvent] = ()
+    received: Sequence[Received] = ()
+    parked: Sequence[Parked] = ()
+    request: Request | None = None
+
+
+@dataclass(frozen=True, slots=True)
+class Head:
+    """Size of the log, its Merkle frontier, and the last sequence number of each outgoing link."""
+
+    size: int
+    frontier: tuple[bytes, ...]
+    outgoing: dict[str, int]
+
+
+APPEND = """
+with h as (
+  update log_head set size = %(new_size)s, frontier = %(frontier)s, outgoing = %(outgoing)s
+  where size = %(old_size)s returning size
+), e as (
+  insert into events
+    (position, stream, version, id, type, occurred_at, recorded_at, actor, correlation, body)
+  select u.* from h, unnest(%(position)s::bigint[], %(stream)s::text[], %(version)s::int[],
+    %(id)s::text[], %(type)s::text[], %(occurred_at)s::timestamptz[],
+    %(recorded_at)s::timestamptz[], %(actor)s::text[], %(correlation)s::text[],
+    %(body)s::bytea[]) as u
+), o as (
+  insert into outbox (receiver, sequence, position, body)
+  select u.* from h, unnest(%(o_receiver)s::text[], %(o_sequence)s::bigint[],
+    %(o_position)s::bigint[], %(o_body)s::bytea[]) as u
+), i as (
+  insert into inbox (sender, sequence, body, received_at)
+  select u.*, %(at)s from h, unnest(%(i_sender)s::text[], %(i_sequence)s::bigint[],
+    %(i_body)s::bytea[]) as u
+), l as (
+  insert into link_in (sender, applied_through, applied_at)
+  select u.sender, max(u.sequence), %(at)s
+  from h, unnest(%(i_sender)s::text[], %(i_sequence)s::bigint[]) as u(sender, sequence)
+  group by u.sender
+  on conflict (sender) do update
+    set applied_through = excluded.applied_through, applied_at = excluded.applied_at
+), p as (
+  insert into parked (sender, sequence, reason, detail, raw, digest, parked_at)
+  select u.*, %(at)s from h, unnest(%(p_sender)s::text[], %(p_sequence)s::bigint[],
+    %(p_reason)s::text[], %(p_detail)s::text[], %(p_raw)s::bytea[], %(p_digest)s::bytea[]) as u
+  on conflict (sender, digest) do update set times = parked.times + 1
+), r as (
+  insert into requests (actor, key, digest, response, recorded_at)
+  select u.*, %(at)s from h, unnest(%(r_actor)s::text[], %(r_key)s::text[], %(r_digest)s::bytea[],
+    %(r_response)s::jsonb[]) as u
+)
+select size, pg_notify(%(channel)s, size::text) from h
+"""
+
+
+class Store:
+    """One office's log. Use one Store a process; `close` ends its appender."""
+
+    def __init__(self, pool: AsyncConnectionPool, office: str) -> None:
+        self.pool = pool
+        self.office = office
+        self._head: Head | None = None
+        self._waiting: asyncio.Queue[tuple[Commit, asyncio.Future[int]]] = asyncio.Queue(10_000)
+        self._appender: asyncio.Task[None] | None = None
+
+    async def append(self, commit: Commit) -> int:
+        """Writes all of `commit` or nothing; gives the log's size after it.
+
+        Raises Conflict where a stream, an inbox sequence or a request key was taken first, and
+        psycopg.Error where the database is away: then it is unknown whether the commit stands,
+        and the caller's idempotency key or inbox sequence makes a repetition safe.
+        """
+        if self._appender is None:
+            self._appender = asyncio.create_task(self._append_forever(), name="appender")
+        future: asyncio.Future[int] = asyncio.get_running_loop().create_future()
+        await self._waiting.put((commit, future))
+        return await future
+
+    async def close(self) -> None:
+        if self._appender is not None:
+            self._appender.cancel()
+            await asyncio.gather(self._appender, return_exceptions=True)
+
+    async def _append_forever(self) -> None:
+        while True:
+            group = [await self._waiting.get()]
+            events = len(group[0][0].events)
+            while events < GROUP_COMMIT_EVENTS and not self._waiting.empty():
+                group.append(self._waiting.get_nowait())
+                events += len(group[-1][0].events)
+            await self._append_group(group)
+
+    async def _append_group(self, group: list[tuple[Commit, asyncio.Future[int]]]) -> None:
+        try:
+            size = await self._write([commit for commit, _ in group])
+        except errors.UniqueViolation as taken:
+            self._head = None
+            if len(group) == 1:
+                _settle(group[0][1], Conflict(_explain(taken)))
+                return
+            # One of them lost a race; written one by one, only that one is refused.
+            for one in group:
+                await self._append_group([one])
+        except asyncio.CancelledError:
+            self._head = None
+            for _, future in group:
+                future.cancel()
+            raise
+        except Exception as error:
+            self._head = None
+            for _, future in group:
+                _settle(future, error)
+        else:
+            for _, future in group:
+                if not future.done():
+                    future.set_result(size)
+
+    async def _write(self, commits: Sequence[Commit]) -> int:
+        async with self.pool.connection() as connection:
+            for _ in range(HEAD_TRIES):
+                head = self._head or await read_head(connection)
+                parameters, new = self._parameters(commits, head)
+                cursor = await connection.execute(APPEND, parameters)
+                if cursor.rowcount:
+                    await connection.commit()
+                    self._head = new
+                    return new.size
+                await connection.rollback()
+                self._head = None
+        raise Conflict(f"the head of the log moved {HEAD_TRIES} times in a row")
+
+    def _parameters(self, commits: Sequence[Commit], head: Head) -> tuple[dict[str, Any], Head]:
+        events = [event for commit in commits for event in commit.events]
+        bodies = [event.body(self.office) for event in events]
+        outgoing = dict(head.outgoing)
+        outbox: list[tuple[str, int, int, bytes]] = []
+        for position, event in enumerate(events, head.size + 1):
+            for index, message in enumerate(event.messages):
+                sequence = outgoing.get(message.receiver, 0) + 1
+                outgoing[message.receiver] = sequence
+                body = event.message_body(self.office, index, sequence)
+                outbox.append((message.receiver, sequence, position, body))
+        new = Head(
+            size=head.size + len(events),
+            frontier=merkle.extend(head.size, head.frontier, bodies),
+            outgoing=outgoing,
+        )
+        received = [row for commit in commits for row in commit.received]
+        parked = {
+            (row.sender, sha256(row.raw).digest()): row
+            for commit in commits
+            for row in commit.parked
+        }
+        requests = [commit.request for commit in commits if commit.request]
+        return {
+            "channel": CHANNEL,
+            "at": commits[-1].at,
+            "old_size": head.size,
+            "new_size": new.size,
+            "frontier": b"".join(new.frontier),
+            "outgoing": Jsonb(outgoing),
+            "position": list(range(head.size + 1, new.size + 1)),
+            "stream": [event.stream for event in events],
+            "version": [event.version for event in events],
+            "id": [event.id for event in events],
+            "type": [event.event.type for event in events],
+            "occurred_at": [event.occurred_at for event in events],
+            "recorded_at": [event.recorded_at for event in events],
+            "actor": [event.actor for event in events],
+            "correlation": [event.correlation for event in events],
+            "body": bodies,
+            "o_receiver": [row[0] for row in outbox],
+            "o_sequence": [row[1] for row in outbox],
+            "o_position": [row[2] for row in outbox],
+            "o_body": [row[3] for row in outbox],
+            "i_sender": [row.sender for row in received],
+            "i_sequence": [row.sequence for row in received],
+            "i_body": [row.body for row in received],
+            "p_sender": [row.sender for row in parked.values()],
+            "p_sequence": [row.sequence for row in parked.values()],
+            "p_reason": [row.reason for row in parked.values()],
+            "p_detail": [row.detail for row in parked.values()],
+            "p_raw": [row.raw for row in parked.values()],
+            "p_digest": [digest for _, digest in parked],
+            "r_actor": [row.actor for row in requests],
+            "r_key": [row.key for row in requests],
+            "r_digest": [row.digest for row in requests],
+            "r_response": [Jsonb(row.response) for row in requests],
+        }, new
+
+    async def load(self, streams: Iterable[str]) -> dict[str, list[StoredEvent]]:
+        """Every event of each stream, in order: one query whatever their number."""
+        wanted = list(dict.fromkeys(streams))
+        found: dict[str, list[StoredEvent]] = {stream: [] for stream in wanted}
+        async with self.pool.connection() as connection:
+            cursor = await connection.execute(
+                "select position, stream, version, type, body from events"
+                " where stream = any(%s) order by stream, version",
+                (wanted,),
+            )
+            for row in await cursor.fetchall():
+                found[row[1]].append(StoredEvent(*row))
+        return found
+
+    async def read(self, after: int, limit: int) -> list[StoredEvent]:
+        """Up to `limit` events with positions above `after`, in the order of the log."""
+        async with self.pool.connection() as connection:
+            return await read_events(connection, after, limit)
+
+    async def head(self) -> Head:
+        async with self.pool.connection() as connection:
+            return await read_head(connection)
+
+    async def answered(self, actor: str, key: str) -> Request | None:
+        """The request that this actor has had answered under this idempotency key."""
+        async with self.pool.connection() as connection:
+            cursor = await connection.execute(
+                "select actor, key, digest, response from requests where actor = %s and key = %s",
+                (actor, key),
+            )
+            row = await cursor.fetchone()
+        return Request(*row) if row else None
+
+
+async def read_events(
+    connection: AsyncConnection[Any], after: int, limit: int
+) -> list[StoredEvent]:
+    cursor = await connection.execute(
+        "select position, stream, version, type, body from events"
+        " where position > %s order by position limit %s",
+        (after, limit),
+    )
+    return [StoredEvent(*row) for row in await cursor.fetchall()]
+
+
+async def read_head(connection: AsyncConnection[Any]) -> Head:
+    cursor = await connection.execute("select size, frontier, outgoing from log_head")
+    row = await cursor.fetchone()
+    if row is None:
+        raise RuntimeError("log_head is empty: the database was not migrated by `pulang migrate`")
+    size, frontier, outgoing = row
+    step = merkle.HASH_BYTES
+    hashes = tuple(frontier[at : at + step] for at in range(0, len(frontier), step))
+    return Head(size, hashes, json.loads(outgoing) if isinstance(outgoing, str) else outgoing)
+
+
+def _settle(future: asyncio.Future[int], error: Exception) -> None:
+    if not future.done():
+        future.set_exception(error)
+
+
+def _explain(violation: errors.UniqueViolation) -> str:
+    """Says which stream, expected version, inbox row or key was taken."""
+    return violation.diag.message_detail or str(violation)
