@@ -1,0 +1,255 @@
+"""The travel advance (panjar tiket) of one beneficiary: released, spent, returned, outstanding.
+
+`released = spent + returned + outstanding` at all times (rule 13), in whole rupiah. A fare below
+the range is normal; one above the ceiling needs a reason. The advance closes with its receipts
+and, for what is left, a share in an STS (rule 14).
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, field, replace
+from typing import ClassVar
+
+from shared.contracts.values import (
+    Identifier,
+    PersonCode,
+    PositiveRupiah,
+    Reason,
+    Reference,
+)
+from shared.kernel.decider import Command, Decider, Decision, Event, Refused
+
+
+class AdvanceReleased(Event):
+    type: ClassVar[str] = "pulang.city.advance.released.v1"
+    person: PersonCode
+    operation: Identifier
+    release: Reference
+    budget_code: Reference
+    amount_rupiah: PositiveRupiah
+    ceiling_rupiah: PositiveRupiah
+
+
+class FareRecorded(Event):
+    type: ClassVar[str] = "pulang.city.advance.fare-recorded.v1"
+    person: PersonCode
+    operation: Identifier
+    receipt: Reference
+    amount_rupiah: PositiveRupiah
+    override_reason: Reason | None
+
+
+class FareCorrected(Event):
+    """The fare on this receipt was wrong; this is the right one (rule 18)."""
+
+    type: ClassVar[str] = "pulang.city.advance.fare-corrected.v1"
+    person: PersonCode
+    operation: Identifier
+    receipt: Reference
+    wrong_rupiah: PositiveRupiah
+    amount_rupiah: PositiveRupiah
+    reason: Reason
+
+
+class SurplusReturned(Event):
+    type: ClassVar[str] = "pulang.city.advance.surplus-returned.v1"
+    person: PersonCode
+    operation: Identifier
+    sts: Reference
+    amount_rupiah: PositiveRupiah
+
+
+@dataclass(frozen=True)
+class State:
+    operation: str = ""
+    ceiling_rupiah: int = 0
+    releases: dict[str, int] = field(default_factory=dict)
+    fares: dict[str, int] = field(default_factory=dict)
+    returns: dict[str, int] = field(default_factory=dict)
+
+    @property
+    def outstanding_rupiah(self) -> int:
+        return (
+            sum(self.releases.values()) - sum(self.fares.values()) - sum(self.returns.values())
+        )
+
+
+def evolve(state: State, event: Event) -> State:
+    match event:
+        case AdvanceReleased():
+            return replace(
+                state,
+                operation=event.operation,
+                ceiling_rupiah=event.ceiling_rupiah,
+                releases=state.releases | {event.release: event.amount_rupiah},
+            )
+        case FareRecorded() | FareCorrected():
+            return replace(state, fares=state.fares | {event.receipt: event.amount_rupiah})
+        case SurplusReturned():
+            return replace(state, returns=state.returns | {event.sts: event.amount_rupiah})
+    return state
+
+
+class ReleaseAdvance(Command):
+    person: PersonCode
+    operation: Identifier
+    release: Reference
+    budget_code: Reference
+    amount_rupiah: PositiveRupiah
+    ceiling_rupiah: PositiveRupiah
+
+
+class RecordFare(Command):
+    person: PersonCode
+    receipt: Reference
+    amount_rupiah: PositiveRupiah
+    override_reason: Reason | None = None
+
+
+class CorrectFare(Command):
+    person: PersonCode
+    receipt: Reference
+    amount_rupiah: PositiveRupiah
+    reason: Reason
+
+
+class ReturnSurplus(Command):
+    """Her share in an STS; the STS itself stands in the treasury's own stream."""
+
+    person: PersonCode
+    sts: Reference
+    amount_rupiah: PositiveRupiah
+
+
+def decide(command: Command, state: State) -> Decision:
+    match command:
+        case ReleaseAdvance():
+            return _release(command, state)
+        case _ if not state.releases:
+            return Refused(
+                "ADVANCE_UNKNOWN",
+                "Belum ada panjar yang dicairkan untuknya.",
+                "Catat pencairan panjarnya lebih dahulu.",
+            )
+        case RecordFare():
+            return _record_fare(command, state)
+        case CorrectFare():
+            return _correct_fare(command, state)
+        case ReturnSurplus(sts=sts, amount_rupiah=amount):
+            if sts in state.returns:
+                return [] if state.returns[sts] == amount else _differs(f"STS {sts}")
+            if amount > state.outstanding_rupiah:
+                return Refused(
+                    "RETURN_BEYOND_OUTSTANDING",
+                    f"Sisa panjarnya hanya Rp{state.outstanding_rupiah}.",
+                    "Periksa pembagian STS per orang.",
+                )
+            return [
+                SurplusReturned(
+                    person=command.person,
+                    operation=state.operation,
+                    sts=sts,
+                    amount_rupiah=amount,
+                )
+            ]
+    raise TypeError(command)
+
+
+def _release(command: ReleaseAdvance, state: State) -> Decision:
+    if command.release in state.releases:
+        same = state.releases[command.release] == command.amount_rupiah
+        return [] if same else _differs(f"pencairan {command.release}")
+    if state.operation and state.operation != command.operation:
+        return Refused(
+            "ADVANCE_OF_ANOTHER_OPERATION",
+            f"Panjarnya tercatat pada kegiatan {state.operation}.",
+            "Periksa kode kegiatannya.",
+        )
+    return [
+        AdvanceReleased(
+            person=command.person,
+            operation=command.operation,
+            release=command.release,
+            budget_code=command.budget_code,
+            amount_rupiah=command.amount_rupiah,
+            ceiling_rupiah=command.ceiling_rupiah,
+        )
+    ]
+
+
+def _record_fare(command: RecordFare, state: State) -> Decision:
+    if command.receipt in state.fares:
+        same = state.fares[command.receipt] == command.amount_rupiah
+        return [] if same else _differs(f"kuitansi {command.receipt}")
+    if command.amount_rupiah > state.ceiling_rupiah and command.override_reason is None:
+        return _above_ceiling(state)
+    if command.amount_rupiah > state.outstanding_rupiah:
+        return _beyond_released(state)
+    return [
+        FareRecorded(
+            person=command.person,
+            operation=state.operation,
+            receipt=command.receipt,
+            amount_rupiah=command.amount_rupiah,
+            override_reason=command.override_reason,
+        )
+    ]
+
+
+def _correct_fare(command: CorrectFare, state: State) -> Decision:
+    if command.receipt not in state.fares:
+        return Refused(
+            "RECEIPT_UNKNOWN",
+            f"Kuitansi {command.receipt} tidak tercatat.",
+            "Periksa nomor kuitansinya.",
+        )
+    wrong = state.fares[command.receipt]
+    if wrong == command.amount_rupiah:
+        return []
+    if command.amount_rupiah - wrong > state.outstanding_rupiah:
+        return _beyond_released(state)
+    return [
+        FareCorrected(
+            person=command.person,
+            operation=state.operation,
+            receipt=command.receipt,
+            wrong_rupiah=wrong,
+            amount_rupiah=command.amount_rupiah,
+            reason=command.reason,
+        )
+    ]
+
+
+def _above_ceiling(state: State) -> Refused:
+    return Refused(
+        "FARE_ABOVE_CEILING",
+        f"Harga tiket di atas batas Rp{state.ceiling_rupiah}.",
+        "Isi alasan penyimpangannya bila memang sebesar itu.",
+    )
+
+
+def _beyond_released(state: State) -> Refused:
+    return Refused(
+        "SPENT_BEYOND_RELEASED",
+        f"Sisa panjarnya hanya Rp{state.outstanding_rupiah}.",
+        "Cairkan tambahan panjar lebih dahulu, atau periksa jumlahnya.",
+    )
+
+
+def _differs(what: str) -> Refused:
+    return Refused(
+        "PAPER_NUMBER_DIFFERS",
+        f"Nomor {what} sudah tercatat dengan jumlah lain.",
+        "Cocokkan dengan aslinya; kekeliruan dibetulkan dengan koreksi.",
+    )
+
+
+decider: Decider[State] = Decider(
+    category="advance",
+    key="person",
+    commands=(ReleaseAdvance, RecordFare, CorrectFare, ReturnSurplus),
+    events=(AdvanceReleased, FareRecorded, FareCorrected, SurplusReturned),
+    initial=State(),
+    evolve=evolve,
+    decide=decide,
+)
