@@ -1,0 +1,1 @@
+"""The provincial social office: it acknowledges arrivals, houses, prepares, and brings home."""

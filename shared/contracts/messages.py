@@ -77,7 +77,10 @@ class HandoverDeparted(Message):
 
 
 class ArrivalAcknowledged(Message):
-    """The receiving office answers for one person. `corrects` cites the answer it replaces."""
+    """The receiving office answers for one person; answers count from 1.
+
+    `corrects` cites the number of the answer that this one replaces (rule 18).
+    """
 
     type: ClassVar[str] = "pulang.arrival.acknowledged.v1"
     handover: Identifier
@@ -86,7 +89,8 @@ class ArrivalAcknowledged(Message):
     at: AwareDatetime
     absence: AbsenceReason | None = None
     diverted_to: OfficeCode | None = None
-    corrects: str | None = None
+    answer: int = Field(ge=1)
+    corrects: int | None = None
 
 
 class HandoverDeclined(Message):
@@ -95,6 +99,7 @@ class HandoverDeclined(Message):
     type: ClassVar[str] = "pulang.handover.declined.v1"
     handover: Identifier
     reason: DeclineReason
+    persons: tuple[PersonCode, ...]
 
 
 class UnlistedArrival(Message):

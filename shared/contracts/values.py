@@ -83,6 +83,16 @@ Reason = Annotated[
     StringConstraints(min_length=3, max_length=500, strip_whitespace=True),
     AfterValidator(_one_line),
 ]
+PERSONAL_TEXT_CHARACTERS = 1_000
+
+
+class Personal:
+    """Marks a command's field that is sealed under its person's key before it is decided on."""
+
+
+PersonalText = Annotated[str, StringConstraints(min_length=1, max_length=8_000), Personal()]
+"""Text about one person. People may write 1,000 characters; sealed it is longer."""
+
 Initials = Annotated[str, StringConstraints(pattern=r"^[A-Z]{1,4}$")]
 
 Nik = Annotated[str, AfterValidator(lambda nik: _possible_nik(nik))]

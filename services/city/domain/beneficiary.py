@@ -74,7 +74,7 @@ class State:
     destination: str | None = None
     willingness: str | None = None
     handover: str | None = None
-    received: bool = False
+    left: tuple[str, str] | None = None
 
 
 def evolve(state: State, event: Event) -> State:
@@ -88,9 +88,9 @@ def evolve(state: State, event: Event) -> State:
         case WillingnessWithdrawn():
             return replace(state, willingness=None)
         case HandoverEntered(handover=handover):
-            return replace(state, handover=handover, received=False)
-        case HandoverLeft(cause=cause):
-            return replace(state, handover=None, received=cause == "arrived")
+            return replace(state, handover=handover, left=None)
+        case HandoverLeft(handover=handover, cause=cause):
+            return replace(state, handover=None, left=(handover, cause))
     return state
 
 
@@ -134,9 +134,17 @@ class EnterHandover(Command):
 
 
 class LeaveHandover(Command):
+    """She is no longer in this open handover, or left it for another cause than was thought."""
+
     person: PersonCode
     handover: Identifier
     cause: LeavingCause
+
+
+class RequireBeneficiary(Command):
+    """Asks whether she is registered; it changes nothing."""
+
+    person: PersonCode
 
 
 def decide(command: Command, state: State) -> Decision:
@@ -149,6 +157,8 @@ def decide(command: Command, state: State) -> Decision:
                 "Penerima manfaat dengan kode ini tidak terdaftar.",
                 "Periksa kode PM; pendaftaran dilakukan pada intake.",
             )
+        case RequireBeneficiary():
+            return []
         case DetermineDestination(destination=destination):
             if destination == state.destination:
                 return []
@@ -168,7 +178,8 @@ def decide(command: Command, state: State) -> Decision:
         case EnterHandover():
             return _enter(command, state)
         case LeaveHandover(handover=handover, cause=cause):
-            if state.handover != handover:
+            corrected = state.left is not None and state.left[0] == handover
+            if state.handover != handover and (not corrected or state.left == (handover, cause)):
                 return []
             return [HandoverLeft(person=command.person, handover=handover, cause=cause)]
     raise TypeError(command)
@@ -222,7 +233,7 @@ def _enter(command: EnterHandover, state: State) -> Decision:
         return []
     if state.handover is not None:
         return _in_handover(state.handover)
-    if state.received:
+    if state.left is not None and state.left[1] == "arrived":
         return Refused(
             "ALREADY_RECEIVED",
             "Ia sudah diterima oleh kantor provinsi.",
@@ -273,6 +284,7 @@ decider: Decider[State] = Decider(
         WithdrawWillingness,
         EnterHandover,
         LeaveHandover,
+        RequireBeneficiary,
     ),
     events=(
         BeneficiaryRegistered,

@@ -146,7 +146,8 @@ class ArrivalRecorded(Event):
     at: AwareDatetime
     absence: AbsenceReason | None
     diverted_to: OfficeCode | None
-    corrects: str | None
+    answer: int
+    corrects: int | None
     listed: bool
 
 
@@ -181,7 +182,7 @@ class State:
     departed_at: AwareDatetime | None = None
     revision: int = 0
     entries: dict[str, ManifestLine] = field(default_factory=dict)
-    answers: dict[str, tuple[str, str | None]] = field(default_factory=dict)
+    answers: dict[str, tuple[int, str]] = field(default_factory=dict)
     unlisted: frozenset[str] = frozenset()
 
 
@@ -209,8 +210,8 @@ def evolve(state: State, event: Event) -> State:
             return replace(state, phase="departed", departed_at=departed_at)
         case DepartureCorrected():
             return replace(state, phase="issued", departed_at=None)
-        case ArrivalRecorded(person=person, outcome=outcome, diverted_to=diverted_to):
-            return replace(state, answers=state.answers | {person: (outcome, diverted_to)})
+        case ArrivalRecorded(person=person, answer=answer, outcome=outcome):
+            return replace(state, answers=state.answers | {person: (answer, outcome)})
         case UnlistedArrivalRecorded(person=person):
             return replace(state, unlisted=state.unlisted | {person})
         case DeclineRecorded():
@@ -290,7 +291,8 @@ class RecordArrival(Command):
     outcome: ArrivalOutcome
     absence: AbsenceReason | None = None
     diverted_to: OfficeCode | None = None
-    corrects: str | None = None
+    answer: int
+    corrects: int | None = None
     office: OfficeCode
 
 
@@ -510,7 +512,7 @@ def _correct_departure(
         return []
     if state.phase != "departed":
         return _wrong_phase(state, "Keberangkatan ini tidak dapat dikoreksi lagi.")
-    if any(outcome == "arrived" for outcome, _ in state.answers.values()):
+    if any(outcome == "arrived" for _, outcome in state.answers.values()):
         return _already_answered()
     return [
         DepartureCorrected(
@@ -550,8 +552,7 @@ def _record(
         )
     match command:
         case RecordArrival():
-            answer = (command.outcome, command.diverted_to)
-            if state.answers.get(command.person) == answer:
+            if state.answers.get(command.person, (0, ""))[0] >= command.answer:
                 return []
             return [
                 ArrivalRecorded(
@@ -561,6 +562,7 @@ def _record(
                     at=command.occurred_at,
                     absence=command.absence,
                     diverted_to=command.diverted_to,
+                    answer=command.answer,
                     corrects=command.corrects,
                     listed=command.person in state.entries,
                 )

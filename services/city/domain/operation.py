@@ -112,6 +112,12 @@ class ExplainDiscrepancy(Command):
     explanation: Reason
 
 
+class RequireOperation(Command):
+    """Asks whether the operation is open; it changes nothing."""
+
+    operation: Identifier
+
+
 def decide(command: Command, state: State) -> Decision:
     match command:
         case OpenOperation():
@@ -122,6 +128,8 @@ def decide(command: Command, state: State) -> Decision:
                 "Kegiatan pemulangan ini belum dibuka.",
                 "Periksa kode kegiatan, atau buka kegiatannya lebih dahulu.",
             )
+        case RequireOperation():
+            return []
         case DeclareTotal():
             return _declare(command, state)
         case ExplainDiscrepancy(operation=operation, discrepancy=name, difference=difference):
@@ -188,7 +196,7 @@ def _declare(command: DeclareTotal, state: State) -> Decision:
 decider: Decider[State] = Decider(
     category="operation",
     key="operation",
-    commands=(OpenOperation, DeclareTotal, ExplainDiscrepancy),
+    commands=(OpenOperation, DeclareTotal, ExplainDiscrepancy, RequireOperation),
     events=(OperationOpened, TotalDeclared, DiscrepancyExplained),
     initial=State(),
     evolve=evolve,

@@ -1,0 +1,1 @@
+"""The province's decisions, one aggregate a file: events, state, evolve, commands, decide."""

@@ -1,0 +1,383 @@
+"""The case: from her arrival at the halfway house to her return to her family, and after.
+
+Her wishes come first: trainings are offered, one to three or none are hers to choose (rule 10);
+she leaves when she wants to, which is an event and no offence; she returns to her family only
+when she is ready and agrees, with her capital on her account (rule 19). A family's refusal is an
+outcome. Assessment and notes are sealed under her own key and never travel (rule 21).
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, replace
+from typing import Annotated, ClassVar, Literal
+
+from pydantic import Field
+
+from shared.contracts.values import Identifier, Line, OfficeCode, PersonalText, PersonCode
+from shared.kernel.decider import Command, Decider, Decision, Event, Refused
+
+Trainings = Annotated[tuple[Line, ...], Field(max_length=12)]
+Phase = Literal["unknown", "open", "left", "home", "declined_by_family", "closed"]
+
+
+class CaseEvent(Event):
+    person: PersonCode
+    city: OfficeCode
+
+
+class CaseOpened(CaseEvent):
+    """She is here, and was asked again whether she wants to be (rule 9)."""
+
+    type: ClassVar[str] = "pulang.province.case.opened.v1"
+    handover: Identifier
+    house: Identifier
+    willing: bool
+
+
+class PersonAssessed(CaseEvent):
+    type: ClassVar[str] = "pulang.province.case.assessed.v1"
+    potential: str
+    wish: str
+    opportunity: str
+
+
+class TrainingsOffered(CaseEvent):
+    type: ClassVar[str] = "pulang.province.case.trainings-offered.v1"
+    offers: Trainings
+
+
+class TrainingsChosen(CaseEvent):
+    type: ClassVar[str] = "pulang.province.case.trainings-chosen.v1"
+    chosen: Trainings
+
+
+class TrainingCompleted(CaseEvent):
+    type: ClassVar[str] = "pulang.province.case.training-completed.v1"
+    training: Line
+
+
+class DeclaredReady(CaseEvent):
+    type: ClassVar[str] = "pulang.province.case.ready.v1"
+
+
+class ReturnedToFamily(CaseEvent):
+    type: ClassVar[str] = "pulang.province.case.returned-to-family.v1"
+
+
+class FamilyDeclined(CaseEvent):
+    type: ClassVar[str] = "pulang.province.case.family-declined.v1"
+
+
+class LeftHouse(CaseEvent):
+    type: ClassVar[str] = "pulang.province.case.left-house.v1"
+
+
+class FollowedUp(CaseEvent):
+    type: ClassVar[str] = "pulang.province.case.followed-up.v1"
+    note: str
+
+
+class CaseClosed(CaseEvent):
+    type: ClassVar[str] = "pulang.province.case.closed.v1"
+
+
+class CaseOpenedInError(CaseEvent):
+    """The arrival that opened this case was corrected: she did not arrive (rule 18)."""
+
+    type: ClassVar[str] = "pulang.province.case.opened-in-error.v1"
+
+
+@dataclass(frozen=True)
+class State:
+    phase: Phase = "unknown"
+    opened: CaseOpened | None = None
+    assessed: bool = False
+    offers: tuple[str, ...] = ()
+    chosen: tuple[str, ...] | None = None
+    completed: frozenset[str] = frozenset()
+    ready: bool = False
+
+
+def evolve(state: State, event: Event) -> State:
+    match event:
+        case CaseOpened():
+            return State(phase="open", opened=event)
+        case CaseOpenedInError():
+            return State()
+        case PersonAssessed():
+            return replace(state, assessed=True)
+        case TrainingsOffered(offers=offers):
+            return replace(state, offers=offers, chosen=None)
+        case TrainingsChosen(chosen=chosen):
+            return replace(state, chosen=chosen)
+        case TrainingCompleted(training=training):
+            return replace(state, completed=state.completed | {training})
+        case DeclaredReady():
+            return replace(state, ready=True)
+        case ReturnedToFamily():
+            return replace(state, phase="home")
+        case FamilyDeclined():
+            return replace(state, phase="declined_by_family", ready=False)
+        case LeftHouse():
+            return replace(state, phase="left")
+        case CaseClosed():
+            return replace(state, phase="closed")
+    return state
+
+
+class OpenCase(Command):
+    person: PersonCode
+    city: OfficeCode
+    handover: Identifier
+    house: Identifier
+    willing: bool
+
+
+class CancelCase(Command):
+    """Takes back a case whose arrival was corrected to something else."""
+
+    person: PersonCode
+
+
+class AssessPerson(Command):
+    """What she can, what she wants, what there is: sealed under her own key."""
+
+    person: PersonCode
+    potential: PersonalText
+    wish: PersonalText
+    opportunity: PersonalText
+
+
+class OfferTrainings(Command):
+    person: PersonCode
+    offers: Annotated[Trainings, Field(min_length=1)]
+
+
+class ChooseTrainings(Command):
+    """Her choice: up to three of the offers, and none is a choice too."""
+
+    person: PersonCode
+    chosen: Annotated[tuple[Line, ...], Field(max_length=3)]
+
+
+class CompleteTraining(Command):
+    person: PersonCode
+    training: Line
+
+
+class DeclareReady(Command):
+    person: PersonCode
+
+
+class ReturnToFamily(Command):
+    """She goes home; `agrees` is her own word."""
+
+    person: PersonCode
+    agrees: bool
+
+
+class RecordFamilyDecline(Command):
+    person: PersonCode
+
+
+class LeaveHouse(Command):
+    person: PersonCode
+
+
+class FollowUp(Command):
+    person: PersonCode
+    note: PersonalText
+
+
+class CloseCase(Command):
+    person: PersonCode
+
+
+def decide(command: Command, state: State) -> Decision:
+    if isinstance(command, OpenCase):
+        return _open(command, state)
+    if isinstance(command, CancelCase) and state.opened is None:
+        return []
+    if state.opened is None:
+        return Refused(
+            "CASE_UNKNOWN",
+            "Kasus untuk penerima manfaat ini belum dibuka.",
+            "Kasus terbuka dengan pengakuan kedatangannya.",
+        )
+    person, city = state.opened.person, state.opened.city
+    match command:
+        case CancelCase():
+            return [CaseOpenedInError(person=person, city=city)]
+        case AssessPerson() | OfferTrainings() | ChooseTrainings() | CompleteTraining():
+            return _prepare(command, state, state.opened)
+        case DeclareReady() | ReturnToFamily() | RecordFamilyDecline() | LeaveHouse():
+            return _go(command, state, state.opened)
+        case FollowUp(note=note):
+            if state.phase == "closed":
+                return _wrong_phase(state)
+            return [FollowedUp(person=person, city=city, note=note)]
+        case CloseCase():
+            if state.phase == "closed":
+                return []
+            if state.phase == "open":
+                return Refused(
+                    "CASE_STILL_OPEN",
+                    "Ia masih di rumah singgah.",
+                    "Catat dahulu kepulangannya, penolakan keluarga, atau kepergiannya.",
+                )
+            return [CaseClosed(person=person, city=city)]
+    raise TypeError(command)
+
+
+def _open(command: OpenCase, state: State) -> Decision:
+    if state.opened is not None and state.opened.handover == command.handover:
+        return []
+    if state.phase in ("open", "declined_by_family"):
+        return Refused(
+            "CASE_OPEN_ELSEWHERE",
+            "Ia sudah mempunyai kasus yang terbuka dari serah terima lain.",
+            "Periksa kode PM-nya; satu orang hanya satu kasus terbuka.",
+        )
+    return [
+        CaseOpened(
+            person=command.person,
+            city=command.city,
+            handover=command.handover,
+            house=command.house,
+            willing=command.willing,
+        )
+    ]
+
+
+def _prepare(
+    command: AssessPerson | OfferTrainings | ChooseTrainings | CompleteTraining,
+    state: State,
+    opened: CaseOpened,
+) -> Decision:
+    if state.phase not in ("open", "declined_by_family"):
+        return _wrong_phase(state)
+    person, city = opened.person, opened.city
+    match command:
+        case AssessPerson():
+            return [
+                PersonAssessed(
+                    person=person,
+                    city=city,
+                    potential=command.potential,
+                    wish=command.wish,
+                    opportunity=command.opportunity,
+                )
+            ]
+        case OfferTrainings(offers=offers):
+            if not state.assessed:
+                return Refused(
+                    "ASSESSMENT_MISSING",
+                    "Asesmen minat, potensi dan peluangnya belum dicatat.",
+                    "Catat asesmennya lebih dahulu.",
+                )
+            if offers == state.offers:
+                return []
+            return [TrainingsOffered(person=person, city=city, offers=offers)]
+        case ChooseTrainings(chosen=chosen):
+            if chosen == state.chosen:
+                return []
+            if not set(chosen) <= set(state.offers) or len(set(chosen)) != len(chosen):
+                return Refused(
+                    "TRAINING_NOT_OFFERED",
+                    "Diklat yang dipilih tidak termasuk yang ditawarkan.",
+                    "Tawarkan dahulu, atau pilih dari daftar; tidak memilih juga boleh.",
+                )
+            return [TrainingsChosen(person=person, city=city, chosen=chosen)]
+        case CompleteTraining(training=training):
+            if training in state.completed:
+                return []
+            if training not in (state.chosen or ()):
+                return Refused(
+                    "TRAINING_NOT_CHOSEN",
+                    "Diklat itu bukan pilihannya.",
+                    "Periksa pilihan diklatnya.",
+                )
+            return [TrainingCompleted(person=person, city=city, training=training)]
+
+
+def _go(
+    command: DeclareReady | ReturnToFamily | RecordFamilyDecline | LeaveHouse,
+    state: State,
+    opened: CaseOpened,
+) -> Decision:
+    person, city = opened.person, opened.city
+    match command, state.phase:
+        case (ReturnToFamily(), "home") | (LeaveHouse(), "left"):
+            return []
+        case RecordFamilyDecline(), "declined_by_family":
+            return []
+        case DeclareReady(), ("open" | "declined_by_family"):
+            if state.ready:
+                return []
+            if not state.assessed:
+                return _not_ready("Asesmennya belum dicatat.")
+            return [DeclaredReady(person=person, city=city)]
+        case ReturnToFamily(agrees=agrees), ("open" | "declined_by_family"):
+            if not state.ready:
+                return _not_ready("Kesiapannya belum dinyatakan.")
+            if not agrees:
+                return Refused(
+                    "AGREEMENT_MISSING",
+                    "Ia tidak setuju pulang sekarang.",
+                    "Tidak ada yang dipulangkan tanpa persetujuannya; lanjutkan pendampingan.",
+                )
+            return [ReturnedToFamily(person=person, city=city)]
+        case RecordFamilyDecline(), ("open" | "home"):
+            return [FamilyDeclined(person=person, city=city)]
+        case LeaveHouse(), ("open" | "declined_by_family"):
+            return [LeftHouse(person=person, city=city)]
+    return _wrong_phase(state)
+
+
+def _not_ready(sentence: str) -> Refused:
+    return Refused("NOT_READY", sentence, "Selesaikan asesmen dan nyatakan kesiapannya.")
+
+
+def _wrong_phase(state: State) -> Refused:
+    return Refused(
+        "CASE_PHASE",
+        f"Langkah ini tidak sesuai keadaan kasusnya sekarang: {state.phase}.",
+        "Muat ulang kasusnya dan lanjutkan dari keadaannya.",
+    )
+
+
+decider: Decider[State] = Decider(
+    category="case",
+    key="person",
+    commands=(
+        OpenCase,
+        CancelCase,
+        AssessPerson,
+        OfferTrainings,
+        ChooseTrainings,
+        CompleteTraining,
+        DeclareReady,
+        ReturnToFamily,
+        RecordFamilyDecline,
+        LeaveHouse,
+        FollowUp,
+        CloseCase,
+    ),
+    events=(
+        CaseOpened,
+        PersonAssessed,
+        TrainingsOffered,
+        TrainingsChosen,
+        TrainingCompleted,
+        DeclaredReady,
+        ReturnedToFamily,
+        FamilyDeclined,
+        LeftHouse,
+        FollowedUp,
+        CaseClosed,
+        CaseOpenedInError,
+    ),
+    initial=State(),
+    evolve=evolve,
+    decide=decide,
+)
