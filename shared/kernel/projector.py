@@ -12,6 +12,7 @@ from dataclasses import dataclass
 from typing import Any
 
 from psycopg import AsyncConnection, sql
+from psycopg.rows import dict_row
 from psycopg_pool import AsyncConnectionPool
 
 from shared.kernel.decider import Event
@@ -218,3 +219,12 @@ def recorded(stored: StoredEvent, types: EventTypes) -> Recorded:
         recorded_at=document["recordedtime"],
         event=types.parse(document),
     )
+
+
+async def rows(
+    connection: AsyncConnection[Any], query: str, *parameters: Any
+) -> list[dict[str, Any]]:
+    """The rows of a read model's query, each as a dictionary."""
+    async with connection.cursor(row_factory=dict_row) as cursor:
+        await cursor.execute(query.encode(), parameters)
+        return await cursor.fetchall()

@@ -1,0 +1,1 @@
+"""The city's read models, each beside its queries."""

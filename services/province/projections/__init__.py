@@ -1,0 +1,1 @@
+"""The province's read models, each beside its queries."""

@@ -83,6 +83,13 @@ create table requests (
   primary key (actor, key)
 );
 
+create table person_keys (
+  person text primary key,
+  wrapped bytea not null,
+  created_at timestamptz not null default now()
+);
+comment on table person_keys is 'Each person''s key, wrapped by the office key. Back up apart.';
+
 create table staff (
   username text primary key,
   roles text[] not null,

@@ -1,0 +1,304 @@
+"""The operation's board: how many were declared and by whom, where each is, what doesn't add up.
+
+Every person who was enumerated is in exactly one state (rule 1). A discrepancy is computed here
+from claims and people, and stands open until an explanation for this very difference is recorded.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from typing import Any
+
+from psycopg import AsyncConnection
+
+from services.city.domain import beneficiary, case, handover, operation
+from shared.kernel.projector import Projection, Recorded, Statement, rows
+
+TABLES = """
+create table operation (
+  operation text primary key, name text not null, site text not null,
+  planned_departure date not null, grant_rupiah bigint not null,
+  fare_floor_rupiah bigint not null, fare_ceiling_rupiah bigint not null
+);
+create table claim (
+  operation text not null, position bigint primary key, subject text not null, destination text,
+  figure bigint not null, source text not null, stated_by text not null, stated_on date not null
+);
+create table explanation (
+  operation text not null, discrepancy text not null, difference bigint not null,
+  explanation text not null, explained_by text not null, recorded_at timestamptz not null,
+  primary key (operation, discrepancy, difference)
+);
+create table person (
+  person text primary key, operation text not null, initials text not null, origin text,
+  destination text, listed boolean not null, willing boolean not null default false,
+  state text not null, office text, handover text, case_status text,
+  said_by text not null, since timestamptz not null
+);
+create index on person (operation, state);
+"""
+
+SET_STATE = (
+    "update person set state = %(state)s, said_by = %(by)s, since = %(since)s"
+    " where person = any(%(persons)s)"
+)
+BACK_TO_ASSIGNED = (
+    "update person set state = case when destination is null then 'undetermined'"
+    " else 'assigned' end, said_by = %(by)s, since = %(since)s"
+    " where person = any(%(persons)s) and state = any(%(only)s)"
+)
+
+
+def apply(recorded: Recorded) -> Iterator[Statement]:
+    said = {"by": recorded.actor, "since": recorded.occurred_at}
+    match recorded.event:
+        case operation.OperationOpened() as opened:
+            yield (
+                "insert into operation values (%(operation)s, %(name)s, %(site)s,"
+                " %(planned_departure)s, %(grant_rupiah)s, %(fare_floor_rupiah)s,"
+                " %(fare_ceiling_rupiah)s)",
+                opened.model_dump(),
+            )
+        case operation.TotalDeclared(operation=id_, claim=claim):
+            yield (
+                "insert into claim values (%(operation)s, %(position)s, %(subject)s,"
+                " %(destination)s, %(figure)s, %(source)s, %(stated_by)s, %(stated_on)s)",
+                claim.model_dump() | {"operation": id_, "position": recorded.position},
+            )
+        case operation.DiscrepancyExplained() as explained:
+            yield (
+                "insert into explanation values (%(operation)s, %(discrepancy)s, %(difference)s,"
+                " %(explanation)s, %(by)s, %(recorded_at)s)",
+                explained.model_dump()
+                | {"by": recorded.actor, "recorded_at": recorded.recorded_at},
+            )
+        case beneficiary.BeneficiaryRegistered() as registered:
+            yield (
+                "insert into person (person, operation, initials, origin, destination, listed,"
+                " state, said_by, since) values (%(person)s, %(operation)s, %(initials)s,"
+                " %(origin)s, %(destination)s, true, %(state)s, %(by)s, %(since)s)",
+                registered.model_dump(exclude={"identity"})
+                | {"state": "assigned" if registered.destination else "undetermined"}
+                | said,
+            )
+        case beneficiary.DestinationDetermined(person=person, destination=destination):
+            yield (
+                "update person set destination = %(destination)s where person = %(person)s",
+                {"person": person, "destination": destination},
+            )
+            only = ["undetermined", "assigned", "absent", "diverted"]
+            yield BACK_TO_ASSIGNED, {"persons": [person], "only": only} | said
+        case beneficiary.WillingnessGiven(person=person):
+            yield "update person set willing = true where person = %(p)s", {"p": person}
+            yield BACK_TO_ASSIGNED, {"persons": [person], "only": ["withdrawn"]} | said
+        case beneficiary.WillingnessWithdrawn(person=person):
+            yield "update person set willing = false where person = %(p)s", {"p": person}
+            yield (
+                SET_STATE + " and state in ('undetermined', 'assigned', 'absent')",
+                {"persons": [person], "state": "withdrawn"} | said,
+            )
+        case beneficiary.HandoverEntered(person=person, handover=id_):
+            yield (
+                "update person set handover = %(handover)s where person = %(person)s",
+                {"person": person, "handover": id_},
+            )
+            yield BACK_TO_ASSIGNED, {"persons": [person], "only": ["absent", "diverted"]} | said
+        case beneficiary.HandoverLeft(person=person):
+            yield "update person set handover = null where person = %(p)s", {"p": person}
+        case handover.HandoverDeparted(persons=persons):
+            yield (
+                SET_STATE + " and state = 'assigned'",
+                {"persons": list(persons), "state": "departed"} | said,
+            )
+        case handover.DepartureCorrected(persons=persons):
+            yield BACK_TO_ASSIGNED, {"persons": list(persons), "only": ["departed"]} | said
+        case handover.DeclineRecorded(persons=persons):
+            yield BACK_TO_ASSIGNED, {"persons": list(persons), "only": ["departed"]} | said
+        case handover.ArrivalRecorded(person=person, outcome=outcome, diverted_to=diverted_to):
+            yield SET_STATE, {"persons": [person], "state": outcome} | said
+            yield (
+                "update person set office = %(office)s where person = %(person)s",
+                {
+                    "person": person,
+                    "office": diverted_to
+                    if outcome == "diverted"
+                    else recorded.actor.removeprefix("office:")
+                    if outcome == "arrived"
+                    else None,
+                },
+            )
+        case handover.UnlistedArrivalRecorded() as unlisted:
+            yield (
+                "insert into person (person, operation, initials, destination, listed, state,"
+                " office, said_by, since) values (%(person)s, %(operation)s, %(initials)s,"
+                " %(receiving_office)s, false, 'unlisted', %(receiving_office)s, %(by)s,"
+                " %(since)s) on conflict (person) do update set state = 'unlisted',"
+                " office = excluded.office, said_by = excluded.said_by, since = excluded.since",
+                unlisted.model_dump() | said,
+            )
+        case case.CaseStatusRecorded(person=person, status=status):
+            yield (
+                "update person set case_status = %(status)s where person = %(person)s",
+                {"person": person, "status": status},
+            )
+            yield from _case_state(person, status, said)
+
+
+def _case_state(person: str, status: str, said: dict[str, str]) -> Iterator[Statement]:
+    """A case's status moves her state only between arrived, home and closed."""
+    moves = {
+        "returned_to_family": ("returned_to_family", "('arrived', 'unlisted')"),
+        "declined_by_family": ("arrived", "('returned_to_family')"),
+        "closed": ("closed", "('arrived', 'unlisted', 'returned_to_family')"),
+    }
+    if status in moves:
+        state, only = moves[status]
+        yield (
+            SET_STATE + f" and state in {only}",
+            {"persons": [person], "state": state} | said,
+        )
+
+
+projection = Projection("board", 1, TABLES, apply)
+
+
+async def operations(connection: AsyncConnection[Any]) -> list[dict[str, Any]]:
+    """Every operation with its number of enumerated people."""
+    return await rows(
+        connection,
+        "select o.*, (select count(*) from rm_board.person p where p.operation = o.operation"
+        " and p.listed) as enumerated from rm_board.operation o order by o.operation",
+    )
+
+
+async def board(connection: AsyncConnection[Any], operation: str) -> dict[str, Any] | None:
+    """The board of one operation, or None where there is no such operation."""
+    found = await rows(
+        connection, "select * from rm_board.operation where operation = %s", operation
+    )
+    if not found:
+        return None
+    claims = await rows(
+        connection,
+        "select subject, destination, figure, source, stated_by, stated_on from rm_board.claim"
+        " where operation = %s order by position",
+        operation,
+    )
+    people = await rows(
+        connection,
+        "select coalesce(destination, 'undetermined') as destination, state, listed,"
+        " count(*)::int as persons from rm_board.person where operation = %s"
+        " group by 1, 2, 3 order by 1, 2, 3",
+        operation,
+    )
+    explanations = await rows(
+        connection,
+        "select discrepancy, difference, explanation, explained_by, recorded_at"
+        " from rm_board.explanation where operation = %s order by recorded_at",
+        operation,
+    )
+    states: dict[str, int] = {}
+    for group in people:
+        states[group["state"]] = states.get(group["state"], 0) + group["persons"]
+    return {
+        "operation": found[0],
+        "declared": _declared_persons(claims),
+        "enumerated": sum(group["persons"] for group in people if group["listed"]),
+        "claims": claims,
+        "states": states,
+        "by_destination": people,
+        "discrepancies": discrepancies(claims, people, explanations),
+    }
+
+
+async def persons(connection: AsyncConnection[Any], operation: str) -> list[dict[str, Any]]:
+    """The people behind the numbers, pseudonymous."""
+    return await rows(
+        connection,
+        "select person, initials, origin, destination, listed, willing, state, office, handover,"
+        " case_status, said_by, since from rm_board.person where operation = %s order by person",
+        operation,
+    )
+
+
+def discrepancies(
+    claims: list[dict[str, Any]],
+    people: list[dict[str, Any]],
+    explanations: list[dict[str, Any]],
+) -> list[dict[str, Any]]:
+    """What does not add up, by name: `difference` is found minus declared. Nothing is repaired."""
+    found: list[dict[str, Any]] = []
+
+    def note(name: str, difference: int, words: str) -> None:
+        if not difference:
+            return
+        why = [
+            e
+            for e in explanations
+            if (e["discrepancy"], e["difference"]) == (name, difference)
+        ]
+        found.append(
+            {
+                "discrepancy": name,
+                "difference": difference,
+                "words": words,
+                "open": not why,
+                "explanations": why,
+            }
+        )
+
+    def count(**wanted: Any) -> int:
+        return sum(
+            group["persons"]
+            for group in people
+            if all(group[key] == value for key, value in wanted.items())
+        )
+
+    split = {c["destination"]: c["figure"] for c in claims if c["subject"] == "destination"}
+    declared = _declared_persons(claims)
+    if declared is not None:
+        if split:
+            missing = sum(split.values()) - declared
+            note(
+                "declared_split",
+                missing,
+                f"Dinyatakan {declared} orang, tetapi rincian tujuannya berjumlah"
+                f" {sum(split.values())}.",
+            )
+        enumerated = count(listed=True)
+        note(
+            "enumerated_persons",
+            enumerated - declared,
+            f"Dinyatakan {declared} orang, terdaftar {enumerated}.",
+        )
+    for destination, figure in sorted(split.items()):
+        assigned = count(listed=True, destination=destination)
+        note(
+            f"enumerated_destination_{destination}",
+            assigned - figure,
+            f"Dinyatakan {figure} orang ke {destination}, terdaftar {assigned}.",
+        )
+    undetermined = count(listed=True, destination="undetermined")
+    note("undetermined", undetermined, f"{undetermined} orang belum mempunyai tujuan.")
+    for state, sign, words in (
+        ("absent", -1, "tidak tiba"),
+        ("diverted", -1, "dialihkan ke kantor lain"),
+        ("unlisted", 1, "tiba tanpa tercantum dalam daftar"),
+    ):
+        for destination in sorted({group["destination"] for group in people}):
+            number = count(state=state, destination=destination)
+            note(f"{state}_{destination}", sign * number, f"{destination}: {number} orang {words}.")
+    for subject in ("persons", "grants_rupiah", "fares_rupiah"):
+        figures = sorted({c["figure"] for c in claims if c["subject"] == subject})
+        if len(figures) > 1:
+            note(
+                f"claims_differ_{subject}",
+                figures[-1] - figures[0],
+                f"Sumber-sumber menyatakan angka yang berbeda: {figures}.",
+            )
+    return found
+
+
+def _declared_persons(claims: list[dict[str, Any]]) -> int | None:
+    """The declared total that was stated first; a later, different one is a discrepancy."""
+    return next((c["figure"] for c in claims if c["subject"] == "persons"), None)

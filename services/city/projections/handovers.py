@@ -1,0 +1,148 @@
+"""The handovers, each with the state of every entry."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from typing import Any
+
+from psycopg import AsyncConnection
+
+from services.city.domain import handover
+from shared.kernel.projector import Projection, Recorded, Statement, rows
+
+TABLES = """
+create table handover (
+  handover text primary key, operation text not null, receiving_office text not null,
+  phase text not null, planned_departure date not null, transport text not null,
+  predecessor text, issuer text not null, approver text, signatory text, deed_number text,
+  deed_date date, departed_at timestamptz, revision integer not null default 0, note text
+);
+create table entry (
+  handover text not null, person text not null, initials text not null, origin text,
+  listed boolean not null, state text not null, answer integer, answered_at timestamptz,
+  absence text, diverted_to text, primary key (handover, person)
+);
+"""
+
+PHASE = "update handover set phase = %(phase)s where handover = %(handover)s"
+ENTRY = "update entry set state = %(state)s where handover = %(handover)s and person = %(person)s"
+WAITING = (
+    "update entry set state = %(state)s where handover = %(handover)s and state = any(%(only)s)"
+)
+
+
+def apply(recorded: Recorded) -> Iterator[Statement]:
+    match recorded.event:
+        case handover.HandoverDrafted() as drafted:
+            yield (
+                "insert into handover (handover, operation, receiving_office, phase,"
+                " planned_departure, transport, predecessor, issuer) values (%(handover)s,"
+                " %(operation)s, %(receiving_office)s, 'draft', %(planned_departure)s,"
+                " %(transport)s, %(predecessor)s, %(issuer)s)",
+                drafted.model_dump(),
+            )
+        case handover.EntryAdded(handover=id_, entry=entry):
+            yield (
+                "insert into entry (handover, person, initials, origin, listed, state) values"
+                " (%(handover)s, %(person)s, %(initials)s, %(origin)s, true, 'listed')"
+                " on conflict (handover, person) do update set state = 'listed'",
+                entry.model_dump() | {"handover": id_},
+            )
+        case handover.EntryRemoved() | handover.EntryWithdrawn() as gone:
+            yield ENTRY, {"handover": gone.handover, "person": gone.person, "state": "withdrawn"}
+            if isinstance(gone, handover.EntryWithdrawn):
+                yield (
+                    "update handover set revision = %(revision)s where handover = %(handover)s",
+                    {"handover": gone.handover, "revision": gone.revision},
+                )
+        case handover.HandoverSubmitted(handover=id_):
+            yield PHASE, {"handover": id_, "phase": "submitted"}
+        case handover.HandoverReturned(handover=id_, reason=reason):
+            yield (
+                "update handover set phase = 'draft', note = %(note)s"
+                " where handover = %(handover)s",
+                {"handover": id_, "note": reason},
+            )
+        case handover.HandoverApproved() as approved:
+            yield (
+                "update handover set phase = 'approved', approver = %(approver)s,"
+                " signatory = %(signatory)s, deed_date = %(deed_date)s"
+                " where handover = %(handover)s",
+                approved.model_dump(),
+            )
+        case handover.HandoverIssued(handover=id_, deed_number=number):
+            yield (
+                "update handover set phase = 'issued', deed_number = %(number)s"
+                " where handover = %(handover)s",
+                {"handover": id_, "number": number},
+            )
+            yield WAITING, {"handover": id_, "state": "issued", "only": ["listed"]}
+        case handover.HandoverWithdrawn(handover=id_):
+            yield PHASE, {"handover": id_, "phase": "withdrawn"}
+            yield WAITING, {"handover": id_, "state": "withdrawn", "only": ["listed", "issued"]}
+        case handover.HandoverDeparted(handover=id_, departed_at=departed_at):
+            yield (
+                "update handover set phase = 'departed', departed_at = %(at)s"
+                " where handover = %(handover)s",
+                {"handover": id_, "at": departed_at},
+            )
+            yield WAITING, {"handover": id_, "state": "departed", "only": ["issued"]}
+        case handover.DepartureCorrected(handover=id_):
+            yield (
+                "update handover set phase = 'issued', departed_at = null"
+                " where handover = %(handover)s",
+                {"handover": id_},
+            )
+            yield WAITING, {"handover": id_, "state": "issued", "only": ["departed"]}
+        case handover.ArrivalRecorded() as arrival:
+            yield (
+                "update entry set state = %(outcome)s, answer = %(answer)s,"
+                " answered_at = %(at)s, absence = %(absence)s, diverted_to = %(diverted_to)s"
+                " where handover = %(handover)s and person = %(person)s",
+                arrival.model_dump(),
+            )
+        case handover.UnlistedArrivalRecorded() as unlisted:
+            yield (
+                "insert into entry (handover, person, initials, listed, state, answer,"
+                " answered_at) values (%(handover)s, %(person)s, %(initials)s, false, 'unlisted',"
+                " 1, %(at)s)",
+                unlisted.model_dump(),
+            )
+        case handover.DeclineRecorded(handover=id_, reason=reason):
+            yield (
+                "update handover set phase = 'declined', note = %(note)s"
+                " where handover = %(handover)s",
+                {"handover": id_, "note": reason},
+            )
+            yield WAITING, {"handover": id_, "state": "declined", "only": ["issued", "departed"]}
+        case handover.HandoverClosed(handover=id_):
+            yield PHASE, {"handover": id_, "phase": "closed"}
+
+
+projection = Projection("handovers", 1, TABLES, apply)
+
+
+async def handovers(connection: AsyncConnection[Any]) -> list[dict[str, Any]]:
+    """Every handover with the number of its entries in each state."""
+    return await rows(
+        connection,
+        "select h.*, (select coalesce(jsonb_object_agg(state, n), '{}') from"
+        " (select state, count(*) as n from rm_handovers.entry e where e.handover = h.handover"
+        " group by state) s) as entries from rm_handovers.handover h order by h.handover",
+    )
+
+
+async def one(connection: AsyncConnection[Any], handover: str) -> dict[str, Any] | None:
+    """One handover with its entries, or None."""
+    found = await rows(
+        connection, "select * from rm_handovers.handover where handover = %s", handover
+    )
+    if not found:
+        return None
+    entries = await rows(
+        connection,
+        "select person, initials, origin, listed, state, answer, answered_at, absence,"
+        " diverted_to from rm_handovers.entry where handover = %s order by person",
+        handover,
+    )
+    return found[0] | {"entries": entries}

@@ -1,0 +1,152 @@
+"""The rupiah ledgers: the ministry's grants, and the city's travel money. They never net.
+
+For travel money `released = spent + returned + outstanding`, per person, operation and fund
+(rule 13); surplus is against what was released.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from typing import Any
+
+from psycopg import AsyncConnection
+
+from services.city.domain import advance, grant, treasury
+from shared.kernel.projector import Projection, Recorded, Statement, rows
+
+TABLES = """
+create table credit (
+  person text not null, reference text not null, operation text not null,
+  amount_rupiah bigint not null, credited_on date not null, kind text not null, replaces text,
+  failed boolean not null default false, returned_rupiah bigint not null default 0,
+  answer text, answered_by text, primary key (person, reference)
+);
+create index on credit (operation);
+create table movement (
+  person text not null, operation text not null, fund text not null, kind text not null,
+  paper text not null, amount_rupiah bigint not null, remark text,
+  primary key (person, kind, paper)
+);
+create index on movement (operation);
+create table sts (
+  sts text primary key, operation text not null, total_rupiah bigint not null,
+  bank_validation text not null, deposited_on date not null, persons integer not null
+);
+"""
+
+MOVEMENT = (
+    "insert into movement values (%(person)s, %(operation)s, 'DPA', %(kind)s, %(paper)s,"
+    " %(amount_rupiah)s, %(remark)s)"
+)
+ANSWER = (
+    "update credit set answer = %(answer)s, answered_by = %(office)s"
+    " where person = %(person)s and reference = %(reference)s"
+)
+
+
+def apply(recorded: Recorded) -> Iterator[Statement]:
+    match recorded.event:
+        case grant.GrantDisbursed() | grant.GrantRedisbursed() as credit:
+            yield (
+                "insert into credit (person, reference, operation, amount_rupiah, credited_on,"
+                " kind, replaces) values (%(person)s, %(reference)s, %(operation)s,"
+                " %(amount_rupiah)s, %(credited_on)s, %(kind)s, %(replaces)s)",
+                {"replaces": None} | credit.model_dump(),
+            )
+        case grant.GrantFailed() as failed:
+            yield (
+                "update credit set failed = true"
+                " where person = %(person)s and reference = %(reference)s",
+                failed.model_dump(),
+            )
+        case grant.GrantReturned() as returned:
+            yield (
+                "update credit set returned_rupiah = returned_rupiah + %(amount_rupiah)s"
+                " where person = %(person)s and reference = %(reference)s",
+                returned.model_dump(),
+            )
+        case grant.ConfirmationRecorded() as confirmation:
+            yield ANSWER, confirmation.model_dump() | {"answer": "confirmed"}
+        case grant.DisputeRecorded() as dispute:
+            yield ANSWER, dispute.model_dump() | {"answer": "disputed"}
+        case advance.AdvanceReleased() as released:
+            yield MOVEMENT, released.model_dump() | {
+                "kind": "released",
+                "paper": released.release,
+                "remark": released.budget_code,
+            }
+        case advance.FareRecorded() as fare:
+            yield MOVEMENT, fare.model_dump() | {
+                "kind": "spent",
+                "paper": fare.receipt,
+                "remark": fare.override_reason,
+            }
+        case advance.FareCorrected() as corrected:
+            yield (
+                "update movement set amount_rupiah = %(amount_rupiah)s, remark = %(reason)s"
+                " where person = %(person)s and kind = 'spent' and paper = %(receipt)s",
+                corrected.model_dump(),
+            )
+        case advance.SurplusReturned() as surplus:
+            yield MOVEMENT, surplus.model_dump() | {
+                "kind": "returned",
+                "paper": surplus.sts,
+                "remark": None,
+            }
+        case treasury.TreasuryReturnRecorded() as sts:
+            yield (
+                "insert into sts values (%(sts)s, %(operation)s, %(total_rupiah)s,"
+                " %(bank_validation)s, %(deposited_on)s, %(persons)s)",
+                sts.model_dump(exclude={"shares"}) | {"persons": len(sts.shares)},
+            )
+
+
+projection = Projection("ledger", 1, TABLES, apply)
+
+STANDING = "case when failed then 0 else amount_rupiah - returned_rupiah end"
+
+
+async def ledger(connection: AsyncConnection[Any], operation: str) -> dict[str, Any]:
+    """Both ledgers of one operation, whole and per person, in rupiah."""
+    grants = await rows(
+        connection,
+        "select count(*)::int as credits, coalesce(sum(amount_rupiah), 0)::bigint as"
+        " credited_rupiah, coalesce(sum(amount_rupiah) filter (where failed), 0)::bigint as"
+        " failed_rupiah, coalesce(sum(returned_rupiah), 0)::bigint as returned_rupiah,"
+        f" coalesce(sum({STANDING}), 0)::bigint as standing_rupiah,"
+        " count(*) filter (where kind = 'duplicate')::int as duplicates,"
+        " count(*) filter (where answer = 'confirmed')::int as confirmed,"
+        " count(*) filter (where answer = 'disputed')::int as disputed"
+        " from rm_ledger.credit where operation = %s",
+        operation,
+    )
+    credits_ = await rows(
+        connection,
+        "select person, reference, amount_rupiah, credited_on, kind, replaces, failed,"
+        f" returned_rupiah, {STANDING} as standing_rupiah, answer, answered_by"
+        " from rm_ledger.credit where operation = %s order by person, credited_on, reference",
+        operation,
+    )
+    advances = await rows(
+        connection,
+        "select person, fund, sum(amount_rupiah) filter (where kind = 'released')::bigint as"
+        " released_rupiah, coalesce(sum(amount_rupiah) filter (where kind = 'spent'), 0)::bigint"
+        " as spent_rupiah, coalesce(sum(amount_rupiah) filter (where kind = 'returned'),"
+        " 0)::bigint as returned_rupiah, sum(case when kind = 'released' then amount_rupiah else"
+        " -amount_rupiah end)::bigint as outstanding_rupiah from rm_ledger.movement"
+        " where operation = %s group by person, fund order by person",
+        operation,
+    )
+    papers = await rows(
+        connection,
+        "select * from rm_ledger.sts where operation = %s order by deposited_on, sts",
+        operation,
+    )
+    parts = ("released_rupiah", "spent_rupiah", "returned_rupiah", "outstanding_rupiah")
+    return {
+        "grants": grants[0],
+        "credits": credits_,
+        "fares": {part: sum(row[part] for row in advances) for part in parts},
+        "advances": advances,
+        "treasury_returns": papers,
+    }

@@ -1,0 +1,140 @@
+"""The expected arrivals: each handover's checklist, with this office's answers."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from typing import Any
+
+from psycopg import AsyncConnection
+
+from services.province.domain import arrival
+from shared.kernel.projector import Projection, Recorded, Statement, rows
+
+TABLES = """
+create table handover (
+  handover text primary key, city text not null, operation text not null,
+  deed_number text not null, deed_date date not null, planned_departure date not null,
+  transport text not null, predecessor text, phase text not null, departed_at timestamptz,
+  revision integer not null default 0
+);
+create table entry (
+  handover text not null, person text not null, initials text not null, origin text,
+  listed boolean not null, state text not null, answer integer not null default 0,
+  answered_at timestamptz, answered_by text, absence text, diverted_to text,
+  crossed boolean not null default false, primary key (handover, person)
+);
+"""
+
+
+def apply(recorded: Recorded) -> Iterator[Statement]:
+    match recorded.event:
+        case arrival.HandoverExpected() as expected:
+            yield (
+                "insert into handover (handover, city, operation, deed_number, deed_date,"
+                " planned_departure, transport, predecessor, phase) values (%(handover)s,"
+                " %(city)s, %(operation)s, %(deed_number)s, %(deed_date)s,"
+                " %(planned_departure)s, %(transport)s, %(predecessor)s, 'expected')",
+                expected.model_dump(exclude={"entries"}),
+            )
+            for entry in expected.entries:
+                yield (
+                    "insert into entry (handover, person, initials, origin, listed, state)"
+                    " values (%(handover)s, %(person)s, %(initials)s, %(origin)s, true,"
+                    " 'expected')",
+                    entry.model_dump() | {"handover": expected.handover},
+                )
+        case arrival.ExpectationAmended(handover=id_, withdrawn=gone, crossed=crossed):
+            yield _withdraw(id_, [p for p in gone if p not in crossed])
+            yield _cross(id_, list(crossed))
+            yield (
+                "update handover set revision = %(revision)s where handover = %(handover)s",
+                {"handover": id_, "revision": recorded.event.revision},
+            )
+        case arrival.ExpectationWithdrawn(handover=id_, crossed=crossed):
+            yield (
+                "update handover set phase = 'withdrawn' where handover = %(handover)s",
+                {"handover": id_},
+            )
+            yield (
+                "update entry set state = 'withdrawn'"
+                " where handover = %(handover)s and state = 'expected'",
+                {"handover": id_},
+            )
+            yield _cross(id_, list(crossed))
+        case arrival.DepartureNoted(handover=id_, departed_at=at, did_not_occur=did_not_occur):
+            yield (
+                "update handover set departed_at = %(at)s where handover = %(handover)s",
+                {"handover": id_, "at": None if did_not_occur else at},
+            )
+        case arrival.ArrivalAcknowledged() as answer:
+            yield (
+                "update entry set state = %(outcome)s, answer = %(answer)s,"
+                " answered_at = %(at)s, answered_by = %(by)s, absence = %(absence)s,"
+                " diverted_to = %(diverted_to)s"
+                " where handover = %(handover)s and person = %(person)s",
+                answer.model_dump() | {"by": recorded.actor},
+            )
+        case arrival.UnlistedArrivalAcknowledged() as unlisted:
+            yield (
+                "insert into entry (handover, person, initials, listed, state, answer,"
+                " answered_at, answered_by) values (%(handover)s, %(person)s, %(initials)s,"
+                " false, 'unlisted', 1, %(at)s, %(by)s)",
+                unlisted.model_dump() | {"by": recorded.actor},
+            )
+        case arrival.HandoverDeclined(handover=id_):
+            yield (
+                "update handover set phase = 'declined' where handover = %(handover)s",
+                {"handover": id_},
+            )
+            yield (
+                "update entry set state = 'declined'"
+                " where handover = %(handover)s and state = 'expected'",
+                {"handover": id_},
+            )
+
+
+def _withdraw(handover: str, persons: list[str]) -> Statement:
+    return (
+        "update entry set state = 'withdrawn'"
+        " where handover = %(handover)s and person = any(%(persons)s)",
+        {"handover": handover, "persons": persons},
+    )
+
+
+def _cross(handover: str, persons: list[str]) -> Statement:
+    """Withdrawn by the city while this office had already answered: shown, not repaired."""
+    return (
+        "update entry set crossed = true"
+        " where handover = %(handover)s and person = any(%(persons)s)",
+        {"handover": handover, "persons": persons},
+    )
+
+
+projection = Projection("arrivals", 1, TABLES, apply)
+
+
+async def arrivals(connection: AsyncConnection[Any]) -> list[dict[str, Any]]:
+    """Every announced handover with the number of its entries in each state."""
+    return await rows(
+        connection,
+        "select h.*, (select coalesce(jsonb_object_agg(state, n), '{}') from"
+        " (select state, count(*) as n from rm_arrivals.entry e where e.handover = h.handover"
+        " group by state) s) as entries from rm_arrivals.handover h order by h.handover",
+    )
+
+
+async def one(connection: AsyncConnection[Any], handover: str) -> dict[str, Any] | None:
+    """One handover's checklist, or None."""
+    found = await rows(
+        connection, "select * from rm_arrivals.handover where handover = %s", handover
+    )
+    if not found:
+        return None
+    entries = await rows(
+        connection,
+        "select person, initials, origin, listed, state, answer, answered_at, answered_by,"
+        " absence, diverted_to, crossed from rm_arrivals.entry where handover = %s"
+        " order by person",
+        handover,
+    )
+    return found[0] | {"entries": entries}

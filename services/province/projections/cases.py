@@ -1,0 +1,104 @@
+"""The cases: where each person stands, her trainings and choice. Sealed texts stay sealed here."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from typing import Any
+
+from psycopg import AsyncConnection
+from psycopg.types.json import Jsonb
+
+from services.province.domain import case
+from shared.kernel.projector import Projection, Recorded, Statement, rows
+
+TABLES = """
+create table casework (
+  person text primary key, city text not null, handover text not null, house text not null,
+  willing boolean not null, status text not null, offers jsonb not null default '[]',
+  chosen jsonb, completed jsonb not null default '[]', potential text, wish text,
+  opportunity text, follow_ups integer not null default 0, since timestamptz not null
+);
+"""
+
+STATUS = (
+    "update casework set status = %(status)s, since = %(since)s where person = %(person)s"
+)
+STATUS_OF = {
+    case.DeclaredReady: "ready",
+    case.ReturnedToFamily: "returned_to_family",
+    case.FamilyDeclined: "declined_by_family",
+    case.LeftHouse: "left_house",
+    case.CaseClosed: "closed",
+}
+
+
+def apply(recorded: Recorded) -> Iterator[Statement]:
+    since = recorded.occurred_at
+    match recorded.event:
+        case case.CaseOpened() as opened:
+            yield "delete from casework where person = %(person)s", {"person": opened.person}
+            yield (
+                "insert into casework (person, city, handover, house, willing, status, since)"
+                " values (%(person)s, %(city)s, %(handover)s, %(house)s, %(willing)s,"
+                " 'in_house', %(since)s)",
+                opened.model_dump() | {"since": since},
+            )
+        case case.CaseOpenedInError(person=person):
+            yield "delete from casework where person = %(person)s", {"person": person}
+        case case.PersonAssessed() as assessed:
+            yield (
+                "update casework set status = 'assessed', potential = %(potential)s,"
+                " wish = %(wish)s, opportunity = %(opportunity)s, since = %(since)s"
+                " where person = %(person)s",
+                assessed.model_dump() | {"since": since},
+            )
+        case case.TrainingsOffered(person=person, offers=offers):
+            yield (
+                "update casework set offers = %(offers)s, chosen = null"
+                " where person = %(person)s",
+                {"person": person, "offers": Jsonb(list(offers))},
+            )
+        case case.TrainingsChosen(person=person, chosen=chosen):
+            yield (
+                "update casework set chosen = %(chosen)s, status = case when %(some)s then"
+                " 'in_training' else status end where person = %(person)s",
+                {"person": person, "chosen": Jsonb(list(chosen)), "some": bool(chosen)},
+            )
+        case case.TrainingCompleted(person=person, training=training):
+            yield (
+                "update casework set completed = completed || %(training)s"
+                " where person = %(person)s",
+                {"person": person, "training": Jsonb([training])},
+            )
+        case case.FollowedUp(person=person):
+            yield (
+                "update casework set follow_ups = follow_ups + 1 where person = %(person)s",
+                {"person": person},
+            )
+        case case.CaseEvent() as event if type(event) in STATUS_OF:
+            yield (
+                STATUS,
+                {"person": event.person, "status": STATUS_OF[type(event)], "since": since},
+            )
+
+
+projection = Projection("cases", 1, TABLES, apply)
+
+COLUMNS = (
+    "person, city, handover, house, willing, status, offers, chosen, completed, follow_ups, since"
+)
+
+
+async def cases(connection: AsyncConnection[Any]) -> list[dict[str, Any]]:
+    """Every case without its sealed texts."""
+    return await rows(connection, f"select {COLUMNS} from rm_cases.casework order by person")
+
+
+async def one(connection: AsyncConnection[Any], person: str) -> dict[str, Any] | None:
+    """One case, its assessment still sealed, or None."""
+    found = await rows(
+        connection,
+        f"select {COLUMNS}, potential, wish, opportunity from rm_cases.casework where person = %s",
+        person,
+    )
+    return found[0] if found else None

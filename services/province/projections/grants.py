@@ -1,0 +1,68 @@
+"""The grants as this office knows them: credits the city told of, and what was found with her."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from typing import Any
+
+from psycopg import AsyncConnection
+
+from services.province.domain import grant
+from shared.kernel.projector import Projection, Recorded, Statement, rows
+
+TABLES = """
+create table credit (
+  person text not null, reference text not null, city text not null,
+  amount_rupiah bigint not null, credited_on date not null, replaces text,
+  failed boolean not null default false, returned_rupiah bigint not null default 0,
+  answer text, answered_by text, primary key (person, reference)
+);
+"""
+
+ANSWER = (
+    "update credit set answer = %(answer)s, answered_by = %(by)s"
+    " where person = %(person)s and reference = %(reference)s"
+)
+
+
+def apply(recorded: Recorded) -> Iterator[Statement]:
+    match recorded.event:
+        case grant.CreditNoted() as noted:
+            yield (
+                "insert into credit (person, reference, city, amount_rupiah, credited_on,"
+                " replaces) values (%(person)s, %(reference)s, %(city)s, %(amount_rupiah)s,"
+                " %(credited_on)s, %(replaces)s)",
+                noted.model_dump(),
+            )
+        case grant.FailureNoted() as failed:
+            yield (
+                "update credit set failed = true"
+                " where person = %(person)s and reference = %(reference)s",
+                failed.model_dump(),
+            )
+        case grant.ReturnNoted() as returned:
+            yield (
+                "update credit set returned_rupiah = returned_rupiah + %(amount_rupiah)s"
+                " where person = %(person)s and reference = %(reference)s",
+                returned.model_dump(),
+            )
+        case grant.GrantConfirmed() as confirmed:
+            yield ANSWER, confirmed.model_dump() | {"answer": "confirmed", "by": recorded.actor}
+        case grant.GrantDisputed() as disputed:
+            yield ANSWER, disputed.model_dump() | {"answer": "disputed", "by": recorded.actor}
+
+
+projection = Projection("grants", 1, TABLES, apply)
+
+
+async def grants(connection: AsyncConnection[Any]) -> dict[str, Any]:
+    """Every credit this office was told of, and their sum, in rupiah."""
+    credits_ = await rows(
+        connection,
+        "select *, case when failed then 0 else amount_rupiah - returned_rupiah end as"
+        " standing_rupiah from rm_grants.credit order by person, credited_on, reference",
+    )
+    return {
+        "standing_rupiah": sum(row["standing_rupiah"] for row in credits_),
+        "credits": credits_,
+    }

@@ -1,0 +1,82 @@
+"""The vault: what is personal is ciphertext in the log, under a key of that one person.
+
+AES-256-GCM; the person's code is bound in as associated data, so that a ciphertext can't be moved
+to somebody else. Each person's key is wrapped by the office's key, and stands apart from the
+events.
+"""
+
+from __future__ import annotations
+
+import os
+from base64 import urlsafe_b64decode, urlsafe_b64encode
+from collections.abc import Sequence
+
+from cryptography.exceptions import InvalidTag
+from cryptography.hazmat.primitives.ciphers.aead import AESGCM
+from psycopg_pool import AsyncConnectionPool
+
+NONCE_BYTES = 12
+KEY_BYTES = 32
+
+
+class Unopened(Exception):
+    """The key is gone or is another's, or the text was changed."""
+
+
+class Vault:
+    """Seals and opens text about persons."""
+
+    def __init__(self, pool: AsyncConnectionPool, office_key: bytes) -> None:
+        if len(office_key) != KEY_BYTES:
+            raise ValueError(f"an office key has {KEY_BYTES} bytes")
+        self._pool = pool
+        self._office = AESGCM(office_key)
+
+    async def seal(self, items: Sequence[tuple[str, str]]) -> list[str]:
+        """Seals (person code, text) pairs; makes keys for persons who have none."""
+        keys = await self._keys({person for person, _ in items})
+        return [
+            _encode(_encrypt(AESGCM(keys[person]), text.encode(), person)) for person, text in items
+        ]
+
+    async def open(self, person: str, sealed: str) -> str:
+        """The text. Raises Unopened."""
+        async with self._pool.connection() as connection:
+            cursor = await connection.execute(
+                "select wrapped from person_keys where person = %s", (person,)
+            )
+            row = await cursor.fetchone()
+        if row is None:
+            raise Unopened("no key")
+        key = _decrypt(self._office, bytes(row[0]), person)
+        return _decrypt(AESGCM(key), urlsafe_b64decode(sealed), person).decode()
+
+    async def _keys(self, persons: set[str]) -> dict[str, bytes]:
+        fresh = {person: _encrypt(self._office, os.urandom(KEY_BYTES), person) for person in persons}
+        async with self._pool.connection() as connection:
+            await connection.execute(
+                "insert into person_keys (person, wrapped)"
+                " select * from unnest(%s::text[], %s::bytea[]) on conflict do nothing",
+                (list(fresh), list(fresh.values())),
+            )
+            cursor = await connection.execute(
+                "select person, wrapped from person_keys where person = any(%s)", (list(fresh),)
+            )
+            rows = await cursor.fetchall()
+        return {person: _decrypt(self._office, bytes(wrapped), person) for person, wrapped in rows}
+
+
+def _encrypt(key: AESGCM, text: bytes, person: str) -> bytes:
+    nonce = os.urandom(NONCE_BYTES)
+    return nonce + key.encrypt(nonce, text, person.encode())
+
+
+def _decrypt(key: AESGCM, sealed: bytes, person: str) -> bytes:
+    try:
+        return key.decrypt(sealed[:NONCE_BYTES], sealed[NONCE_BYTES:], person.encode())
+    except InvalidTag as error:
+        raise Unopened("the key or the text is another's") from error
+
+
+def _encode(sealed: bytes) -> str:
+    return urlsafe_b64encode(sealed).decode()
