@@ -25,9 +25,14 @@ class Command(Value):
 
 
 class Event(Value):
-    """What happened. `type` is a name of ours with its version, never a class path."""
+    """What happened.
+
+    `type` is a name of ours with its version, never a class path; `words` says it to people, with
+    the event's fields in braces and nothing personal.
+    """
 
     type: ClassVar[str]
+    words: ClassVar[str]
 
 
 @dataclass(frozen=True, slots=True)

@@ -102,10 +102,11 @@ class Handling:
                     raise
         raise Undecided(f"{len(units)} unit(s), {CONFLICT_TRIES} tries")
 
-    async def state(self, decider: Decider[Any], key: str) -> Any:
-        """The folded state of one aggregate as it stands now."""
-        stream = f"{decider.category}-{key}"
-        return self._fold(decider, (await self.store.load([stream]))[stream])
+    async def states(self, decider: Decider[Any], keys: Iterable[str]) -> dict[str, Any]:
+        """The folded state of each aggregate as it stands now: one read for all."""
+        streams = {f"{decider.category}-{key}": key for key in keys}
+        stored = await self.store.load(streams)
+        return {key: self._fold(decider, stored[stream]) for stream, key in streams.items()}
 
     def _fold(self, decider: Decider[Any], stored: Iterable[Any]) -> Any:
         state = decider.initial

@@ -52,7 +52,13 @@ class Receipt:
 class Transport(Protocol):
     """What carries frames. It promises nothing but to try."""
 
-    async def send(self, receiver: str, frame: bytes) -> None: ...
+    async def send(self, receiver: str, frame: bytes) -> bytes:
+        """Takes a frame on; gives its entry id. Raises ConnectionError where it can't."""
+        ...
+
+    async def trim(self, receiver: str, through: bytes) -> None:
+        """May forget the entries up to and with this id."""
+        ...
 
 
 def encode(item: Frame | Receipt) -> bytes:

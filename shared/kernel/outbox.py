@@ -7,6 +7,7 @@ applies each number once.
 
 from __future__ import annotations
 
+from collections import deque
 from datetime import datetime, timedelta
 
 from psycopg_pool import AsyncConnectionPool
@@ -32,6 +33,7 @@ class Relay:
         self._confirmed = 0
         self._resend_after = RESEND_AFTER
         self._quiet_since: datetime | None = None
+        self._entries: deque[tuple[int, bytes]] = deque(maxlen=10_000)
 
     async def step(self, now: datetime) -> int:
         """Sends up to a few frames of what was not yet sent; gives the number of messages."""
@@ -50,7 +52,8 @@ class Relay:
         if not rows:
             return 0
         for frame in frames(self.office, self.receiver, rows):
-            await self._transport.send(self.receiver, encode(frame))
+            entry = await self._transport.send(self.receiver, encode(frame))
+            self._entries.append((frame.last, entry))
             self._sent = frame.last
         async with self._pool.connection() as connection:
             await connection.execute(
@@ -80,8 +83,16 @@ class Relay:
                     " greatest(link_out.confirmed_through, excluded.confirmed_through)",
                     {"receiver": self.receiver, "through": self._confirmed, "now": now},
                 )
+            await self._trim()
         if receipt.gap and self._sent is not None:
             self._sent = min(self._sent, receipt.applied_through)
+
+    async def _trim(self) -> None:
+        confirmed: bytes | None = None
+        while self._entries and self._entries[0][0] <= self._confirmed:
+            confirmed = self._entries.popleft()[1]
+        if confirmed is not None:
+            await self._transport.trim(self.receiver, confirmed)
 
     def _resend_when_quiet(self, now: datetime) -> None:
         if self._sent is None or self._sent <= self._confirmed:

@@ -1,0 +1,1 @@
+"""The adapters: settings, Redis streams, worker, web shell, embedded servers."""

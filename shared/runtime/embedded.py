@@ -78,6 +78,7 @@ class EmbeddedServers(AbstractContextManager["EmbeddedServers"]):
         """Find every place; `start` is what callers use."""
         self._account = pwd.getpwnam("nobody") if os.geteuid() == 0 else None
         self._home = _home(data_dir, self._account is not None)
+        self._log = self._home / "servers.log"
         self._sockets = self._home / "run"
         if len(os.fsencode(self._sockets / ".s.PGSQL.5432")) > LONGEST_SOCKET_BYTES:
             # A name in /tmp that others can foresee is safe: `_private` refuses their folders.
@@ -115,7 +116,8 @@ class EmbeddedServers(AbstractContextManager["EmbeddedServers"]):
                 "not touched. End their processes, postgres and valkey-server, by hand."
             )
         undo.callback(shutil.rmtree, sockets, ignore_errors=True)
-        with os.fdopen(lock), (self._home / "servers.log").open("ab") as log:
+        self._log.touch(mode=0o600)  # a refused statement is logged with the values in it
+        with os.fdopen(lock), self._log.open("ab") as log:
             # No process of ours lives, so PostgreSQL must not take whatever has the old process
             # number now, after a reboot, for itself and refuse to start.
             (cluster / "postmaster.pid").unlink(missing_ok=True)
@@ -187,11 +189,10 @@ class EmbeddedServers(AbstractContextManager["EmbeddedServers"]):
                 return
             except (psycopg.OperationalError, redis.ConnectionError) as error:
                 if server.poll() is not None or time.monotonic() > deadline:
-                    log = self._home / "servers.log"
-                    end = "\n".join(log.read_text(errors="replace").splitlines()[-20:])
+                    end = "\n".join(self._log.read_text(errors="replace").splitlines()[-20:])
                     raise RuntimeError(
                         f"An embedded server on {self._home} did not come up. The data stays as "
-                        f"it is. {log} ends so:\n{end}"
+                        f"it is. {self._log} ends so:\n{end}"
                     ) from error
             time.sleep(POLL_SECONDS)
 
@@ -209,7 +210,7 @@ class EmbeddedServers(AbstractContextManager["EmbeddedServers"]):
         return redis.Redis.from_url(self.redis_url, retry=Retry(NoBackoff(), 0))
 
     def _url(self, name: str) -> str:
-        host = quote(str(self._sockets), safe="")
+        host = quote(str(self._sockets))
         return f"postgresql://pulang@/{quote(name, safe='')}?host={host}&port=5432"
 
 
@@ -240,7 +241,8 @@ def _lock(path: Path, wait_seconds: float) -> int | None:
 def _home(data_dir: Path, as_root: bool) -> Path:
     """The data folder itself, or a place in `STATE` where the servers cannot reach it."""
     link = data_dir / "placed-at"
-    if not as_root or (_anyone_reaches(data_dir) and not link.is_symlink()):
+    here = _anyone_reaches(data_dir) or (data_dir / "postgres").exists()
+    if not as_root or (here and not link.is_symlink()):
         return data_dir
     home = _passable(STATE) / _digest(data_dir)
     if not link.is_symlink():

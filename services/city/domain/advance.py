@@ -22,6 +22,7 @@ from shared.kernel.decider import Command, Decider, Decision, Event, Refused
 
 class AdvanceReleased(Event):
     type: ClassVar[str] = "pulang.city.advance.released.v1"
+    words: ClassVar[str] = "Panjar Rp{amount_rupiah} dicairkan untuk {person} ({release})."
     person: PersonCode
     operation: Identifier
     release: Reference
@@ -32,6 +33,7 @@ class AdvanceReleased(Event):
 
 class FareRecorded(Event):
     type: ClassVar[str] = "pulang.city.advance.fare-recorded.v1"
+    words: ClassVar[str] = "Tiket Rp{amount_rupiah} untuk {person} dicatat (kuitansi {receipt})."
     person: PersonCode
     operation: Identifier
     receipt: Reference
@@ -43,6 +45,10 @@ class FareCorrected(Event):
     """The fare on this receipt was wrong; this is the right one (rule 18)."""
 
     type: ClassVar[str] = "pulang.city.advance.fare-corrected.v1"
+    words: ClassVar[str] = (
+        "Tiket {receipt} untuk {person} dikoreksi dari "
+        "Rp{wrong_rupiah} menjadi Rp{amount_rupiah}: {reason}"
+    )
     person: PersonCode
     operation: Identifier
     receipt: Reference
@@ -53,6 +59,10 @@ class FareCorrected(Event):
 
 class SurplusReturned(Event):
     type: ClassVar[str] = "pulang.city.advance.surplus-returned.v1"
+    words: ClassVar[str] = (
+        "Sisa panjar Rp{amount_rupiah} dari {person} disetor kembali "
+        "(STS {sts})."
+    )
     person: PersonCode
     operation: Identifier
     sts: Reference

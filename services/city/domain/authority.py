@@ -15,6 +15,7 @@ from shared.kernel.decider import Command, Decider, Decision, Event, Refused
 
 class AuthorityConferred(Event):
     type: ClassVar[str] = "pulang.city.authority.conferred.v1"
+    words: ClassVar[str] = "Kewenangan {signatory} dicatat menurut {decree}: {position}."
     signatory: Identifier
     position: Line
     acting: bool

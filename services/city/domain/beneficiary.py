@@ -29,6 +29,7 @@ LeavingCause = Literal["withdrawn", "declined", "absent", "diverted", "arrived"]
 
 class BeneficiaryRegistered(Event):
     type: ClassVar[str] = "pulang.city.beneficiary.registered.v1"
+    words: ClassVar[str] = "Penerima manfaat {person} didaftarkan untuk {operation}."
     person: PersonCode
     operation: Identifier
     initials: Initials
@@ -39,30 +40,35 @@ class BeneficiaryRegistered(Event):
 
 class DestinationDetermined(Event):
     type: ClassVar[str] = "pulang.city.beneficiary.destination-determined.v1"
+    words: ClassVar[str] = "Tujuan {person} ditentukan: {destination}."
     person: PersonCode
     destination: OfficeCode
 
 
 class WillingnessGiven(Event):
     type: ClassVar[str] = "pulang.city.beneficiary.willingness-given.v1"
+    words: ClassVar[str] = "{person} menyatakan bersedia ({statement})."
     person: PersonCode
     statement: Reference
 
 
 class WillingnessWithdrawn(Event):
     type: ClassVar[str] = "pulang.city.beneficiary.willingness-withdrawn.v1"
+    words: ClassVar[str] = "{person} menarik kesediaannya."
     person: PersonCode
     reason: Reason | None
 
 
 class HandoverEntered(Event):
     type: ClassVar[str] = "pulang.city.beneficiary.handover-entered.v1"
+    words: ClassVar[str] = "{person} masuk serah terima {handover}."
     person: PersonCode
     handover: Identifier
 
 
 class HandoverLeft(Event):
     type: ClassVar[str] = "pulang.city.beneficiary.handover-left.v1"
+    words: ClassVar[str] = "{person} keluar dari serah terima {handover} ({cause})."
     person: PersonCode
     handover: Identifier
     cause: LeavingCause

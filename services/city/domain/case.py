@@ -10,6 +10,7 @@ from shared.kernel.decider import Command, Decider, Decision, Event
 
 class CaseStatusRecorded(Event):
     type: ClassVar[str] = "pulang.city.case.status-recorded.v1"
+    words: ClassVar[str] = "Kantor {office} memberi tahu keadaan {person}: {status}."
     person: PersonCode
     status: CaseStatus
     office: OfficeCode

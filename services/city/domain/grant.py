@@ -44,6 +44,10 @@ class Credit(Value):
 
 class GrantDisbursed(Event):
     type: ClassVar[str] = "pulang.city.grant.disbursed.v1"
+    words: ClassVar[str] = (
+        "Bantuan Rp{amount_rupiah} masuk rekening {person} "
+        "({reference}, {kind})."
+    )
     person: PersonCode
     operation: Identifier
     reference: Reference
@@ -55,6 +59,10 @@ class GrantDisbursed(Event):
 
 class GrantRedisbursed(Event):
     type: ClassVar[str] = "pulang.city.grant.redisbursed.v1"
+    words: ClassVar[str] = (
+        "Bantuan Rp{amount_rupiah} disalurkan ulang kepada {person} "
+        "({reference}), mengganti {replaces}."
+    )
     person: PersonCode
     operation: Identifier
     reference: Reference
@@ -67,6 +75,7 @@ class GrantRedisbursed(Event):
 
 class GrantFailed(Event):
     type: ClassVar[str] = "pulang.city.grant.failed.v1"
+    words: ClassVar[str] = "Penyaluran {reference} kepada {person} gagal: {reason}"
     person: PersonCode
     reference: Reference
     reason: Reason
@@ -75,6 +84,10 @@ class GrantFailed(Event):
 
 class GrantReturned(Event):
     type: ClassVar[str] = "pulang.city.grant.returned.v1"
+    words: ClassVar[str] = (
+        "Rp{amount_rupiah} dari {reference} untuk {person} "
+        "dikembalikan: {reason}"
+    )
     person: PersonCode
     reference: Reference
     amount_rupiah: PositiveRupiah
@@ -86,6 +99,7 @@ class GrantShared(Event):
     """The office that now looks after her is told of every credit so far."""
 
     type: ClassVar[str] = "pulang.city.grant.shared.v1"
+    words: ClassVar[str] = "Kantor {office} diberi tahu tentang bantuan {person}."
     person: PersonCode
     office: OfficeCode
     credits: tuple[Credit, ...]
@@ -93,6 +107,7 @@ class GrantShared(Event):
 
 class ConfirmationRecorded(Event):
     type: ClassVar[str] = "pulang.city.grant.confirmation-recorded.v1"
+    words: ClassVar[str] = "Kantor {office} memastikan kredit {reference} ada di rekening {person}."
     person: PersonCode
     reference: Reference
     office: OfficeCode
@@ -100,6 +115,10 @@ class ConfirmationRecorded(Event):
 
 class DisputeRecorded(Event):
     type: ClassVar[str] = "pulang.city.grant.dispute-recorded.v1"
+    words: ClassVar[str] = (
+        "Kantor {office} menyatakan kredit {reference} tidak ada di "
+        "rekening {person}."
+    )
     person: PersonCode
     reference: Reference
     office: OfficeCode

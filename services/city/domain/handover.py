@@ -37,6 +37,7 @@ Phase = Literal[
 
 class HandoverDrafted(Event):
     type: ClassVar[str] = "pulang.city.handover.drafted.v1"
+    words: ClassVar[str] = "Serah terima {handover} ke {receiving_office} dirancang oleh {issuer}."
     handover: Identifier
     operation: Identifier
     receiving_office: OfficeCode
@@ -48,6 +49,7 @@ class HandoverDrafted(Event):
 
 class EntryAdded(Event):
     type: ClassVar[str] = "pulang.city.handover.entry-added.v1"
+    words: ClassVar[str] = "Seorang penerima manfaat ditambahkan ke daftar {handover}."
     handover: Identifier
     entry: ManifestLine
 
@@ -56,6 +58,7 @@ class EntryRemoved(Event):
     """She left the manifest before it was issued; no other office had heard of it."""
 
     type: ClassVar[str] = "pulang.city.handover.entry-removed.v1"
+    words: ClassVar[str] = "{person} dikeluarkan dari rancangan {handover}: {reason}"
     handover: Identifier
     person: PersonCode
     reason: Reason
@@ -63,6 +66,7 @@ class EntryRemoved(Event):
 
 class HandoverSubmitted(Event):
     type: ClassVar[str] = "pulang.city.handover.submitted.v1"
+    words: ClassVar[str] = "Serah terima {handover} diajukan oleh {submitted_by}."
     handover: Identifier
     submitted_by: str
 
@@ -71,12 +75,17 @@ class HandoverReturned(Event):
     """The approver gave it back to its issuer, with a reason."""
 
     type: ClassVar[str] = "pulang.city.handover.returned.v1"
+    words: ClassVar[str] = "Serah terima {handover} dikembalikan kepada penyusun: {reason}"
     handover: Identifier
     reason: Reason
 
 
 class HandoverApproved(Event):
     type: ClassVar[str] = "pulang.city.handover.approved.v1"
+    words: ClassVar[str] = (
+        "Serah terima {handover} disahkan oleh {approver}, "
+        "tertanggal {deed_date}."
+    )
     handover: Identifier
     approver: str
     signatory: Identifier
@@ -85,6 +94,10 @@ class HandoverApproved(Event):
 
 class HandoverIssued(Event):
     type: ClassVar[str] = "pulang.city.handover.issued.v1"
+    words: ClassVar[str] = (
+        "BAST {deed_number} terbit untuk serah terima {handover} ke "
+        "{receiving_office}."
+    )
     handover: Identifier
     operation: Identifier
     receiving_office: OfficeCode
@@ -100,6 +113,7 @@ class EntryWithdrawn(Event):
     """She left an issued manifest before departure; `entries` are those who remain."""
 
     type: ClassVar[str] = "pulang.city.handover.entry-withdrawn.v1"
+    words: ClassVar[str] = "{person} ditarik dari serah terima {handover}: {reason}"
     handover: Identifier
     receiving_office: OfficeCode
     person: PersonCode
@@ -110,6 +124,7 @@ class EntryWithdrawn(Event):
 
 class HandoverWithdrawn(Event):
     type: ClassVar[str] = "pulang.city.handover.withdrawn.v1"
+    words: ClassVar[str] = "Serah terima {handover} ditarik: {reason}"
     handover: Identifier
     receiving_office: OfficeCode
     was_issued: bool
@@ -119,6 +134,7 @@ class HandoverWithdrawn(Event):
 
 class HandoverDeparted(Event):
     type: ClassVar[str] = "pulang.city.handover.departed.v1"
+    words: ClassVar[str] = "Serah terima {handover} berangkat pada {departed_at}."
     handover: Identifier
     receiving_office: OfficeCode
     departed_at: AwareDatetime
@@ -129,6 +145,7 @@ class DepartureCorrected(Event):
     """The departure recorded before did not occur (rule 18)."""
 
     type: ClassVar[str] = "pulang.city.handover.departure-corrected.v1"
+    words: ClassVar[str] = "Keberangkatan {handover} ternyata tidak terjadi: {reason}"
     handover: Identifier
     receiving_office: OfficeCode
     departed_at: AwareDatetime
@@ -140,6 +157,7 @@ class ArrivalRecorded(Event):
     """The receiving office's answer for one person, as it came over the link."""
 
     type: ClassVar[str] = "pulang.city.handover.arrival-recorded.v1"
+    words: ClassVar[str] = "Kantor penerima menjawab untuk {person} dalam {handover}: {outcome}."
     handover: Identifier
     person: PersonCode
     outcome: ArrivalOutcome
@@ -153,6 +171,7 @@ class ArrivalRecorded(Event):
 
 class UnlistedArrivalRecorded(Event):
     type: ClassVar[str] = "pulang.city.handover.unlisted-recorded.v1"
+    words: ClassVar[str] = "{person} tiba di {receiving_office} tanpa tercantum dalam {handover}."
     handover: Identifier
     operation: Identifier
     receiving_office: OfficeCode
@@ -163,6 +182,7 @@ class UnlistedArrivalRecorded(Event):
 
 class DeclineRecorded(Event):
     type: ClassVar[str] = "pulang.city.handover.decline-recorded.v1"
+    words: ClassVar[str] = "Serah terima {handover} ditolak kantor penerima ({reason})."
     handover: Identifier
     reason: DeclineReason
     persons: tuple[PersonCode, ...]
@@ -170,6 +190,7 @@ class DeclineRecorded(Event):
 
 class HandoverClosed(Event):
     type: ClassVar[str] = "pulang.city.handover.closed.v1"
+    words: ClassVar[str] = "Serah terima {handover} ditutup."
     handover: Identifier
 
 

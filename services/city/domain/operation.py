@@ -42,6 +42,7 @@ class Claim(Value):
 
 class OperationOpened(Event):
     type: ClassVar[str] = "pulang.city.operation.opened.v1"
+    words: ClassVar[str] = "Kegiatan {operation} dibuka: {name}."
     operation: Identifier
     name: Line
     site: RegionCode
@@ -53,12 +54,14 @@ class OperationOpened(Event):
 
 class TotalDeclared(Event):
     type: ClassVar[str] = "pulang.city.operation.total-declared.v1"
+    words: ClassVar[str] = "Angka dinyatakan untuk {operation} menurut sumbernya."
     operation: Identifier
     claim: Claim
 
 
 class DiscrepancyExplained(Event):
     type: ClassVar[str] = "pulang.city.operation.discrepancy-explained.v1"
+    words: ClassVar[str] = "Selisih {discrepancy} ({difference}) dijelaskan: {explanation}"
     operation: Identifier
     discrepancy: Line
     difference: int

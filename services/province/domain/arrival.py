@@ -33,6 +33,7 @@ Phase = Literal["unknown", "expected", "withdrawn", "declined"]
 
 class HandoverExpected(Event):
     type: ClassVar[str] = "pulang.province.arrival.expected.v1"
+    words: ClassVar[str] = "Kota {city} mengumumkan serah terima {handover}, BAST {deed_number}."
     handover: Identifier
     city: OfficeCode
     operation: Identifier
@@ -48,6 +49,7 @@ class ExpectationAmended(Event):
     """The manifest as it now is; `crossed` had already been answered for here."""
 
     type: ClassVar[str] = "pulang.province.arrival.amended.v1"
+    words: ClassVar[str] = "Daftar {handover} diubah oleh kota (perubahan ke-{revision})."
     handover: Identifier
     revision: int
     withdrawn: tuple[PersonCode, ...]
@@ -57,12 +59,14 @@ class ExpectationAmended(Event):
 
 class ExpectationWithdrawn(Event):
     type: ClassVar[str] = "pulang.province.arrival.withdrawn.v1"
+    words: ClassVar[str] = "Serah terima {handover} ditarik oleh kota."
     handover: Identifier
     crossed: tuple[PersonCode, ...]
 
 
 class DepartureNoted(Event):
     type: ClassVar[str] = "pulang.province.arrival.departure-noted.v1"
+    words: ClassVar[str] = "Kota memberi tahu keberangkatan {handover}: {departed_at}."
     handover: Identifier
     departed_at: AwareDatetime
     did_not_occur: bool
@@ -72,6 +76,7 @@ class ArrivalAcknowledged(Event):
     """Answer number `answer` for this person; with `corrects` it replaces an earlier one."""
 
     type: ClassVar[str] = "pulang.province.arrival.acknowledged.v1"
+    words: ClassVar[str] = "Jawaban ke-{answer} untuk {person} dalam {handover}: {outcome}."
     handover: Identifier
     city: OfficeCode
     person: PersonCode
@@ -86,6 +91,7 @@ class ArrivalAcknowledged(Event):
 
 class UnlistedArrivalAcknowledged(Event):
     type: ClassVar[str] = "pulang.province.arrival.unlisted.v1"
+    words: ClassVar[str] = "{person} tiba tanpa tercantum dalam {handover}."
     handover: Identifier
     city: OfficeCode
     person: PersonCode
@@ -95,6 +101,7 @@ class UnlistedArrivalAcknowledged(Event):
 
 class HandoverDeclined(Event):
     type: ClassVar[str] = "pulang.province.arrival.declined.v1"
+    words: ClassVar[str] = "Serah terima {handover} ditolak ({reason}): {explanation}"
     handover: Identifier
     city: OfficeCode
     reason: DeclineReason

@@ -29,6 +29,7 @@ class CaseOpened(CaseEvent):
     """She is here, and was asked again whether she wants to be (rule 9)."""
 
     type: ClassVar[str] = "pulang.province.case.opened.v1"
+    words: ClassVar[str] = "Kasus {person} dibuka di rumah singgah {house}."
     handover: Identifier
     house: Identifier
     willing: bool
@@ -36,6 +37,7 @@ class CaseOpened(CaseEvent):
 
 class PersonAssessed(CaseEvent):
     type: ClassVar[str] = "pulang.province.case.assessed.v1"
+    words: ClassVar[str] = "Asesmen {person} dicatat (tersegel)."
     potential: str
     wish: str
     opportunity: str
@@ -43,48 +45,58 @@ class PersonAssessed(CaseEvent):
 
 class TrainingsOffered(CaseEvent):
     type: ClassVar[str] = "pulang.province.case.trainings-offered.v1"
+    words: ClassVar[str] = "Diklat ditawarkan kepada {person}."
     offers: Trainings
 
 
 class TrainingsChosen(CaseEvent):
     type: ClassVar[str] = "pulang.province.case.trainings-chosen.v1"
+    words: ClassVar[str] = "{person} menyatakan pilihan diklatnya."
     chosen: Trainings
 
 
 class TrainingCompleted(CaseEvent):
     type: ClassVar[str] = "pulang.province.case.training-completed.v1"
+    words: ClassVar[str] = "{person} menyelesaikan diklat {training}."
     training: Line
 
 
 class DeclaredReady(CaseEvent):
     type: ClassVar[str] = "pulang.province.case.ready.v1"
+    words: ClassVar[str] = "{person} dinyatakan siap pulang."
 
 
 class ReturnedToFamily(CaseEvent):
     type: ClassVar[str] = "pulang.province.case.returned-to-family.v1"
+    words: ClassVar[str] = "{person} kembali ke keluarganya."
 
 
 class FamilyDeclined(CaseEvent):
     type: ClassVar[str] = "pulang.province.case.family-declined.v1"
+    words: ClassVar[str] = "Keluarga {person} belum dapat menerimanya."
 
 
 class LeftHouse(CaseEvent):
     type: ClassVar[str] = "pulang.province.case.left-house.v1"
+    words: ClassVar[str] = "{person} meninggalkan rumah singgah."
 
 
 class FollowedUp(CaseEvent):
     type: ClassVar[str] = "pulang.province.case.followed-up.v1"
+    words: ClassVar[str] = "Pascalayanan {person} dicatat (tersegel)."
     note: str
 
 
 class CaseClosed(CaseEvent):
     type: ClassVar[str] = "pulang.province.case.closed.v1"
+    words: ClassVar[str] = "Kasus {person} ditutup."
 
 
 class CaseOpenedInError(CaseEvent):
     """The arrival that opened this case was corrected: she did not arrive (rule 18)."""
 
     type: ClassVar[str] = "pulang.province.case.opened-in-error.v1"
+    words: ClassVar[str] = "Kasus {person} dibatalkan: kedatangannya dikoreksi."
 
 
 @dataclass(frozen=True)

@@ -15,6 +15,10 @@ from shared.kernel.decider import Command, Decider, Decision, Event, Refused
 
 class CreditNoted(Event):
     type: ClassVar[str] = "pulang.province.grant.credit-noted.v1"
+    words: ClassVar[str] = (
+        "Kota {city} memberi tahu kredit {reference} sebesar "
+        "Rp{amount_rupiah} untuk {person}."
+    )
     person: PersonCode
     city: OfficeCode
     reference: Reference
@@ -25,12 +29,17 @@ class CreditNoted(Event):
 
 class FailureNoted(Event):
     type: ClassVar[str] = "pulang.province.grant.failure-noted.v1"
+    words: ClassVar[str] = "Kota memberi tahu bahwa kredit {reference} untuk {person} gagal."
     person: PersonCode
     reference: Reference
 
 
 class ReturnNoted(Event):
     type: ClassVar[str] = "pulang.province.grant.return-noted.v1"
+    words: ClassVar[str] = (
+        "Kota memberi tahu pengembalian Rp{amount_rupiah} dari "
+        "{reference} untuk {person}."
+    )
     person: PersonCode
     reference: Reference
     amount_rupiah: PositiveRupiah
@@ -38,6 +47,7 @@ class ReturnNoted(Event):
 
 class GrantConfirmed(Event):
     type: ClassVar[str] = "pulang.province.grant.confirmed.v1"
+    words: ClassVar[str] = "Kredit {reference} dipastikan ada di rekening {person}."
     person: PersonCode
     city: OfficeCode
     reference: Reference
@@ -45,6 +55,7 @@ class GrantConfirmed(Event):
 
 class GrantDisputed(Event):
     type: ClassVar[str] = "pulang.province.grant.disputed.v1"
+    words: ClassVar[str] = "Kredit {reference} tidak ada di rekening {person}: {reason}"
     person: PersonCode
     city: OfficeCode
     reference: Reference

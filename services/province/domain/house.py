@@ -18,6 +18,7 @@ Capacity = Annotated[int, Strict(), Field(ge=1, le=10_000)]
 
 class HouseOpened(Event):
     type: ClassVar[str] = "pulang.province.house.opened.v1"
+    words: ClassVar[str] = "Rumah singgah {house} dicatat dengan daya tampung {capacity}."
     house: Identifier
     name: Line
     capacity: Capacity
@@ -25,6 +26,7 @@ class HouseOpened(Event):
 
 class PersonAdmitted(Event):
     type: ClassVar[str] = "pulang.province.house.admitted.v1"
+    words: ClassVar[str] = "{person} diterima di rumah singgah {house}."
     house: Identifier
     person: PersonCode
     override_reason: Reason | None
@@ -34,6 +36,7 @@ class PersonReleased(Event):
     """She lives there no more: gone home, gone elsewhere, or never arrived after all."""
 
     type: ClassVar[str] = "pulang.province.house.released.v1"
+    words: ClassVar[str] = "{person} tidak lagi tinggal di rumah singgah {house}."
     house: Identifier
     person: PersonCode
 

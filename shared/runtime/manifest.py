@@ -1,0 +1,131 @@
+"""A service's manifest: all that web, worker, command line and tests need to know of it."""
+
+from __future__ import annotations
+
+from collections.abc import Awaitable, Callable, Sequence
+from dataclasses import dataclass, field
+from datetime import datetime
+from typing import Any, Literal
+
+from psycopg import AsyncConnection
+
+from shared.contracts.values import PERSONAL_TEXT_CHARACTERS, Personal, Value
+from shared.kernel.decider import Command, Decider
+from shared.kernel.handling import Handling, Publisher, Unit
+from shared.kernel.inbox import Reactor
+from shared.kernel.projector import Projection
+from shared.kernel.vault import Vault
+from shared.runtime.settings import Settings
+from shared.runtime.staff import Staff
+
+
+class Problem(Exception):
+    """A refusal for a person: RFC 9457, with what to do next. Nothing was changed."""
+
+    def __init__(
+        self,
+        status: int,
+        code: str,
+        detail: str,
+        remedy: str,
+        errors: Sequence[dict[str, Any]] = (),
+    ) -> None:
+        super().__init__(code)
+        self.status, self.code, self.detail, self.remedy = status, code, detail, remedy
+        self.errors = list(errors)
+
+
+@dataclass(frozen=True)
+class Desk:
+    """Where one request is worked on: who asks, when, and the means to answer."""
+
+    settings: Settings
+    handling: Handling
+    vault: Vault
+    staff: Staff
+    now: datetime
+    occurred_at: datetime
+    connection: AsyncConnection[Any] | None = None
+
+    def command(self, kind: type[Command], **fields: Any) -> Command:
+        return kind(
+            by=self.staff.username, now=self.now, occurred_at=self.occurred_at, **fields
+        )
+
+    async def sealed(self, command: Command) -> Command:
+        """The command with its personal texts sealed under its person's key."""
+        names = [
+            name
+            for name, info in type(command).model_fields.items()
+            if any(isinstance(mark, Personal) for mark in info.metadata)
+        ]
+        if not names:
+            return command
+        person: str = command.person  # type: ignore[attr-defined]
+        texts = [getattr(command, name) for name in names]
+        for name, text in zip(names, texts, strict=True):
+            if len(text) > PERSONAL_TEXT_CHARACTERS:
+                raise Problem(
+                    422,
+                    "TEXT_TOO_LONG",
+                    f"{name}: paling banyak {PERSONAL_TEXT_CHARACTERS} karakter.",
+                    "Ringkas catatannya.",
+                )
+        sealed = await self.vault.seal([(person, text) for text in texts])
+        return command.model_copy(update=dict(zip(names, sealed, strict=True)))
+
+    async def state(self, decider: Decider[Any], key: str) -> Any:
+        return (await self.handling.states(decider, [key]))[key]
+
+    @property
+    def reading(self) -> AsyncConnection[Any]:
+        """The connection of a read. A command's desk has none."""
+        if self.connection is None:
+            raise RuntimeError("a command does not read from read models")
+        return self.connection
+
+
+@dataclass(frozen=True)
+class Plan:
+    """The units to decide, what to tell the asker beside it, and rows that were no use."""
+
+    units: Sequence[Unit]
+    answer: dict[str, Any] = field(default_factory=dict)
+    all_or_nothing: bool = True
+    row_errors: Sequence[dict[str, Any]] = ()
+
+
+@dataclass(frozen=True)
+class CommandRoute:
+    """POST `path`: a form becomes units of commands."""
+
+    path: str
+    summary: str
+    roles: frozenset[str]
+    form: type[Value]
+    plan: Callable[[Desk, Any, dict[str, str]], Awaitable[Plan]]
+    is_import: bool = False
+
+
+@dataclass(frozen=True)
+class ReadRoute:
+    """GET `path`: a read model; `optional` names query parameters. None is a 404."""
+
+    path: str
+    summary: str
+    roles: frozenset[str]
+    query: Callable[[Desk, dict[str, str]], Awaitable[Any]]
+    optional: tuple[str, ...] = ()
+
+
+@dataclass(frozen=True)
+class Service:
+    """One kind of office, as declared in its `service.py`."""
+
+    kind: Literal["city", "province"]
+    deciders: tuple[Decider[Any], ...]
+    publisher: Publisher
+    reactor: Reactor
+    projections: tuple[Projection, ...]
+    commands: tuple[CommandRoute, ...]
+    reads: tuple[ReadRoute, ...]

@@ -1,0 +1,70 @@
+"""One running office, wired: the composition root that web, worker, command line and tests share."""
+
+from __future__ import annotations
+
+from collections.abc import AsyncIterator
+from contextlib import asynccontextmanager
+from dataclasses import dataclass
+
+from psycopg_pool import AsyncConnectionPool
+
+from shared.kernel.handling import Handling
+from shared.kernel.projector import Projector
+from shared.kernel.store import Store
+from shared.kernel.vault import Vault
+from shared.runtime.clock import Clock, system_clock
+from shared.runtime.manifest import Service
+from shared.runtime.settings import Settings, read_office_key
+
+DATABASE_WAIT_SECONDS = 60.0
+
+
+@dataclass(frozen=True)
+class Office:
+    settings: Settings
+    service: Service
+    pool: AsyncConnectionPool
+    store: Store
+    handling: Handling
+    vault: Vault
+    projectors: tuple[Projector, ...]
+    clock: Clock
+
+
+@asynccontextmanager
+async def open_office(settings: Settings, service: Service) -> AsyncIterator[Office]:
+    """Connects to the office's database and prepares its read models; waits for the database.
+
+    Raises KeyFileMissing, and psycopg_pool.PoolTimeout where the database stays away.
+    """
+    if settings.kind != service.kind:
+        raise ValueError(f"office {settings.office} is no {service.kind}")
+    key = read_office_key(settings.key_file)
+    pool = AsyncConnectionPool(
+        settings.database_url,
+        min_size=2,
+        max_size=settings.pool_connections,
+        kwargs={"options": "-c timezone=UTC"},
+        check=AsyncConnectionPool.check_connection,
+        open=False,
+    )
+    await pool.open(wait=True, timeout=DATABASE_WAIT_SECONDS)
+    store = Store(pool, settings.office)
+    try:
+        handling = Handling(store, service.deciders, service.publisher)
+        projectors = tuple(Projector(pool, handling.types, p) for p in service.projections)
+        for projector in projectors:
+            await projector.prepare()
+        yield Office(
+            settings,
+            service,
+            pool,
+            store,
+            handling,
+            Vault(pool, key),
+            projectors,
+            system_clock(settings.zone),
+        )
+    finally:
+        await store.close()
+        await pool.close()

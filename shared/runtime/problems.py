@@ -1,0 +1,175 @@
+"""Problem documents (RFC 9457): a code, a sentence in Indonesian, and what to do next.
+
+They never repeat what was sent: it may be somebody's secret.
+"""
+
+from __future__ import annotations
+
+import logging
+from collections.abc import Iterable, Sequence
+from typing import Any
+
+from fastapi import FastAPI, Request
+from fastapi.exceptions import RequestValidationError
+from fastapi.responses import JSONResponse
+from psycopg import Error as DatabaseError
+from psycopg_pool import PoolTimeout
+from starlette.exceptions import HTTPException
+
+from shared.kernel.handling import RefusedUnit, Undecided
+from shared.runtime.manifest import Problem
+
+log = logging.getLogger(__name__)
+
+CONTENT_TYPE = "application/problem+json"
+
+SENTENCES = {
+    "missing": "wajib diisi",
+    "extra_forbidden": "tidak dikenal; hapus isian ini",
+    "int_type": "harus bilangan bulat, tanpa pecahan dan tanpa tanda kutip",
+    "int_from_float": "harus bilangan bulat, tanpa pecahan",
+    "greater_than": "terlalu kecil",
+    "greater_than_equal": "terlalu kecil",
+    "less_than_equal": "terlalu besar",
+    "string_pattern_mismatch": "bentuknya tidak sesuai",
+    "string_too_short": "terlalu pendek",
+    "string_too_long": "terlalu panjang",
+    "string_type": "harus teks",
+    "bool_type": "harus true atau false",
+    "bool_parsing": "harus true atau false",
+    "date_from_datetime_parsing": "harus tanggal berbentuk 2019-10-04",
+    "date_parsing": "harus tanggal berbentuk 2019-10-04",
+    "date_type": "harus tanggal berbentuk 2019-10-04",
+    "timezone_aware": "harus menyebut zona waktu, misalnya 2019-10-04T08:00:00+08:00",
+    "datetime_parsing": "harus waktu berbentuk 2019-10-04T08:00:00+08:00",
+    "datetime_from_date_parsing": "harus waktu berbentuk 2019-10-04T08:00:00+08:00",
+    "literal_error": "bukan salah satu pilihan yang ada",
+    "too_short": "terlalu sedikit",
+    "too_long": "terlalu banyak",
+    "tuple_type": "harus daftar",
+    "list_type": "harus daftar",
+    "json_invalid": "bukan JSON yang sah",
+}
+"""Kind of error, as pydantic names it → what a clerk can do with."""
+
+
+def sentence(error: Any) -> str:
+    if error["type"] == "value_error":
+        return str(error["msg"]).removeprefix("Value error, ")
+    return SENTENCES.get(error["type"], "tidak sah")
+
+
+def field_errors(errors: Iterable[Any]) -> list[dict[str, Any]]:
+    """One entry per wrong field: where it is, and what is the matter, without its value."""
+    return [
+        {
+            "where": ".".join(str(part) for part in error["loc"] if part != "body") or "body",
+            "message": sentence(error),
+        }
+        for error in errors
+    ]
+
+
+def document(problem: Problem) -> JSONResponse:
+    return JSONResponse(
+        {
+            "type": f"urn:pulang:problem:{problem.code}",
+            "title": problem.detail,
+            "status": problem.status,
+            "code": problem.code,
+            "detail": problem.detail,
+            "remedy": problem.remedy,
+            "unchanged": "Tidak ada yang disimpan.",
+            "errors": problem.errors,
+        },
+        status_code=problem.status,
+        media_type=CONTENT_TYPE,
+        headers={"WWW-Authenticate": 'Basic realm="pulang"'} if problem.status == 401 else None,
+    )
+
+
+def refusal(refused: Sequence[RefusedUnit]) -> Problem:
+    """The 409 of refused units: the first one's sentence, and each with its place."""
+    first = refused[0].refused
+    more = f" (dan {len(refused) - 1} penolakan lain)" if len(refused) > 1 else ""
+    return Problem(409, first.code, first.detail + more, first.remedy, unit_errors(refused))
+
+
+def unit_errors(refused: Sequence[RefusedUnit]) -> list[dict[str, Any]]:
+    return [
+        {
+            "row": one.index + 1,
+            "code": one.refused.code,
+            "message": one.refused.detail,
+            "remedy": one.refused.remedy,
+        }
+        for one in refused
+    ]
+
+
+def install(app: FastAPI) -> None:
+    """Answers every error of the app with a problem document."""
+
+    @app.exception_handler(Problem)
+    async def _problem(_: Request, problem: Problem) -> JSONResponse:
+        return document(problem)
+
+    @app.exception_handler(RequestValidationError)
+    async def _invalid(_: Request, error: RequestValidationError) -> JSONResponse:
+        return document(
+            Problem(
+                422,
+                "INVALID_INPUT",
+                "Ada isian yang tidak sah.",
+                "Perbaiki isian yang disebut di bawah dan kirim lagi.",
+                field_errors(error.errors()),
+            )
+        )
+
+    @app.exception_handler(HTTPException)
+    async def _http(_: Request, error: HTTPException) -> JSONResponse:
+        words = {
+            404: ("NOT_FOUND", "Halaman atau data ini tidak ada.", "Periksa alamatnya."),
+            405: ("METHOD_NOT_ALLOWED", "Cara ini tidak dipakai di sini.", "Lihat /openapi.json."),
+        }
+        code, detail, remedy = words.get(
+            error.status_code,
+            ("REQUEST_REFUSED", "Permintaan tidak dapat dilayani.", "Periksa permintaannya."),
+        )
+        return document(Problem(error.status_code, code, detail, remedy))
+
+    @app.exception_handler(Undecided)
+    async def _undecided(_: Request, error: Undecided) -> JSONResponse:
+        log.warning("undecided: %s", error)
+        return document(
+            Problem(
+                503,
+                "TRY_AGAIN",
+                "Banyak petugas sedang mencatat hal yang sama.",
+                "Kirim lagi dengan Idempotency-Key yang sama.",
+            )
+        )
+
+    @app.exception_handler(DatabaseError)
+    @app.exception_handler(PoolTimeout)
+    async def _database(_: Request, error: Exception) -> JSONResponse:
+        log.warning("database: %s", type(error).__name__)
+        return document(
+            Problem(
+                503,
+                "DATABASE_AWAY",
+                "Basis data sedang tidak terjangkau.",
+                "Kirim lagi dengan Idempotency-Key yang sama; yang sudah tersimpan tidak terulang.",
+            )
+        )
+
+    @app.exception_handler(Exception)
+    async def _unexpected(_: Request, error: Exception) -> JSONResponse:
+        return document(
+            Problem(
+                500,
+                "UNEXPECTED",
+                "Terjadi kesalahan yang tidak terduga.",
+                "Kirim lagi dengan Idempotency-Key yang sama; bila tetap gagal, hubungi operator.",
+            )
+        )

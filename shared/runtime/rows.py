@@ -1,0 +1,149 @@
+"""Imports: many rows in one request, as JSON or CSV, each checked on its own.
+
+A bad row is named with its number and cell. Nothing is imported unless all rows are good, or the
+sender asked for the good ones alone (`partial`).
+"""
+
+from __future__ import annotations
+
+import csv
+import io
+import json
+from collections.abc import Sequence
+from typing import Annotated, Any, TypeVar
+
+from fastapi import Request
+from fastapi.exceptions import RequestValidationError
+from pydantic import BaseModel, Field, ValidationError
+
+from shared.runtime.forms import Form
+from shared.runtime.manifest import Problem
+from shared.runtime.problems import field_errors
+
+IMPORT_ROWS = 20_000
+ERRORS_SHOWN = 200
+
+R = TypeVar("R", bound=BaseModel)
+
+
+class Import(Form):
+    """Rows of one kind. With `partial`, good rows are taken and bad ones named."""
+
+    rows: Annotated[tuple[dict[str, Any], ...], Field(min_length=1, max_length=IMPORT_ROWS)]
+    partial: bool = False
+
+
+async def read_import(request: Request) -> Import:
+    """The import in a request's body: `text/csv` with a header line, or JSON."""
+    raw = await request.body()
+    if request.headers.get("content-type", "").partition(";")[0].strip() == "text/csv":
+        partial = request.query_params.get("partial", "false") == "true"
+        document: Any = {"rows": _csv_rows(raw), "partial": partial}
+    else:
+        try:
+            document = json.loads(raw)
+        except (ValueError, RecursionError):
+            raise RequestValidationError([{"type": "json_invalid", "loc": ("body",)}]) from None
+    try:
+        return Import.model_validate(document)
+    except ValidationError as error:
+        raise RequestValidationError(error.errors()) from None
+
+
+def _csv_rows(raw: bytes) -> list[dict[str, Any]]:
+    try:
+        text = raw.decode("utf-8-sig")
+    except UnicodeDecodeError:
+        raise Problem(
+            422, "CSV_NOT_UTF8", "Berkas CSV bukan UTF-8.", "Simpan ulang sebagai CSV UTF-8."
+        ) from None
+    try:
+        reader = csv.DictReader(io.StringIO(text), restkey="(kolom berlebih)", strict=True)
+        return [
+            {name: _cell(value) for name, value in row.items() if value not in ("", None)}
+            for row in reader
+        ]
+    except csv.Error as error:
+        raise Problem(
+            422, "CSV_UNREADABLE", f"Berkas CSV tidak terbaca: {error}.", "Periksa tanda kutipnya."
+        ) from None
+
+
+def _cell(value: Any) -> Any:
+    """A CSV cell is text. A number stays text here; `check_rows` knows which columns are whole."""
+    return value.strip() if isinstance(value, str) else value
+
+
+def check_rows(
+    model: type[R], rows: Sequence[dict[str, Any]], *, partial: bool
+) -> tuple[list[tuple[int, R]], list[dict[str, Any]]]:
+    """The good rows with their numbers from 1, and what is wrong with the others.
+
+    Raises Problem (422) that names every bad row and cell, unless `partial`.
+    """
+    good: list[tuple[int, R]] = []
+    errors: list[dict[str, Any]] = []
+    whole = {name for name, info in model.model_fields.items() if info.annotation is int}
+    flags = {name for name, info in model.model_fields.items() if info.annotation is bool}
+    for number, row in enumerate(rows, 1):
+        try:
+            good.append((number, model.model_validate(_typed(row, whole, flags))))
+        except ValidationError as error:
+            for one in field_errors(error.errors()):
+                errors.append(
+                    {
+                        "row": number,
+                        "code": "INVALID_ROW",
+                        "cell": one["where"],
+                        "message": one["message"],
+                    }
+                )
+    if errors and not (partial and good):
+        bad = len({error["row"] for error in errors})
+        raise Problem(
+            422,
+            "INVALID_ROWS",
+            f"{bad} dari {len(rows)} baris tidak sah.",
+            "Perbaiki sel yang disebut, atau minta impor sebagian (partial).",
+            errors[:ERRORS_SHOWN],
+        )
+    return good, errors[:ERRORS_SHOWN]
+
+
+def _typed(row: dict[str, Any], whole: set[str], flags: set[str]) -> dict[str, Any]:
+    """Digits in a column of whole numbers are a number; "ya" and "tidak" are a flag."""
+    words = {"ya": True, "tidak": False, "true": True, "false": False}
+    return {
+        name: int(value)
+        if name in whole and isinstance(value, str) and value.isascii() and value.isdigit()
+        else words.get(value.lower(), value)
+        if name in flags and isinstance(value, str)
+        else value
+        for name, value in row.items()
+    }
+
+
+def import_body(row: type[BaseModel]) -> dict[str, Any]:
+    """The OpenAPI request body of an import: one row's columns, in JSON or CSV."""
+    schema = row.model_json_schema()
+    columns = ",".join(schema.get("properties", {}))
+    return {
+        "requestBody": {
+            "required": True,
+            "content": {
+                "application/json": {
+                    "schema": {
+                        "type": "object",
+                        "additionalProperties": False,
+                        "required": ["rows"],
+                        "properties": {
+                            "rows": {"type": "array", "items": schema, "minItems": 1},
+                            "partial": {"type": "boolean", "default": False},
+                            "occurred_at": {"type": "string", "format": "date-time"},
+                        },
+                    }
+                },
+                "text/csv": {"schema": {"type": "string", "description": columns}},
+            },
+        }
+    }

@@ -1,0 +1,182 @@
+"""What every office can say of itself: links, parked messages, read models, history, troubles."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from datetime import datetime
+from typing import Any
+
+from psycopg import AsyncConnection
+
+from shared.kernel import merkle
+from shared.kernel.event import EventTypes, StoredEvent
+from shared.kernel.projector import recorded, rows
+from shared.kernel.store import read_head
+from shared.runtime.manifest import Desk, Problem, ReadRoute
+from shared.runtime.office import Office
+from shared.runtime.staff import ROLES
+from shared.runtime.worker import WORKER_LOCK, Worker
+
+HISTORY_EVENTS = 1_000
+LAG_EVENTS = 10_000
+
+
+async def links(connection: AsyncConnection[Any], partners: Sequence[str]) -> list[dict[str, Any]]:
+    """Each link, both ways: recorded, sent and confirmed there; applied here; parked."""
+    return await rows(
+        connection,
+        "select p.partner,"
+        " coalesce((select max(sequence) from outbox where receiver = p.partner), 0) as recorded,"
+        " coalesce(o.sent_through, 0) as sent, coalesce(o.confirmed_through, 0) as confirmed,"
+        " o.confirmed_at, coalesce(i.applied_through, 0) as applied, i.applied_at,"
+        " (select count(*)::int from parked where sender = p.partner) as parked"
+        " from unnest(%s::text[]) as p(partner) left join link_out o on o.receiver = p.partner"
+        " left join link_in i on i.sender = p.partner order by 1",
+        list(partners),
+    )
+
+
+async def parked(connection: AsyncConnection[Any]) -> list[dict[str, Any]]:
+    """What could not be applied, without its contents."""
+    return await rows(
+        connection,
+        "select id, sender, sequence, reason, detail, times, parked_at, octet_length(raw) as bytes"
+        " from parked order by id limit 1000",
+    )
+
+
+async def status(connection: AsyncConnection[Any], partners: Sequence[str]) -> dict[str, Any]:
+    """The log's head, the read models' positions, the links, and whether a worker is active."""
+    head = await read_head(connection)
+    positions = await rows(
+        connection, "select name, version, position, updated_at from projections order by name"
+    )
+    active = await rows(
+        connection,
+        "select count(*)::int as n from pg_locks l join pg_database d on d.oid = l.database"
+        " where l.locktype = 'advisory' and l.objid = %s and d.datname = current_database()"
+        " and l.granted",
+        WORKER_LOCK,
+    )
+    return {
+        "log": {"size": head.size, "root": merkle.root(head.frontier).hex()},
+        "worker": "active" if active[0]["n"] else "absent",
+        "projections": [row | {"lag": head.size - row["position"]} for row in positions],
+        "links": await links(connection, partners),
+        "parked": len(await parked(connection)),
+    }
+
+
+def wrong(found: dict[str, Any]) -> list[str]:
+    """What in a status is wrong, each in a sentence."""
+    troubles = [] if found["worker"] == "active" else ["no worker is active: start `pulang worker`"]
+    for row in found["projections"]:
+        if row["lag"] < 0:
+            troubles.append(
+                f"read model {row['name']} is ahead of the log: run `pulang replay {row['name']}`"
+            )
+        elif row["lag"] > LAG_EVENTS:
+            troubles.append(f"read model {row['name']} is {row['lag']} events behind")
+    if found["parked"]:
+        troubles.append(f"{found['parked']} message(s) parked: see the runbook")
+    return troubles
+
+
+async def troubles(office: Office, worker: Worker | None) -> list[str]:
+    """Why this process is not ready to serve; empty when it is."""
+    async with office.pool.connection() as connection:
+        found = await status(connection, office.settings.partners)
+    sentences = [one for one in wrong(found) if "parked" not in one]
+    if worker is not None and worker.state == "active":
+        sentences += list(worker.troubles.values())
+        if worker.links.trouble:
+            sentences.append(worker.links.trouble)
+    return sentences
+
+
+async def history(
+    connection: AsyncConnection[Any], types: EventTypes, subject: str, as_of: datetime | None
+) -> list[dict[str, Any]]:
+    """Everything recorded about a subject up to a time, in plain words, oldest first.
+
+    A subject is a stream (`handover-HO-1`) or an id in it (`HO-1`); events of other streams that
+    name the id are part of its history.
+    """
+    found = await rows(
+        connection,
+        "select position, stream, version, type, body from events where (stream = %s or"
+        " stream like %s or position(%s in body) > 0) and (%s::timestamptz is null or"
+        " recorded_at <= %s) order by position limit %s",
+        subject,
+        f"%-{subject}".replace("_", r"\_"),
+        f'"{subject}"'.encode(),
+        as_of,
+        as_of,
+        HISTORY_EVENTS,
+    )
+    return [_line(StoredEvent(**row), types) for row in found]
+
+
+def _line(stored: StoredEvent, types: EventTypes) -> dict[str, Any]:
+    entry = recorded(stored, types)
+    return {
+        "position": entry.position,
+        "id": entry.id,
+        "subject": entry.stream,
+        "type": stored.type,
+        "words": entry.event.words.format(**entry.event.model_dump(mode="json")),
+        "occurred_at": entry.occurred_at,
+        "recorded_at": entry.recorded_at,
+        "actor": entry.actor,
+    }
+
+
+async def _status(desk: Desk, _: dict[str, str]) -> Any:
+    return await status(desk.reading, desk.settings.partners)
+
+
+async def _links(desk: Desk, _: dict[str, str]) -> Any:
+    return await links(desk.reading, desk.settings.partners)
+
+
+async def _parked(desk: Desk, _: dict[str, str]) -> Any:
+    return await parked(desk.reading)
+
+
+async def _history(desk: Desk, given: dict[str, str]) -> Any:
+    as_of = parse_time(given["as_of"]) if "as_of" in given else None
+    return (
+        await history(desk.reading, desk.handling.types, given["subject"], as_of) or None
+    )
+
+
+def parse_time(text: str) -> datetime:
+    """An ISO 8601 time with its offset. Raises Problem (422)."""
+    try:
+        time = datetime.fromisoformat(text)
+    except ValueError:
+        time = None
+    if time is None or time.tzinfo is None:
+        raise Problem(
+            422,
+            "TIME_UNREADABLE",
+            "Waktunya tidak terbaca atau tanpa zona waktu.",
+            "Tulis misalnya 2019-10-04T08:00:00+08:00.",
+        )
+    return time
+
+
+READS = (
+    ReadRoute("/status", "Keadaan kantor ini", ROLES, _status),
+    ReadRoute("/links", "Hubungan dengan kantor lain", ROLES, _links),
+    ReadRoute(
+        "/parked", "Pesan yang tertahan", frozenset({"operator", "auditor", "admin"}), _parked
+    ),
+    ReadRoute(
+        "/history/{subject}",
+        "Riwayat satu pokok",
+        frozenset({"auditor", "admin"}),
+        _history,
+        optional=("as_of",),
+    ),
+)

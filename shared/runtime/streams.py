@@ -1,0 +1,232 @@
+"""Redis streams through FastStream: the one place that knows them.
+
+One stream a link and way, `pulang:<sender>:<receiver>`, read by one consumer group. An entry has
+one field, `__data__`, with the frame's text. Entries are read raw and in batches, and acknowledged
+only after the receiver has committed; what was delivered before a crash is read again at the
+start. A subscriber that stopped, for a lost group or a flushed server, is started anew.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import logging
+from collections.abc import Awaitable, Callable, Sequence
+from typing import Any
+
+from faststream import AckPolicy
+from faststream.redis import RedisBroker, StreamSub
+from faststream.redis.message import RedisBatchStreamMessage
+from faststream.redis.parser import MessageFormat
+from redis.exceptions import RedisError, ResponseError
+
+from shared.kernel.event import dump
+
+log = logging.getLogger(__name__)
+
+FIELD = b"__data__"
+CONSUMER = "worker"
+BATCH_ENTRIES = 16
+POLL_MILLISECONDS = 500
+PENDING_TURNS = 100
+SUPERVISE_SECONDS = 1.0
+BACK_OFF_SECONDS = (1.0, 2.0, 5.0, 10.0, 30.0)
+
+Receive = Callable[[str, Sequence[bytes]], Awaitable[None]]
+"""(sender, raw entries): returns after everything is committed."""
+
+
+class PlainText(MessageFormat):
+    """Entries hold the frame's own text, which any client can read."""
+
+    @classmethod
+    async def encode(cls, *, message: Any, **_: Any) -> bytes:
+        return bytes(message)
+
+    @classmethod
+    def parse(cls, data: bytes) -> tuple[bytes, dict[str, Any]]:
+        return data, {}
+
+
+def stream_name(sender: str, receiver: str) -> str:
+    return f"pulang:{sender}:{receiver}"
+
+
+class RedisLinks:
+    """All links of one office. `run` serves them until it is cancelled."""
+
+    def __init__(self, url: str, office: str, partners: Sequence[str], receive: Receive) -> None:
+        self._url = url
+        self._office = office
+        self._partners = partners
+        self._receive = receive
+        self._broker: RedisBroker | None = None
+        self._last_receipt: dict[str, bytes] = {}
+        self._stuck: str | None = None
+        self.trouble: str | None = "not started"
+
+    async def run(self) -> None:
+        """Connects, reads, and starts again whenever the server or a group went away."""
+        failures = 0
+        while True:
+            broker = self._make_broker()
+            try:
+                await self._start(broker)
+                self._broker, self.trouble, failures = broker, None, 0
+                await self._until_stopped(broker)
+                self.trouble = "a subscriber stopped; starting again"
+            except (RedisError, OSError, TimeoutError) as error:
+                self.trouble = f"Redis is away: {type(error).__name__}"
+            finally:
+                self._broker = None
+                await _stop(broker)
+            log.warning("links: %s", self.trouble)
+            await asyncio.sleep(BACK_OFF_SECONDS[min(failures, len(BACK_OFF_SECONDS) - 1)])
+            failures += 1
+
+    async def send(self, receiver: str, frame: bytes) -> bytes:
+        """Adds a frame to the link's stream; gives its entry id. Raises ConnectionError."""
+        if self._broker is None:
+            raise ConnectionError(self.trouble)
+        try:
+            entry: Any = await self._broker.publish(
+                frame, stream=stream_name(self._office, receiver)
+            )
+        except RedisError as error:
+            raise ConnectionError(f"Redis: {type(error).__name__}") from error
+        return bytes(entry)
+
+    async def send_receipt(self, receiver: str, receipt: bytes) -> None:
+        """A newer receipt says all that an older one did, which is therefore taken away."""
+        entry = await self.send(receiver, receipt)
+        older = self._last_receipt.pop(receiver, None)
+        self._last_receipt[receiver] = entry
+        if older is not None and self._broker is not None:
+            await _client(self._broker).xdel(stream_name(self._office, receiver), older)
+
+    async def trim(self, receiver: str, through: bytes) -> None:
+        """Drops the entries up to and with this one: the receiver has confirmed them."""
+        if self._broker is None:
+            return
+        milliseconds, _, number = through.decode().partition("-")
+        try:
+            await _client(self._broker).xtrim(
+                stream_name(self._office, receiver),
+                minid=f"{milliseconds}-{int(number) + 1}",
+                approximate=False,
+            )
+        except RedisError as error:
+            log.warning("links: trimming %s failed: %s", receiver, type(error).__name__)
+
+    def _make_broker(self) -> RedisBroker:
+        broker = RedisBroker(
+            self._url,
+            message_format=PlainText,
+            graceful_timeout=10.0,
+            logger=None,
+            socket_connect_timeout=5.0,
+            health_check_interval=15,
+        )
+        for partner in self._partners:
+            self._subscribe(broker, partner)
+        return broker
+
+    def _subscribe(self, broker: RedisBroker, partner: str) -> None:
+        name = stream_name(partner, self._office)
+        subscription = StreamSub(
+            name,
+            group=self._office,
+            consumer=CONSUMER,
+            batch=True,
+            max_records=BATCH_ENTRIES,
+            polling_interval=POLL_MILLISECONDS,
+        )
+
+        async def parse(raw: Any) -> RedisBatchStreamMessage:
+            # The default parser would stumble over one foreign entry and reject its whole batch.
+            return RedisBatchStreamMessage(
+                raw_message=raw, body=b"", consumer=_client(broker), group=self._office
+            )
+
+        async def decode(message: Any) -> None:
+            return None
+
+        @broker.subscriber(
+            stream=subscription, ack_policy=AckPolicy.MANUAL, parser=parse, decoder=decode
+        )
+        async def on_batch(_: Any, message: RedisBatchStreamMessage) -> None:
+            raw: Any = message.raw_message
+            while True:
+                try:
+                    await self._receive(partner, [_text(entry) for entry in raw["data"]])
+                    break
+                except Exception:
+                    # The database is away, or worse: wait, so that nothing is skipped. The
+                    # entries stay pending, and a restart reads them again.
+                    self._stuck = f"entries from {partner} could not be recorded"
+                    log.exception("links: %s", self._stuck)
+                    await asyncio.sleep(BACK_OFF_SECONDS[0])
+            self._stuck = None
+            await _client(broker).xack(name, self._office, *raw["message_ids"])
+
+    async def _start(self, broker: RedisBroker) -> None:
+        await broker.connect()
+        for partner in self._partners:
+            await self._make_group(broker, stream_name(partner, self._office))
+            await self._read_pending(broker, partner)
+        await broker.start()
+
+    async def _make_group(self, broker: RedisBroker, name: str) -> None:
+        """From 0, so that what was sent before this office's first start is read too."""
+        try:
+            await _client(broker).xgroup_create(name, self._office, id="0", mkstream=True)
+        except ResponseError as error:
+            if "BUSYGROUP" not in str(error):
+                raise
+
+    async def _read_pending(self, broker: RedisBroker, partner: str) -> None:
+        """Receives what was delivered before a crash and never acknowledged."""
+        name = stream_name(partner, self._office)
+        for _ in range(PENDING_TURNS):
+            response = await _client(broker).xreadgroup(
+                self._office, CONSUMER, {name: "0"}, count=BATCH_ENTRIES
+            )
+            entries = response[0][1] if response else []
+            if not entries:
+                return
+            present = [_text(fields) for _, fields in entries if fields]
+            if present:
+                await self._receive(partner, present)
+            await _client(broker).xack(name, self._office, *(entry for entry, _ in entries))
+
+    async def _until_stopped(self, broker: RedisBroker) -> None:
+        """Looks at the subscribers themselves: a ping would succeed on a server without them."""
+        while all(_alive(subscriber) for subscriber in broker.subscribers):
+            try:
+                await _client(broker).ping()
+            except (RedisError, OSError) as error:
+                self.trouble = f"Redis is away: {type(error).__name__}"
+            else:
+                self.trouble = self._stuck
+            await asyncio.sleep(SUPERVISE_SECONDS)
+
+
+def _alive(subscriber: Any) -> bool:
+    return bool(subscriber.running) and any(not task.done() for task in subscriber.tasks)
+
+
+def _client(broker: RedisBroker) -> Any:
+    return broker.config.broker_config.connection.client
+
+
+def _text(fields: dict[bytes, bytes]) -> bytes:
+    """A frame's text; of a foreign entry all its fields, so that it can be parked as it is."""
+    if set(fields) == {FIELD}:
+        return fields[FIELD]
+    return dump({repr(name): repr(value) for name, value in fields.items()})
+
+
+async def _stop(broker: RedisBroker) -> None:
+    try:
+        await asyncio.wait_for(broker.stop(), 15)
+    except (RedisError, OSError, TimeoutError) as error:
+        log.warning("links: stopping: %s", type(error).__name__)

@@ -1,0 +1,147 @@
+"""The worker: relay, consumers and projectors of one office, in the one process that holds the lock.
+
+A session-level lock in the office's own database picks the active worker; others stand by and
+take over when its connection ends. The same connection listens for new events; polling stands
+behind it.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import logging
+from collections.abc import Awaitable, Callable, Sequence
+from typing import Any
+
+from psycopg import AsyncConnection, Error
+
+from shared.kernel.inbox import Inbox
+from shared.kernel.link import encode
+from shared.kernel.outbox import Relay
+from shared.kernel.store import CHANNEL
+from shared.runtime.office import Office
+from shared.runtime.streams import RedisLinks
+
+log = logging.getLogger(__name__)
+
+WORKER_LOCK = 53710003
+STANDBY_SECONDS = 1.0
+POLL_SECONDS = 1.0
+BACK_OFF_SECONDS = (0.5, 1.0, 2.0, 5.0, 10.0)
+
+
+class Worker:
+    """`run` until cancelled. `state` and `troubles` say how it is."""
+
+    def __init__(self, office: Office) -> None:
+        self._office = office
+        code = office.settings.office
+        partners = office.settings.partners
+        self.links = RedisLinks(office.settings.redis_url, code, partners, self._receive)
+        self._relays = {p: Relay(office.pool, self.links, code, p) for p in partners}
+        self._inboxes = {
+            p: Inbox(office.handling, office.service.reactor, code, p) for p in partners
+        }
+        self._wakes: list[asyncio.Event] = []
+        self.state = "standby"
+        self.troubles: dict[str, str] = {}
+
+    async def run(self) -> None:
+        while True:
+            try:
+                await self._hold_lock_and_work()
+            except (Error, OSError) as error:
+                self.troubles["database"] = f"the database is away: {type(error).__name__}"
+                log.warning("worker: %s", self.troubles["database"])
+            self.state = "standby"
+            await asyncio.sleep(STANDBY_SECONDS)
+
+    async def _hold_lock_and_work(self) -> None:
+        connection = await AsyncConnection.connect(
+            self._office.settings.database_url, autocommit=True, connect_timeout=5
+        )
+        async with connection:
+            cursor = await connection.execute("select pg_try_advisory_lock(%s)", (WORKER_LOCK,))
+            row = await cursor.fetchone()
+            if not row or not row[0]:
+                return
+            self.state = "active"
+            self.troubles.pop("database", None)
+            log.info("worker: active for %s", self._office.settings.office)
+            async with asyncio.TaskGroup() as group:
+                work = [
+                    group.create_task(self.links.run()),
+                    *(
+                        group.create_task(self._loop(f"relay {name}", self._relay(relay)))
+                        for name, relay in self._relays.items()
+                    ),
+                    *(
+                        group.create_task(
+                            self._loop(f"projection {p.projection.name}", p.step)
+                        )
+                        for p in self._office.projectors
+                    ),
+                ]
+                try:
+                    await self._listen(connection)
+                finally:
+                    # Without the lock nobody may work: another worker takes over.
+                    for task in work:
+                        task.cancel()
+
+    async def _listen(self, connection: AsyncConnection[Any]) -> None:
+        """Wakes the loops at each append. Raises when the connection, and the lock with it, ends."""
+        await connection.execute(f"listen {CHANNEL}".encode())
+        while True:
+            async for _ in connection.notifies(timeout=POLL_SECONDS * 5, stop_after=1):
+                for wake in self._wakes:
+                    wake.set()
+            await connection.execute("select 1")
+
+    def _relay(self, relay: Relay) -> Callable[[], Awaitable[int]]:
+        async def step() -> int:
+            return await relay.step(self._office.clock())
+
+        return step
+
+    async def _loop(self, name: str, step: Callable[[], Awaitable[int]]) -> None:
+        wake = asyncio.Event()
+        self._wakes.append(wake)
+        failures = 0
+        try:
+            while True:
+                wake.clear()
+                try:
+                    done = await step()
+                    self.troubles.pop(name, None)
+                    failures = 0
+                except ConnectionError as error:
+                    self.troubles[name] = str(error)
+                    done, failures = 0, failures + 1
+                except Exception as error:
+                    self.troubles[name] = f"{type(error).__name__}: {error}"
+                    log.exception("worker: %s", name)
+                    done, failures = 0, failures + 1
+                if failures:
+                    await asyncio.sleep(BACK_OFF_SECONDS[min(failures, len(BACK_OFF_SECONDS)) - 1])
+                elif not done:
+                    try:
+                        await asyncio.wait_for(wake.wait(), POLL_SECONDS)
+                    except TimeoutError:
+                        pass
+        finally:
+            self._wakes.remove(wake)
+
+    async def _receive(self, sender: str, raws: Sequence[bytes]) -> None:
+        """One batch of a link: applied and committed before this returns."""
+        receipt, incoming = await self._inboxes[sender].receive(raws, self._office.clock())
+        for one in incoming:
+            await self._relays[sender].confirm(one, self._office.clock())
+        if incoming and any(one.gap for one in incoming):
+            for wake in self._wakes:
+                wake.set()
+        if receipt is not None:
+            try:
+                await self.links.send_receipt(sender, encode(receipt))
+            except ConnectionError as error:
+                # The sender will ask again by sending again.
+                log.info("worker: receipt to %s not sent: %s", sender, error)
