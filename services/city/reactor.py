@@ -65,14 +65,10 @@ def react(
             ]
         case messages.GrantConfirmed(person=person, reference=reference):
             return [
-                grant.RecordConfirmation(
-                    **said, person=person, reference=reference, office=sender
-                )
+                grant.RecordConfirmation(**said, person=person, reference=reference, office=sender)
             ]
         case messages.GrantDisputed(person=person, reference=reference):
-            return [
-                grant.RecordDispute(**said, person=person, reference=reference, office=sender)
-            ]
+            return [grant.RecordDispute(**said, person=person, reference=reference, office=sender)]
         case messages.CaseStatusChanged(person=person, status=status):
             return [case.RecordCaseStatus(**said, person=person, status=status, office=sender)]
     raise UnknownType(message.type)

@@ -129,7 +129,9 @@ def nik_birth_date(nik: str, today: date) -> date:
     day, month, short_year = int(nik[6:8]), int(nik[8:10]), int(nik[10:12])
     day = day - 40 if day > 40 else day
     century = today.year - today.year % 100
-    year = century + short_year if century + short_year <= today.year else century - 100 + short_year
+    year = (
+        century + short_year if century + short_year <= today.year else century - 100 + short_year
+    )
     return date(year, month, day)
 
 

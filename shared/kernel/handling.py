@@ -137,9 +137,13 @@ class Handling:
             decided: list[NewEvent] = []
             for decider, command in target:
                 stream = decider.stream(command)
-                state, version = overlay.get(stream) or known.get(stream) or (
-                    self._fold(decider, stored[stream]),
-                    read[stream],
+                state, version = (
+                    overlay.get(stream)
+                    or known.get(stream)
+                    or (
+                        self._fold(decider, stored[stream]),
+                        read[stream],
+                    )
                 )
                 decision = decider.decide(command, state)
                 if isinstance(decision, Refused):

@@ -129,9 +129,7 @@ def _slices(batch: str, count: int) -> Iterator[bytes]:
         at = end
 
 
-def frames(
-    sender: str, receiver: str, rows: Sequence[tuple[int, bytes]]
-) -> list[Frame]:
+def frames(sender: str, receiver: str, rows: Sequence[tuple[int, bytes]]) -> list[Frame]:
     """Packs outbox rows with consecutive numbers into frames within their bounds."""
     packed: list[Frame] = []
     bodies: list[bytes] = []

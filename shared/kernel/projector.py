@@ -129,9 +129,11 @@ class Projector:
             row = await cursor.fetchone()
             live = int(row[0]) if row else 0
             position = await self._catch_up(connection, beside, position, live)
-            differences = [
-                f"{self.projection.name} stood at {live}, beyond the log's end at {position}"
-            ] if live > position else []
+            differences = (
+                [f"{self.projection.name} stood at {live}, beyond the log's end at {position}"]
+                if live > position
+                else []
+            )
             # Where the rebuilt copy has read further than the live one, the live one follows.
             await self._catch_up(connection, self.projection.schema, live, position)
             differences += await self._compare(connection, beside)

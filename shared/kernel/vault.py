@@ -52,7 +52,9 @@ class Vault:
         return _decrypt(AESGCM(key), urlsafe_b64decode(sealed), person).decode()
 
     async def _keys(self, persons: set[str]) -> dict[str, bytes]:
-        fresh = {person: _encrypt(self._office, os.urandom(KEY_BYTES), person) for person in persons}
+        fresh = {
+            person: _encrypt(self._office, os.urandom(KEY_BYTES), person) for person in persons
+        }
         async with self._pool.connection() as connection:
             await connection.execute(
                 "insert into person_keys (person, wrapped)"

@@ -17,7 +17,6 @@ from shared.kernel.decider import Command
 from shared.kernel.handling import Unit
 from shared.runtime.manifest import CommandRoute, Desk, Plan
 
-
 MoreCommands = Callable[[Desk, Any], Awaitable[Sequence[Command]]]
 
 

@@ -48,9 +48,7 @@ class Desk:
     connection: AsyncConnection[Any] | None = None
 
     def command(self, kind: type[Command], **fields: Any) -> Command:
-        return kind(
-            by=self.staff.username, now=self.now, occurred_at=self.occurred_at, **fields
-        )
+        return kind(by=self.staff.username, now=self.now, occurred_at=self.occurred_at, **fields)
 
     async def sealed(self, command: Command) -> Command:
         """The command with its personal texts sealed under its person's key."""

@@ -1,4 +1,4 @@
-"""One running office, wired: the composition root that web, worker, command line and tests share."""
+"""One running office, wired: the root that web, worker, command line and tests share."""
 
 from __future__ import annotations
 

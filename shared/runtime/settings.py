@@ -60,7 +60,9 @@ def read_office_key(path: Path) -> bytes:
     try:
         return b64decode(path.read_text().strip(), validate=True)
     except FileNotFoundError:
-        raise KeyFileMissing(f"{path} is missing: restore it, or run `pulang migrate` once") from None
+        raise KeyFileMissing(
+            f"{path} is missing: restore it, or run `pulang migrate` once"
+        ) from None
 
 
 def make_office_key(path: Path) -> None:

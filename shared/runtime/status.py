@@ -145,9 +145,7 @@ async def _parked(desk: Desk, _: dict[str, str]) -> Any:
 
 async def _history(desk: Desk, given: dict[str, str]) -> Any:
     as_of = parse_time(given["as_of"]) if "as_of" in given else None
-    return (
-        await history(desk.reading, desk.handling.types, given["subject"], as_of) or None
-    )
+    return await history(desk.reading, desk.handling.types, given["subject"], as_of) or None
 
 
 def parse_time(text: str) -> datetime:

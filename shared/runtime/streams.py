@@ -15,6 +15,7 @@ from typing import Any
 
 from faststream import AckPolicy
 from faststream.redis import RedisBroker, StreamSub
+from faststream.redis.annotations import RedisBatchStreamMessage as Injected
 from faststream.redis.message import RedisBatchStreamMessage
 from faststream.redis.parser import MessageFormat
 from redis.exceptions import RedisError, ResponseError
@@ -122,7 +123,7 @@ class RedisLinks:
             self._url,
             message_format=PlainText,
             graceful_timeout=10.0,
-            logger=None,
+            logger=log,
             socket_connect_timeout=5.0,
             health_check_interval=15,
         )
@@ -153,7 +154,7 @@ class RedisLinks:
         @broker.subscriber(
             stream=subscription, ack_policy=AckPolicy.MANUAL, parser=parse, decoder=decode
         )
-        async def on_batch(_: Any, message: RedisBatchStreamMessage) -> None:
+        async def on_batch(_: Any, message: Injected) -> None:
             raw: Any = message.raw_message
             while True:
                 try:

@@ -23,7 +23,7 @@ from fastapi.openapi.utils import get_openapi
 from fastapi.responses import JSONResponse
 from starlette.types import ASGIApp, Message, Receive, Scope, Send
 
-from shared.kernel.handling import Outcome
+from shared.kernel.handling import Outcome, Undecided
 from shared.kernel.store import Conflict
 from shared.kernel.store import Request as AnsweredRequest
 from shared.runtime import problems, status
@@ -203,7 +203,7 @@ def _add_command(app: FastAPI, route: CommandRoute) -> None:
         if outcome is None:
             again = await store.answered(staff.username, idempotency_key)
             if again is None:
-                raise problems.Undecided(idempotency_key)
+                raise Undecided(idempotency_key)
             return _repeat(again, digest)
         answer["visible"] = await _wait_visible(request.app.state.office, outcome.position)
         return JSONResponse(answer, status_code=201)

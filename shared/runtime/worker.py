@@ -1,4 +1,4 @@
-"""The worker: relay, consumers and projectors of one office, in the one process that holds the lock.
+"""The worker: relays, consumers and projectors, in the one process that holds the office's lock.
 
 A session-level lock in the office's own database picks the active worker; others stand by and
 take over when its connection ends. The same connection listens for new events; polling stands
@@ -8,6 +8,7 @@ behind it.
 from __future__ import annotations
 
 import asyncio
+import contextlib
 import logging
 from collections.abc import Awaitable, Callable, Sequence
 from typing import Any
@@ -50,8 +51,12 @@ class Worker:
             try:
                 await self._hold_lock_and_work()
             except (Error, OSError) as error:
-                self.troubles["database"] = f"the database is away: {type(error).__name__}"
-                log.warning("worker: %s", self.troubles["database"])
+                self.troubles["worker"] = f"the database is away: {type(error).__name__}"
+                log.warning("worker: %s", self.troubles["worker"])
+            except Exception as error:
+                # Nothing may end the worker for good; what it was is said in health and log.
+                self.troubles["worker"] = f"the worker failed: {type(error).__name__}"
+                log.exception("worker: failed")
             self.state = "standby"
             await asyncio.sleep(STANDBY_SECONDS)
 
@@ -65,7 +70,7 @@ class Worker:
             if not row or not row[0]:
                 return
             self.state = "active"
-            self.troubles.pop("database", None)
+            self.troubles.pop("worker", None)
             log.info("worker: active for %s", self._office.settings.office)
             async with asyncio.TaskGroup() as group:
                 work = [
@@ -75,9 +80,7 @@ class Worker:
                         for name, relay in self._relays.items()
                     ),
                     *(
-                        group.create_task(
-                            self._loop(f"projection {p.projection.name}", p.step)
-                        )
+                        group.create_task(self._loop(f"projection {p.projection.name}", p.step))
                         for p in self._office.projectors
                     ),
                 ]
@@ -89,7 +92,7 @@ class Worker:
                         task.cancel()
 
     async def _listen(self, connection: AsyncConnection[Any]) -> None:
-        """Wakes the loops at each append. Raises when the connection, and the lock with it, ends."""
+        """Wakes the loops at each append. Raises when the connection ends, and the lock with it."""
         await connection.execute(f"listen {CHANNEL}".encode())
         while True:
             async for _ in connection.notifies(timeout=POLL_SECONDS * 5, stop_after=1):
@@ -124,10 +127,8 @@ class Worker:
                 if failures:
                     await asyncio.sleep(BACK_OFF_SECONDS[min(failures, len(BACK_OFF_SECONDS)) - 1])
                 elif not done:
-                    try:
+                    with contextlib.suppress(TimeoutError):
                         await asyncio.wait_for(wake.wait(), POLL_SECONDS)
-                    except TimeoutError:
-                        pass
         finally:
             self._wakes.remove(wake)
 

@@ -60,8 +60,7 @@ class FareCorrected(Event):
 class SurplusReturned(Event):
     type: ClassVar[str] = "pulang.city.advance.surplus-returned.v1"
     words: ClassVar[str] = (
-        "Sisa panjar Rp{amount_rupiah} dari {person} disetor kembali "
-        "(STS {sts})."
+        "Sisa panjar Rp{amount_rupiah} dari {person} disetor kembali (STS {sts})."
     )
     person: PersonCode
     operation: Identifier
@@ -79,9 +78,7 @@ class State:
 
     @property
     def outstanding_rupiah(self) -> int:
-        return (
-            sum(self.releases.values()) - sum(self.fares.values()) - sum(self.returns.values())
-        )
+        return sum(self.releases.values()) - sum(self.fares.values()) - sum(self.returns.values())
 
 
 def evolve(state: State, event: Event) -> State:

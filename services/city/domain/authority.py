@@ -5,7 +5,6 @@ Approving a handover exercises an authority at the date of the deed (rule 7).
 
 from __future__ import annotations
 
-from dataclasses import dataclass
 from datetime import date
 from typing import ClassVar
 

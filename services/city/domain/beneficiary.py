@@ -217,10 +217,14 @@ def _register(command: RegisterBeneficiary, state: State) -> Decision:
             and state.registered.initials == command.initials
             and state.registered.origin == command.origin
         )
-        return [] if same else Refused(
-            "BENEFICIARY_EXISTS",
-            "Kode PM ini sudah terdaftar dengan keterangan lain.",
-            "Kirim tanpa kode agar kode baru diberikan.",
+        return (
+            []
+            if same
+            else Refused(
+                "BENEFICIARY_EXISTS",
+                "Kode PM ini sudah terdaftar dengan keterangan lain.",
+                "Kirim tanpa kode agar kode baru diberikan.",
+            )
         )
     return [
         BeneficiaryRegistered(

@@ -45,8 +45,7 @@ class Credit(Value):
 class GrantDisbursed(Event):
     type: ClassVar[str] = "pulang.city.grant.disbursed.v1"
     words: ClassVar[str] = (
-        "Bantuan Rp{amount_rupiah} masuk rekening {person} "
-        "({reference}, {kind})."
+        "Bantuan Rp{amount_rupiah} masuk rekening {person} ({reference}, {kind})."
     )
     person: PersonCode
     operation: Identifier
@@ -85,8 +84,7 @@ class GrantFailed(Event):
 class GrantReturned(Event):
     type: ClassVar[str] = "pulang.city.grant.returned.v1"
     words: ClassVar[str] = (
-        "Rp{amount_rupiah} dari {reference} untuk {person} "
-        "dikembalikan: {reason}"
+        "Rp{amount_rupiah} dari {reference} untuk {person} dikembalikan: {reason}"
     )
     person: PersonCode
     reference: Reference
@@ -116,8 +114,7 @@ class ConfirmationRecorded(Event):
 class DisputeRecorded(Event):
     type: ClassVar[str] = "pulang.city.grant.dispute-recorded.v1"
     words: ClassVar[str] = (
-        "Kantor {office} menyatakan kredit {reference} tidak ada di "
-        "rekening {person}."
+        "Kantor {office} menyatakan kredit {reference} tidak ada di rekening {person}."
     )
     person: PersonCode
     reference: Reference
@@ -227,10 +224,14 @@ def _disburse(command: DisburseGrant, state: State) -> Decision:
             command.credited_on,
             command.replaces,
         )
-        return [] if same else Refused(
-            "CREDIT_REFERENCE_DIFFERS",
-            f"Nomor kredit {command.reference} sudah tercatat dengan jumlah atau tanggal lain.",
-            "Cocokkan dengan rekening koran; satu nomor hanya untuk satu kredit.",
+        return (
+            []
+            if same
+            else Refused(
+                "CREDIT_REFERENCE_DIFFERS",
+                f"Nomor kredit {command.reference} sudah tercatat dengan jumlah atau tanggal lain.",
+                "Cocokkan dengan rekening koran; satu nomor hanya untuk satu kredit.",
+            )
         )
     standing = state.standing_rupiah + command.amount_rupiah
     kind: CreditKind = (

@@ -83,8 +83,7 @@ class HandoverReturned(Event):
 class HandoverApproved(Event):
     type: ClassVar[str] = "pulang.city.handover.approved.v1"
     words: ClassVar[str] = (
-        "Serah terima {handover} disahkan oleh {approver}, "
-        "tertanggal {deed_date}."
+        "Serah terima {handover} disahkan oleh {approver}, tertanggal {deed_date}."
     )
     handover: Identifier
     approver: str
@@ -95,8 +94,7 @@ class HandoverApproved(Event):
 class HandoverIssued(Event):
     type: ClassVar[str] = "pulang.city.handover.issued.v1"
     words: ClassVar[str] = (
-        "BAST {deed_number} terbit untuk serah terima {handover} ke "
-        "{receiving_office}."
+        "BAST {deed_number} terbit untuk serah terima {handover} ke {receiving_office}."
     )
     handover: Identifier
     operation: Identifier
@@ -306,6 +304,12 @@ class CloseHandover(Command):
     handover: Identifier
 
 
+class RequireHandover(Command):
+    """Asks whether the handover exists; it changes nothing."""
+
+    handover: Identifier
+
+
 class RecordArrival(Command):
     handover: Identifier
     person: PersonCode
@@ -340,6 +344,8 @@ def decide(command: Command, state: State) -> Decision:
             "Periksa kodenya; serah terima dimulai dengan rancangan.",
         )
     match command:
+        case RequireHandover():
+            return []
         case AddEntry():
             return _add(command, state)
         case WithdrawEntry():
@@ -461,9 +467,7 @@ def _approve(command: ApproveHandover, drafted: HandoverDrafted) -> Decision:
     ]
 
 
-def _issue(
-    command: IssueHandover, number: str, state: State, drafted: HandoverDrafted
-) -> Decision:
+def _issue(command: IssueHandover, number: str, state: State, drafted: HandoverDrafted) -> Decision:
     if state.approved is None or not state.entries:
         return _empty_manifest()
     if command.by == state.approved.approver:
@@ -656,6 +660,7 @@ decider: Decider[State] = Decider(
         DepartHandover,
         CorrectDeparture,
         CloseHandover,
+        RequireHandover,
         RecordArrival,
         RecordUnlisted,
         RecordDecline,

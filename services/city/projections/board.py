@@ -232,11 +232,7 @@ def discrepancies(
     def note(name: str, difference: int, words: str) -> None:
         if not difference:
             return
-        why = [
-            e
-            for e in explanations
-            if (e["discrepancy"], e["difference"]) == (name, difference)
-        ]
+        why = [e for e in explanations if (e["discrepancy"], e["difference"]) == (name, difference)]
         found.append(
             {
                 "discrepancy": name,

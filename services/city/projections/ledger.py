@@ -19,7 +19,10 @@ create table credit (
   person text not null, reference text not null, operation text not null,
   amount_rupiah bigint not null, credited_on date not null, kind text not null, replaces text,
   failed boolean not null default false, returned_rupiah bigint not null default 0,
-  answer text, answered_by text, primary key (person, reference)
+  answer text, answered_by text,
+  standing_rupiah bigint generated always as
+    (case when failed then 0 else amount_rupiah - returned_rupiah end) stored,
+  primary key (person, reference)
 );
 create index on credit (operation);
 create table movement (
@@ -70,17 +73,25 @@ def apply(recorded: Recorded) -> Iterator[Statement]:
         case grant.DisputeRecorded() as dispute:
             yield ANSWER, dispute.model_dump() | {"answer": "disputed"}
         case advance.AdvanceReleased() as released:
-            yield MOVEMENT, released.model_dump() | {
-                "kind": "released",
-                "paper": released.release,
-                "remark": released.budget_code,
-            }
+            yield (
+                MOVEMENT,
+                released.model_dump()
+                | {
+                    "kind": "released",
+                    "paper": released.release,
+                    "remark": released.budget_code,
+                },
+            )
         case advance.FareRecorded() as fare:
-            yield MOVEMENT, fare.model_dump() | {
-                "kind": "spent",
-                "paper": fare.receipt,
-                "remark": fare.override_reason,
-            }
+            yield (
+                MOVEMENT,
+                fare.model_dump()
+                | {
+                    "kind": "spent",
+                    "paper": fare.receipt,
+                    "remark": fare.override_reason,
+                },
+            )
         case advance.FareCorrected() as corrected:
             yield (
                 "update movement set amount_rupiah = %(amount_rupiah)s, remark = %(reason)s"
@@ -88,11 +99,15 @@ def apply(recorded: Recorded) -> Iterator[Statement]:
                 corrected.model_dump(),
             )
         case advance.SurplusReturned() as surplus:
-            yield MOVEMENT, surplus.model_dump() | {
-                "kind": "returned",
-                "paper": surplus.sts,
-                "remark": None,
-            }
+            yield (
+                MOVEMENT,
+                surplus.model_dump()
+                | {
+                    "kind": "returned",
+                    "paper": surplus.sts,
+                    "remark": None,
+                },
+            )
         case treasury.TreasuryReturnRecorded() as sts:
             yield (
                 "insert into sts values (%(sts)s, %(operation)s, %(total_rupiah)s,"
@@ -103,8 +118,6 @@ def apply(recorded: Recorded) -> Iterator[Statement]:
 
 projection = Projection("ledger", 1, TABLES, apply)
 
-STANDING = "case when failed then 0 else amount_rupiah - returned_rupiah end"
-
 
 async def ledger(connection: AsyncConnection[Any], operation: str) -> dict[str, Any]:
     """Both ledgers of one operation, whole and per person, in rupiah."""
@@ -113,7 +126,7 @@ async def ledger(connection: AsyncConnection[Any], operation: str) -> dict[str, 
         "select count(*)::int as credits, coalesce(sum(amount_rupiah), 0)::bigint as"
         " credited_rupiah, coalesce(sum(amount_rupiah) filter (where failed), 0)::bigint as"
         " failed_rupiah, coalesce(sum(returned_rupiah), 0)::bigint as returned_rupiah,"
-        f" coalesce(sum({STANDING}), 0)::bigint as standing_rupiah,"
+        " coalesce(sum(standing_rupiah), 0)::bigint as standing_rupiah,"
         " count(*) filter (where kind = 'duplicate')::int as duplicates,"
         " count(*) filter (where answer = 'confirmed')::int as confirmed,"
         " count(*) filter (where answer = 'disputed')::int as disputed"
@@ -123,7 +136,7 @@ async def ledger(connection: AsyncConnection[Any], operation: str) -> dict[str, 
     credits_ = await rows(
         connection,
         "select person, reference, amount_rupiah, credited_on, kind, replaces, failed,"
-        f" returned_rupiah, {STANDING} as standing_rupiah, answer, answered_by"
+        " returned_rupiah, standing_rupiah, answer, answered_by"
         " from rm_ledger.credit where operation = %s order by person, credited_on, reference",
         operation,
     )

@@ -1,0 +1,1 @@
+"""The city's faces: what staff send, and what they read."""

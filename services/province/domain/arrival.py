@@ -354,9 +354,7 @@ def _acknowledge(
     ]
 
 
-def _unlisted(
-    command: AcknowledgeUnlisted, state: State, expected: HandoverExpected
-) -> Decision:
+def _unlisted(command: AcknowledgeUnlisted, state: State, expected: HandoverExpected) -> Decision:
     if command.person in state.unlisted:
         return []
     if command.person in state.entries:

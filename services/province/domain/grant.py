@@ -16,8 +16,7 @@ from shared.kernel.decider import Command, Decider, Decision, Event, Refused
 class CreditNoted(Event):
     type: ClassVar[str] = "pulang.province.grant.credit-noted.v1"
     words: ClassVar[str] = (
-        "Kota {city} memberi tahu kredit {reference} sebesar "
-        "Rp{amount_rupiah} untuk {person}."
+        "Kota {city} memberi tahu kredit {reference} sebesar Rp{amount_rupiah} untuk {person}."
     )
     person: PersonCode
     city: OfficeCode
@@ -37,8 +36,7 @@ class FailureNoted(Event):
 class ReturnNoted(Event):
     type: ClassVar[str] = "pulang.province.grant.return-noted.v1"
     words: ClassVar[str] = (
-        "Kota memberi tahu pengembalian Rp{amount_rupiah} dari "
-        "{reference} untuk {person}."
+        "Kota memberi tahu pengembalian Rp{amount_rupiah} dari {reference} untuk {person}."
     )
     person: PersonCode
     reference: Reference

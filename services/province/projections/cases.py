@@ -20,9 +20,7 @@ create table casework (
 );
 """
 
-STATUS = (
-    "update casework set status = %(status)s, since = %(since)s where person = %(person)s"
-)
+STATUS = "update casework set status = %(status)s, since = %(since)s where person = %(person)s"
 STATUS_OF = {
     case.DeclaredReady: "ready",
     case.ReturnedToFamily: "returned_to_family",
@@ -54,8 +52,7 @@ def apply(recorded: Recorded) -> Iterator[Statement]:
             )
         case case.TrainingsOffered(person=person, offers=offers):
             yield (
-                "update casework set offers = %(offers)s, chosen = null"
-                " where person = %(person)s",
+                "update casework set offers = %(offers)s, chosen = null where person = %(person)s",
                 {"person": person, "offers": Jsonb(list(offers))},
             )
         case case.TrainingsChosen(person=person, chosen=chosen):
@@ -84,21 +81,17 @@ def apply(recorded: Recorded) -> Iterator[Statement]:
 
 projection = Projection("cases", 1, TABLES, apply)
 
-COLUMNS = (
-    "person, city, handover, house, willing, status, offers, chosen, completed, follow_ups, since"
-)
-
 
 async def cases(connection: AsyncConnection[Any]) -> list[dict[str, Any]]:
     """Every case without its sealed texts."""
-    return await rows(connection, f"select {COLUMNS} from rm_cases.casework order by person")
+    return await rows(
+        connection,
+        "select person, city, handover, house, willing, status, offers, chosen, completed,"
+        " follow_ups, since from rm_cases.casework order by person",
+    )
 
 
 async def one(connection: AsyncConnection[Any], person: str) -> dict[str, Any] | None:
     """One case, its assessment still sealed, or None."""
-    found = await rows(
-        connection,
-        f"select {COLUMNS}, potential, wish, opportunity from rm_cases.casework where person = %s",
-        person,
-    )
+    found = await rows(connection, "select * from rm_cases.casework where person = %s", person)
     return found[0] if found else None

@@ -15,7 +15,10 @@ create table credit (
   person text not null, reference text not null, city text not null,
   amount_rupiah bigint not null, credited_on date not null, replaces text,
   failed boolean not null default false, returned_rupiah bigint not null default 0,
-  answer text, answered_by text, primary key (person, reference)
+  answer text, answered_by text,
+  standing_rupiah bigint generated always as
+    (case when failed then 0 else amount_rupiah - returned_rupiah end) stored,
+  primary key (person, reference)
 );
 """
 
@@ -59,8 +62,7 @@ async def grants(connection: AsyncConnection[Any]) -> dict[str, Any]:
     """Every credit this office was told of, and their sum, in rupiah."""
     credits_ = await rows(
         connection,
-        "select *, case when failed then 0 else amount_rupiah - returned_rupiah end as"
-        " standing_rupiah from rm_grants.credit order by person, credited_on, reference",
+        "select * from rm_grants.credit order by person, credited_on, reference",
     )
     return {
         "standing_rupiah": sum(row["standing_rupiah"] for row in credits_),

@@ -1,0 +1,1 @@
+"""The province's faces: what staff send, and what they read."""

@@ -3,7 +3,9 @@
 from alembic import context
 from sqlalchemy import create_engine, pool, text
 
-engine = create_engine(context.config.get_main_option("sqlalchemy.url"), poolclass=pool.NullPool)
+engine = create_engine(
+    context.config.get_main_option("sqlalchemy.url") or "", poolclass=pool.NullPool
+)
 with engine.connect() as connection:
     # Two processes that start together must not both migrate.
     connection.execute(text("select pg_advisory_xact_lock(53710001)"))

@@ -1,0 +1,37 @@
+# Each target is one plain command; `make` alone lists them. Only python3 (3.11 or newer) and make
+# have to be there: what else is needed is installed into .venv, once.
+
+PYTHON = .venv/bin/python
+LOCK = uv export --quiet --frozen --no-emit-project --no-header --no-annotate
+
+.DEFAULT_GOAL = help
+.PHONY: help demo test bench lint lock clean runtime dev
+
+help: ## list the targets
+	@sed -n 's/^\([a-z]*\):.*## /\1\t/p' $(MAKEFILE_LIST)
+
+demo: runtime ## three offices on embedded servers; ONCE=1 prints the board as JSON and ends
+	.venv/bin/pulang demo$(if $(ONCE), --once)
+
+test: lint ## everything that is checked before a change goes in
+	$(PYTHON) -m pytest
+
+bench: dev ## measure, and compare with what docs say
+	$(PYTHON) -m benchmarks
+
+lint: dev ## style, types, and who may import whom
+	$(PYTHON) -m ruff check
+	$(PYTHON) -m ruff format --check
+	$(PYTHON) -m mypy
+	.venv/bin/lint-imports
+
+lock: ## resolve the dependencies anew (needs uv) and write both locks, without any URL
+	uv lock
+	$(LOCK) --no-dev --output-file requirements.lock
+	$(LOCK) --output-file requirements-dev.lock
+
+clean: ## remove what the other targets made, the demo's data and .venv included
+	rm -rf .venv var .mypy_cache .ruff_cache .pytest_cache .import_linter_cache .hypothesis
+
+runtime dev:
+	@python3 tools/bootstrap.py $@

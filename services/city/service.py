@@ -1,0 +1,39 @@
+"""The city's manifest: everything that its web, worker, command line and tests run from."""
+
+from __future__ import annotations
+
+from services.city import publisher, reactor
+from services.city.domain import (
+    advance,
+    authority,
+    beneficiary,
+    case,
+    grant,
+    handover,
+    operation,
+    treasury,
+)
+from services.city.projections import board, handovers, ledger
+from services.city.web.commands import COMMANDS
+from services.city.web.imports import IMPORTS
+from services.city.web.reads import READS
+from shared.runtime.manifest import Service
+
+SERVICE = Service(
+    kind="city",
+    deciders=(
+        operation.decider,
+        authority.decider,
+        beneficiary.decider,
+        handover.decider,
+        grant.decider,
+        advance.decider,
+        treasury.decider,
+        case.decider,
+    ),
+    publisher=publisher.publish,
+    reactor=reactor.react,
+    projections=(board.projection, handovers.projection, ledger.projection),
+    commands=COMMANDS + IMPORTS,
+    reads=READS,
+)

@@ -1,0 +1,206 @@
+"""Imports at the city: intake of many people, the bank's file, releases and fares as rows."""
+
+from __future__ import annotations
+
+import json
+from datetime import date
+from typing import Literal
+
+from pydantic import model_validator
+
+from services.city.domain import advance, beneficiary, grant, operation
+from services.city.web.commands import INTAKE, TREASURER
+from shared.contracts.values import (
+    Identifier,
+    Initials,
+    Line,
+    Nik,
+    OfficeCode,
+    PersonCode,
+    PositiveRupiah,
+    Reason,
+    Reference,
+    RegionCode,
+    Value,
+    draw_person_code,
+    nik_birth_date,
+)
+from shared.kernel.handling import Unit
+from shared.runtime.manifest import CommandRoute, Desk, Plan, Problem
+from shared.runtime.rows import Import, check_rows
+
+
+class IntakeRow(Value):
+    """One person at intake. Name and NIK are optional, sealed at once, and never shown back."""
+
+    initials: Initials
+    origin: RegionCode
+    birth_date: date
+    sign_of_trafficking: bool
+    destination: OfficeCode | None = None
+    willingness: Reference | None = None
+    name: Line | None = None
+    nik: Nik | None = None
+
+    @model_validator(mode="after")
+    def _nik_matches(self) -> IntakeRow:
+        if self.birth_date > date.today():  # noqa: DTZ011 — a date of birth has no time zone
+            raise ValueError("tanggal lahir berada di masa depan")
+        if self.nik and nik_birth_date(self.nik, date.today()) != self.birth_date:  # noqa: DTZ011
+            raise ValueError("NIK tidak cocok dengan tanggal lahirnya")
+        return self
+
+
+class CreditRow(Value):
+    """One line of the bank's file."""
+
+    person: PersonCode
+    reference: Reference
+    status: Literal["credited", "failed", "returned"]
+    amount_rupiah: PositiveRupiah
+    credited_on: date
+    replaces: Reference | None = None
+    reason: Reason | None = None
+
+
+class ReleaseRow(Value):
+    person: PersonCode
+    release: Reference
+    budget_code: Reference
+    amount_rupiah: PositiveRupiah
+
+
+async def _operation(desk: Desk, key: Identifier) -> operation.OperationOpened:
+    state: operation.State = await desk.state(operation.decider, key)
+    if state.opened is None:
+        raise Problem(
+            409,
+            "OPERATION_UNKNOWN",
+            "Kegiatan pemulangan ini belum dibuka.",
+            "Periksa kode kegiatan, atau buka kegiatannya lebih dahulu.",
+        )
+    return state.opened
+
+
+async def register(desk: Desk, form: Import, path: dict[str, str]) -> Plan:
+    """Intake: each row becomes one person with a code of her own, drawn here."""
+    opened = await _operation(desk, path["operation"])
+    rows, errors = check_rows(IntakeRow, form.rows, partial=form.partial)
+    codes = [draw_person_code() for _ in rows]
+    identities = await desk.vault.seal(
+        [
+            (code, json.dumps({"name": row.name, "nik": row.nik, "born": str(row.birth_date)}))
+            for code, (_, row) in zip(codes, rows, strict=True)
+        ]
+    )
+    units = []
+    for code, identity, (_, row) in zip(codes, identities, rows, strict=True):
+        commands = [
+            desk.command(
+                beneficiary.RegisterBeneficiary,
+                person=code,
+                operation=opened.operation,
+                initials=row.initials,
+                origin=row.origin,
+                birth_date=row.birth_date,
+                sign_of_trafficking=row.sign_of_trafficking,
+                destination=row.destination,
+                identity=identity,
+            )
+        ]
+        if row.willingness is not None:
+            commands.append(
+                desk.command(beneficiary.GiveWillingness, person=code, statement=row.willingness)
+            )
+        units.append(Unit(commands))
+    persons = [
+        {"row": number, "person": code} for code, (number, _) in zip(codes, rows, strict=True)
+    ]
+    return Plan(units, {"persons": persons}, not form.partial, errors)
+
+
+async def import_bank_file(desk: Desk, form: Import, path: dict[str, str]) -> Plan:
+    """The bank's file; sent again it changes nothing (rule 15)."""
+    opened = await _operation(desk, path["operation"])
+    rows, errors = check_rows(CreditRow, form.rows, partial=form.partial)
+    units = []
+    for _, row in rows:
+        known = desk.command(beneficiary.RequireBeneficiary, person=row.person)
+        reason = row.reason or "Menurut berkas bank"
+        if row.status == "credited":
+            what = desk.command(
+                grant.DisburseGrant,
+                person=row.person,
+                operation=opened.operation,
+                reference=row.reference,
+                amount_rupiah=row.amount_rupiah,
+                credited_on=row.credited_on,
+                entitlement_rupiah=opened.grant_rupiah,
+                replaces=row.replaces,
+            )
+        elif row.status == "failed":
+            what = desk.command(
+                grant.FailGrant, person=row.person, reference=row.reference, reason=reason
+            )
+        else:
+            what = desk.command(
+                grant.ReturnGrant,
+                person=row.person,
+                reference=row.reference,
+                amount_rupiah=row.amount_rupiah,
+                reason=reason,
+            )
+        units.append(Unit([known, what]))
+    return Plan(units, {"operation": opened.operation}, not form.partial, errors)
+
+
+async def release_advances(desk: Desk, form: Import, path: dict[str, str]) -> Plan:
+    """Travel money released per person, under the operation's ceiling for one fare."""
+    opened = await _operation(desk, path["operation"])
+    rows, errors = check_rows(ReleaseRow, form.rows, partial=form.partial)
+    units = [
+        Unit(
+            [
+                desk.command(beneficiary.RequireBeneficiary, person=row.person),
+                desk.command(
+                    advance.ReleaseAdvance,
+                    person=row.person,
+                    operation=opened.operation,
+                    release=row.release,
+                    budget_code=row.budget_code,
+                    amount_rupiah=row.amount_rupiah,
+                    ceiling_rupiah=opened.fare_ceiling_rupiah,
+                ),
+            ]
+        )
+        for _, row in rows
+    ]
+    return Plan(units, {"operation": opened.operation}, not form.partial, errors)
+
+
+IMPORTS: tuple[CommandRoute, ...] = (
+    CommandRoute(
+        "/operations/{operation}/beneficiaries",
+        "Daftarkan penerima manfaat",
+        INTAKE,
+        IntakeRow,
+        register,
+        is_import=True,
+    ),
+    CommandRoute(
+        "/operations/{operation}/bank-file",
+        "Impor berkas bank bantuan",
+        TREASURER,
+        CreditRow,
+        import_bank_file,
+        is_import=True,
+    ),
+    CommandRoute(
+        "/operations/{operation}/advances",
+        "Cairkan panjar tiket",
+        TREASURER,
+        ReleaseRow,
+        release_advances,
+        is_import=True,
+    ),
+)

@@ -1,0 +1,333 @@
+"""The `pulang` command: the only file that knows both kinds of office.
+
+Settings are `PULANG_*`; with `--office CODE`, those of a running demo are read from
+`var/demo/CODE.env`. Exit codes: 0 fine, 1 found something wrong, 2 could not run.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import json
+import os
+import secrets
+import sys
+from collections.abc import Awaitable, Callable
+from datetime import datetime
+from typing import Annotated, Any, TypeVar
+
+import typer
+from psycopg import Error as DatabaseError
+from psycopg_pool import PoolTimeout
+from pydantic import ValidationError
+from rich.console import Console
+from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, TimeRemainingColumn
+from rich.table import Table
+
+from services import demo as demo_offices
+from services.city.service import SERVICE as CITY
+from services.province.service import SERVICE as PROVINCE
+from shared.runtime import serve as processes
+from shared.runtime import status as statuses
+from shared.runtime.manifest import Problem, Service
+from shared.runtime.office import Office, open_office
+from shared.runtime.settings import KeyFileMissing, Settings, make_office_key, read_office_key
+from shared.runtime.staff import ROLES, add_staff
+
+T = TypeVar("T")
+
+FOUND_WRONG = 1
+COULD_NOT_RUN = 2
+
+app = typer.Typer(no_args_is_help=True, add_completion=False, help=__doc__)
+staff_app = typer.Typer(no_args_is_help=True, help="Staff accounts.")
+app.add_typer(staff_app, name="staff")
+console = Console()
+JsonFlag = Annotated[bool, typer.Option("--json", help="Print JSON.")]
+
+
+class CouldNotRun(Exception):
+    """Said to the operator as it stands; exit code 2."""
+
+
+@app.callback()
+def choose_office(
+    office: Annotated[str | None, typer.Option(help="Office code, such as 53.71 or 35.")] = None,
+) -> None:
+    if office is None:
+        return
+    os.environ["PULANG_OFFICE"] = office
+    known = demo_offices.DIRECTORY / f"{office}.env"
+    if "PULANG_DATABASE_URL" not in os.environ and known.exists():
+        for line in known.read_text().splitlines():
+            name, _, value = line.partition("=")
+            os.environ.setdefault(name, value)
+
+
+def _settings() -> Settings:
+    try:
+        return Settings()
+    except ValidationError as error:
+        names = ", ".join(f"PULANG_{str(e['loc'][0]).upper()}" for e in error.errors())
+        raise CouldNotRun(f"These settings are missing or wrong: {names}.") from None
+
+
+def _service(settings: Settings) -> Service:
+    return CITY if settings.kind == "city" else PROVINCE
+
+
+def _with_office(work: Callable[[Office], Awaitable[T]]) -> T:
+    settings = _settings()
+
+    async def run() -> T:
+        async with open_office(settings, _service(settings)) as office:
+            return await work(office)
+
+    return asyncio.run(run())
+
+
+def _print_json(found: Any) -> None:
+    sys.stdout.write(json.dumps(found, default=str, ensure_ascii=False) + "\n")
+
+
+@app.command()
+def demo(
+    once: Annotated[bool, typer.Option(help="End after printing the board as JSON.")] = False,
+) -> None:
+    """Three offices on embedded servers, with the case of 2019 loaded."""
+    raise typer.Exit(demo_offices.run(once=once))
+
+
+@app.command()
+def serve() -> None:
+    """Web and worker of this office in one process."""
+    processes.serve(_service(_settings()))
+
+
+@app.command()
+def web() -> None:
+    """The web of this office; as many of them as are needed."""
+    processes.serve(_service(_settings()), with_worker=False)
+
+
+@app.command()
+def worker() -> None:
+    """The worker of this office; of several, one is active and the others stand by."""
+    processes.work(_service(_settings()))
+
+
+@app.command()
+def migrate() -> None:
+    """Bring the precious tables to this version; at the very first run, draw the office's key."""
+    from shared.kernel.migrate import migrate as migrate_tables  # slow to import
+
+    settings = _settings()
+    migrate_tables(settings.database_url)
+    if not settings.key_file.exists():
+        if _person_keys(settings):
+            raise CouldNotRun(
+                f"{settings.key_file} is missing, and this database has keys wrapped by it."
+                " Restore the file from your backup; a new one could open nothing."
+            )
+        make_office_key(settings.key_file)
+    read_office_key(settings.key_file)
+    console.print(f"Office {settings.office}: tables are up to date.")
+
+
+def _person_keys(settings: Settings) -> bool:
+    import psycopg
+
+    with psycopg.connect(settings.database_url) as connection:
+        row = connection.execute("select exists (select from person_keys)").fetchone()
+    return bool(row and row[0])
+
+
+@app.command()
+def status(as_json: JsonFlag = False) -> None:
+    """Log, worker, read models, links, parked messages. Exit 1 where something is wrong."""
+
+    async def work(office: Office) -> dict[str, Any]:
+        async with office.pool.connection() as connection:
+            return await statuses.status(connection, office.settings.partners)
+
+    found = _with_office(work)
+    wrong = statuses.wrong(found)
+    if as_json:
+        _print_json(found | {"wrong": wrong})
+    else:
+        _print_status(found)
+        for sentence in wrong:
+            console.print(f"[red]{sentence}[/red]")
+    raise typer.Exit(FOUND_WRONG if wrong else 0)
+
+
+def _print_status(found: dict[str, Any]) -> None:
+    log = found["log"]
+    console.print(f"Log: {log['size']} events, root {log['root'][:16]}…  Worker: {found['worker']}")
+    models = Table("read model", "position", "lag", title="Read models", title_justify="left")
+    for row in found["projections"]:
+        models.add_row(row["name"], str(row["position"]), str(row["lag"]))
+    links = Table(
+        "partner", "recorded", "sent", "confirmed", "applied here", "parked",
+        title="Links", title_justify="left",
+    )  # fmt: skip
+    for row in found["links"]:
+        columns = ("partner", "recorded", "sent", "confirmed", "applied", "parked")
+        links.add_row(*(str(row[column]) for column in columns))
+    console.print(models, links)
+
+
+@app.command()
+def history(
+    subject: Annotated[str, typer.Argument(help="An id or stream: HO-…, PM-…, handover-HO-…")],
+    as_of: Annotated[
+        str | None, typer.Option(help="As known at this time, such as 2019-10-04T08:00:00+08:00.")
+    ] = None,
+    as_json: JsonFlag = False,
+) -> None:
+    """What happened to a subject, who did it, in plain words. Exit 1 where nothing is known."""
+    at = _time(as_of) if as_of else None
+
+    async def work(office: Office) -> list[dict[str, Any]]:
+        async with office.pool.connection() as connection:
+            return await statuses.history(connection, office.handling.types, subject, at)
+
+    found = _with_office(work)
+    if as_json:
+        _print_json(found)
+    else:
+        table = Table("#", "terjadi", "dicatat", "oleh", "apa")
+        for line in found:
+            table.add_row(
+                str(line["position"]),
+                line["occurred_at"][:16],
+                line["recorded_at"][:16],
+                line["actor"],
+                line["words"],
+            )
+        console.print(table if found else f"Tidak ada catatan tentang {subject}.")
+    raise typer.Exit(0 if found else FOUND_WRONG)
+
+
+def _time(text: str) -> datetime:
+    try:
+        return statuses.parse_time(text)
+    except Problem as problem:
+        raise CouldNotRun(f"{problem.detail} {problem.remedy}") from None
+
+
+@app.command()
+def replay(
+    projection: Annotated[
+        str | None, typer.Argument(help="One read model; all if left out.")
+    ] = None,
+    as_json: JsonFlag = False,
+) -> None:
+    """Rebuild read models beside the live ones, compare, and switch. Exit 1 where they differed."""
+
+    async def work(office: Office) -> dict[str, list[str]]:
+        chosen = [p for p in office.projectors if projection in (None, p.projection.name)]
+        if not chosen:
+            names = ", ".join(p.projection.name for p in office.projectors)
+            raise CouldNotRun(f"There is no read model {projection}; there are {names}.")
+        differences: dict[str, list[str]] = {}
+        columns = (
+            TextColumn("{task.description}"),
+            BarColumn(),
+            MofNCompleteColumn(),
+            TimeRemainingColumn(),
+        )
+        with Progress(*columns, console=Console(stderr=True)) as progress:
+            for projector in chosen:
+                name = projector.projection.name
+                task = progress.add_task(name, total=None)
+                differences[name] = await projector.rebuild(
+                    lambda done, total, task=task: progress.update(  # type: ignore[misc]
+                        task, completed=done, total=total
+                    )
+                )
+        return differences
+
+    found = _with_office(work)
+    if as_json:
+        _print_json(found)
+    else:
+        for name, differences in found.items():
+            console.print(f"{name}: " + ("equal, switched" if not differences else "DIFFERED"))
+            for one in differences:
+                console.print(f"  {one}", markup=False)
+    raise typer.Exit(FOUND_WRONG if any(found.values()) else 0)
+
+
+@staff_app.command("add")
+def staff_add(
+    username: str,
+    roles: Annotated[str, typer.Option(help=f"Comma-separated: {', '.join(sorted(ROLES))}.")],
+    password: Annotated[
+        str | None, typer.Option(envvar="PULANG_PASSWORD", help="Drawn if left out.")
+    ] = None,
+    as_json: JsonFlag = False,
+) -> None:
+    """Make an account, or renew its roles, password and token. The token is shown this once."""
+    chosen = password or secrets.token_urlsafe(12)
+
+    async def work(office: Office) -> str:
+        return await add_staff(office.pool, username, frozenset(roles.split(",")), chosen)
+
+    try:
+        token = _with_office(work)
+    except ValueError as error:
+        raise CouldNotRun(str(error)) from None
+    account = {"username": username, "password": chosen, "token": token}
+    if as_json:
+        _print_json(account)
+    else:
+        for name, value in account.items():
+            console.print(f"{name}: {value}", highlight=False, soft_wrap=True)
+
+
+@staff_app.command("list")
+def staff_list(as_json: JsonFlag = False) -> None:
+    """The accounts of this office and their roles."""
+
+    async def work(office: Office) -> list[dict[str, Any]]:
+        async with office.pool.connection() as connection:
+            cursor = await connection.execute(
+                "select username, roles, active from staff order by username"
+            )
+            found = await cursor.fetchall()
+        return [{"username": u, "roles": roles, "active": active} for u, roles, active in found]
+
+    found = _with_office(work)
+    if as_json:
+        _print_json(found)
+    else:
+        table = Table("username", "roles", "active")
+        for row in found:
+            table.add_row(row["username"], ", ".join(row["roles"]), str(row["active"]))
+        console.print(table)
+
+
+def main() -> int:
+    """Runs the command. Nobody sees a traceback for what an operator can mend."""
+    try:
+        app(standalone_mode=False)
+    except typer.Exit as done:
+        return done.exit_code
+    except (CouldNotRun, KeyFileMissing, demo_offices.DemoFailed) as error:
+        sys.stderr.write(f"pulang: {error}\n")
+    except (PoolTimeout, DatabaseError) as error:
+        sys.stderr.write(f"pulang: the database is away or not migrated: {error}\n")
+    except typer.Abort:
+        sys.stderr.write("pulang: stopped.\n")
+    except Exception as error:
+        if not hasattr(error, "format_message"):
+            raise
+        # A wrong option or argument, in the words of the command line's own library.
+        sys.stderr.write(f"pulang: {error.format_message()}\n")
+    else:
+        return 0
+    return COULD_NOT_RUN
+
+
+if __name__ == "__main__":
+    sys.exit(main())

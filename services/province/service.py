@@ -1,0 +1,25 @@
+"""The province's manifest: everything that its web, worker, command line and tests run from."""
+
+from __future__ import annotations
+
+from services.province import publisher, reactor
+from services.province.domain import arrival, case, grant, house
+from services.province.projections import arrivals, cases, grants, houses
+from services.province.web.commands import COMMANDS
+from services.province.web.reads import READS
+from shared.runtime.manifest import Service
+
+SERVICE = Service(
+    kind="province",
+    deciders=(arrival.decider, house.decider, grant.decider, case.decider),
+    publisher=publisher.publish,
+    reactor=reactor.react,
+    projections=(
+        arrivals.projection,
+        houses.projection,
+        cases.projection,
+        grants.projection,
+    ),
+    commands=COMMANDS,
+    reads=READS,
+)

@@ -1,0 +1,237 @@
+"""The province's commands as staff send them. What belongs together stands or falls together."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from typing import Any
+
+from services.province.domain import arrival, case, grant, house
+from shared.contracts.values import (
+    AbsenceReason,
+    ArrivalOutcome,
+    Identifier,
+    Initials,
+    OfficeCode,
+    Reason,
+    draw_person_code,
+)
+from shared.kernel.decider import Command
+from shared.kernel.handling import Unit
+from shared.runtime.forms import Form, command_route
+from shared.runtime.manifest import CommandRoute, Desk, Plan, Problem
+
+RECEPTION = frozenset({"reception"})
+CASE_WORKER = frozenset({"case_worker"})
+ADMIN = frozenset({"admin"})
+
+
+class AnswerForm(Form):
+    """This office's answer for one person; who arrives is admitted to a house."""
+
+    outcome: ArrivalOutcome
+    absence: AbsenceReason | None = None
+    diverted_to: OfficeCode | None = None
+    house: Identifier | None = None
+    willing: bool | None = None
+    override_reason: Reason | None = None
+
+
+class CorrectionForm(AnswerForm):
+    corrects: int
+    reason: Reason
+
+
+class UnlistedForm(Form):
+    """Somebody who stands on no manifest: she gets a code, a bed, and a case all the same."""
+
+    initials: Initials
+    house: Identifier
+    willing: bool
+    override_reason: Reason | None = None
+
+
+async def _handover(desk: Desk, key: str) -> arrival.HandoverExpected:
+    state: arrival.State = await desk.state(arrival.decider, key)
+    if state.expected is None:
+        raise Problem(
+            409,
+            "ARRIVAL_UNKNOWN",
+            "Serah terima ini belum diumumkan kepada kantor ini.",
+            "Periksa kodenya, atau tanyakan kepada kota pengirim.",
+        )
+    return state.expected
+
+
+async def acknowledge(desk: Desk, form: AnswerForm, path: dict[str, str]) -> Plan:
+    """The answer, and with "arrived" her bed and her case in the same step (rules 5, 6, 9, 11)."""
+    expected = await _handover(desk, path["handover"])
+    said = {"handover": path["handover"], "person": path["person"]}
+    answer = desk.command(arrival.AcknowledgeArrival, **said, **_outcome(form))
+    commands = [answer]
+    if form.outcome == "arrived":
+        commands += _settle(desk, expected, path["person"], form.house, form.willing, form)
+    return Plan([Unit(commands)], dict(said))
+
+
+async def correct(desk: Desk, form: CorrectionForm, path: dict[str, str]) -> Plan:
+    """A wrong answer is replaced by a new one that cites it (rule 18)."""
+    expected = await _handover(desk, path["handover"])
+    person = path["person"]
+    said = {"handover": path["handover"], "person": person}
+    commands = [
+        desk.command(
+            arrival.CorrectAcknowledgement,
+            **said,
+            **_outcome(form),
+            corrects=form.corrects,
+            reason=form.reason,
+        )
+    ]
+    if form.outcome == "arrived":
+        commands += _settle(desk, expected, person, form.house, form.willing, form)
+    else:
+        opened: case.State = await desk.state(case.decider, person)
+        if opened.opened is not None and opened.opened.handover == path["handover"]:
+            commands += [
+                desk.command(case.CancelCase, person=person),
+                desk.command(house.ReleasePerson, house=opened.opened.house, person=person),
+            ]
+    return Plan([Unit(commands)], dict(said))
+
+
+async def unlisted(desk: Desk, form: UnlistedForm, path: dict[str, str]) -> Plan:
+    expected = await _handover(desk, path["handover"])
+    person = draw_person_code()
+    commands = [
+        desk.command(
+            arrival.AcknowledgeUnlisted,
+            handover=path["handover"],
+            person=person,
+            initials=form.initials,
+        ),
+        *_settle(desk, expected, person, form.house, form.willing, form),
+    ]
+    return Plan([Unit(commands)], {"handover": path["handover"], "person": person})
+
+
+def _outcome(form: AnswerForm) -> dict[str, Any]:
+    return form.model_dump(include={"outcome", "absence", "diverted_to"})
+
+
+def _settle(
+    desk: Desk,
+    expected: arrival.HandoverExpected,
+    person: str,
+    house_: str | None,
+    willing: bool | None,
+    form: AnswerForm | UnlistedForm,
+) -> list[Command]:
+    if house_ is None or willing is None:
+        raise Problem(
+            422,
+            "HOUSE_AND_WILLINGNESS",
+            "Untuk yang tiba, isi rumah singgahnya dan tanyakan lagi kesediaannya.",
+            "Isi 'house' dan 'willing'.",
+        )
+    return [
+        desk.command(
+            house.AdmitPerson,
+            house=house_,
+            person=person,
+            override_reason=form.override_reason,
+        ),
+        desk.command(
+            case.OpenCase,
+            person=person,
+            city=expected.city,
+            handover=expected.handover,
+            house=house_,
+            willing=willing,
+        ),
+    ]
+
+
+async def _capital(desk: Desk, command: case.ReturnToFamily) -> Sequence[Command]:
+    """Home only with her business capital on her own account (rule 19)."""
+    return [desk.command(grant.RequireConfirmedGrant, person=command.person)]
+
+
+async def _free_bed(desk: Desk, command: case.ReturnToFamily) -> Sequence[Command]:
+    state: case.State = await desk.state(case.decider, command.person)
+    if state.opened is None:
+        return []
+    return [desk.command(house.ReleasePerson, house=state.opened.house, person=command.person)]
+
+
+COMMANDS: tuple[CommandRoute, ...] = (
+    CommandRoute(
+        "/arrivals/{handover}/entries/{person}/answer",
+        "Jawab untuk satu orang: tiba, tidak tiba, dialihkan",
+        RECEPTION,
+        AnswerForm,
+        acknowledge,
+    ),
+    CommandRoute(
+        "/arrivals/{handover}/entries/{person}/correction",
+        "Koreksi jawaban",
+        RECEPTION,
+        CorrectionForm,
+        correct,
+    ),
+    CommandRoute(
+        "/arrivals/{handover}/unlisted",
+        "Catat yang tiba tanpa tercantum",
+        RECEPTION,
+        UnlistedForm,
+        unlisted,
+    ),
+    command_route(
+        "/arrivals/{handover}/decline", "Tolak serah terima", arrival.DeclineHandover, RECEPTION
+    ),
+    command_route("/houses", "Catat rumah singgah", house.OpenHouse, ADMIN),
+    command_route(
+        "/beneficiaries/{person}/grant-confirmations",
+        "Pastikan bantuan ada di rekeningnya",
+        grant.ConfirmGrant,
+        CASE_WORKER,
+    ),
+    command_route(
+        "/beneficiaries/{person}/grant-disputes",
+        "Nyatakan bantuan tidak ada di rekeningnya",
+        grant.DisputeGrant,
+        CASE_WORKER,
+    ),
+    command_route("/cases/{person}/assessment", "Catat asesmen", case.AssessPerson, CASE_WORKER),
+    command_route("/cases/{person}/offers", "Tawarkan diklat", case.OfferTrainings, CASE_WORKER),
+    command_route("/cases/{person}/choice", "Catat pilihannya", case.ChooseTrainings, CASE_WORKER),
+    command_route(
+        "/cases/{person}/completed-trainings",
+        "Catat diklat yang selesai",
+        case.CompleteTraining,
+        CASE_WORKER,
+    ),
+    command_route("/cases/{person}/readiness", "Nyatakan siap", case.DeclareReady, CASE_WORKER),
+    command_route(
+        "/cases/{person}/family-return",
+        "Catat kembali ke keluarga",
+        case.ReturnToFamily,
+        CASE_WORKER,
+        before=_capital,
+        after=_free_bed,
+    ),
+    command_route(
+        "/cases/{person}/family-decline",
+        "Catat penolakan keluarga",
+        case.RecordFamilyDecline,
+        CASE_WORKER,
+    ),
+    command_route(
+        "/cases/{person}/leaving",
+        "Catat kepergian dari rumah singgah",
+        case.LeaveHouse,
+        CASE_WORKER,
+        after=_free_bed,
+    ),
+    command_route("/cases/{person}/follow-ups", "Catat pascalayanan", case.FollowUp, CASE_WORKER),
+    command_route("/cases/{person}/closing", "Tutup kasus", case.CloseCase, CASE_WORKER),
+)

@@ -1,0 +1,50 @@
+"""Runs an office's processes: web with or without the worker, the worker alone."""
+
+from __future__ import annotations
+
+import asyncio
+import contextlib
+import logging
+import signal
+
+import uvicorn
+
+from shared.runtime.logs import configure
+from shared.runtime.manifest import Service
+from shared.runtime.office import open_office
+from shared.runtime.settings import Settings
+from shared.runtime.web import app_for
+from shared.runtime.worker import Worker
+
+log = logging.getLogger(__name__)
+
+
+def serve(service: Service, *, with_worker: bool = True) -> None:
+    """Web, and the worker in the same process unless told otherwise. Blocks until stopped."""
+    configure()
+    settings = Settings()
+    uvicorn.run(
+        app_for(settings, service, with_worker=with_worker),
+        host=settings.host,
+        port=settings.port,
+        log_config=None,
+        access_log=False,
+        timeout_graceful_shutdown=10,
+    )
+
+
+def work(service: Service) -> None:
+    """The worker alone. Blocks until stopped."""
+    configure()
+    settings = Settings()
+
+    async def run() -> None:
+        async with open_office(settings, service) as office:
+            task = asyncio.create_task(Worker(office).run())
+            loop = asyncio.get_running_loop()
+            for sign in (signal.SIGTERM, signal.SIGINT):
+                loop.add_signal_handler(sign, task.cancel)
+            with contextlib.suppress(asyncio.CancelledError):
+                await task
+
+    asyncio.run(run())
