@@ -73,7 +73,7 @@ def publish(stream: str, event: Event) -> Iterator[Outgoing]:
         case grant.GrantFailed(office=str(office)):
             yield _failed(office, event.person, event.reference)
         case grant.GrantReturned(office=str(office)):
-            yield _returned(office, event.person, event.reference, event.amount_rupiah)
+            yield _returned(office, event.person, event.reference, event.returned_rupiah)
 
 
 def _credit(office: str, person: str, credit: grant.Credit) -> Iterator[Outgoing]:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from datetime import datetime
+from typing import Any
 
 from services.city.domain import beneficiary, case, grant, handover
 from shared.contracts import messages
@@ -40,6 +41,7 @@ def react(
                     handover=message.handover,
                     cause=message.outcome,
                 ),
+                *_care(sender, message, said),
             ]
         case messages.UnlistedArrival():
             return [
@@ -49,7 +51,8 @@ def react(
                     person=message.person,
                     initials=message.initials,
                     office=sender,
-                )
+                ),
+                case.BeginCare(**said, person=message.person, office=sender),
             ]
         case messages.HandoverDeclined():
             return [
@@ -57,10 +60,14 @@ def react(
                     **said, handover=message.handover, reason=message.reason, office=sender
                 ),
                 *(
-                    beneficiary.LeaveHandover(
-                        **said, person=person, handover=message.handover, cause="declined"
-                    )
+                    command
                     for person in message.persons
+                    for command in (
+                        beneficiary.LeaveHandover(
+                            **said, person=person, handover=message.handover, cause="declined"
+                        ),
+                        grant.StopSharingGrant(**said, person=person, office=sender),
+                    )
                 ),
             ]
         case messages.GrantConfirmed(person=person, reference=reference):
@@ -72,3 +79,13 @@ def react(
         case messages.CaseStatusChanged(person=person, status=status):
             return [case.RecordCaseStatus(**said, person=person, status=status, office=sender)]
     raise UnknownType(message.type)
+
+
+def _care(
+    sender: str, message: messages.ArrivalAcknowledged, said: dict[str, Any]
+) -> Sequence[Command]:
+    """Who arrived is in the sender's care, and her grant its business; who didn't is not."""
+    about = said | {"person": message.person, "office": sender}
+    if message.outcome == "arrived":
+        return [case.BeginCare(**about), grant.ShareGrant(**about)]
+    return [case.EndCare(**about), grant.StopSharingGrant(**about)]

@@ -72,12 +72,13 @@ def react(
                 )
             ]
         case messages.GrantFailed(person=person, reference=reference):
-            return [grant.NoteFailure(**said, person=person, reference=reference)]
+            return [grant.NoteFailure(**said, person=person, city=sender, reference=reference)]
         case messages.GrantReturned():
             return [
                 grant.NoteReturn(
                     **said,
                     person=message.person,
+                    city=sender,
                     reference=message.reference,
                     amount_rupiah=message.amount_rupiah,
                 )

@@ -132,7 +132,7 @@ class GrantFailed(Message):
 
 
 class GrantReturned(Message):
-    """A credit, or part of it, went back to the ministry."""
+    """A credit, or part of it, went back; `amount_rupiah` is what has gone back so far, in all."""
 
     type: ClassVar[str] = "pulang.grant.returned.v1"
     person: PersonCode

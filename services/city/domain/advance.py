@@ -55,6 +55,7 @@ class FareCorrected(Event):
     wrong_rupiah: PositiveRupiah
     amount_rupiah: PositiveRupiah
     reason: Reason
+    override_reason: Reason | None = None
 
 
 class SurplusReturned(Event):
@@ -71,14 +72,19 @@ class SurplusReturned(Event):
 @dataclass(frozen=True)
 class State:
     operation: str = ""
+    budget_code: str = ""
     ceiling_rupiah: int = 0
     releases: dict[str, int] = field(default_factory=dict)
     fares: dict[str, int] = field(default_factory=dict)
     returns: dict[str, int] = field(default_factory=dict)
 
     @property
+    def spent_rupiah(self) -> int:
+        return sum(self.fares.values())
+
+    @property
     def outstanding_rupiah(self) -> int:
-        return sum(self.releases.values()) - sum(self.fares.values()) - sum(self.returns.values())
+        return sum(self.releases.values()) - self.spent_rupiah - sum(self.returns.values())
 
 
 def evolve(state: State, event: Event) -> State:
@@ -87,6 +93,7 @@ def evolve(state: State, event: Event) -> State:
             return replace(
                 state,
                 operation=event.operation,
+                budget_code=event.budget_code,
                 ceiling_rupiah=event.ceiling_rupiah,
                 releases=state.releases | {event.release: event.amount_rupiah},
             )
@@ -114,16 +121,20 @@ class RecordFare(Command):
 
 
 class CorrectFare(Command):
+    """`reason` says why it was wrong; `override_reason` why the right one is above the ceiling."""
+
     person: PersonCode
     receipt: Reference
     amount_rupiah: PositiveRupiah
     reason: Reason
+    override_reason: Reason | None = None
 
 
 class ReturnSurplus(Command):
     """Her share in an STS; the STS itself stands in the treasury's own stream."""
 
     person: PersonCode
+    operation: Identifier
     sts: Reference
     amount_rupiah: PositiveRupiah
 
@@ -142,6 +153,8 @@ def decide(command: Command, state: State) -> Decision:
             return _record_fare(command, state)
         case CorrectFare():
             return _correct_fare(command, state)
+        case ReturnSurplus(operation=operation) if operation != state.operation:
+            return _another_operation(state)
         case ReturnSurplus(sts=sts, amount_rupiah=amount):
             if sts in state.returns:
                 return [] if state.returns[sts] == amount else _differs(f"STS {sts}")
@@ -163,15 +176,17 @@ def decide(command: Command, state: State) -> Decision:
 
 
 def _release(command: ReleaseAdvance, state: State) -> Decision:
+    if state.operation and state.operation != command.operation:
+        return _another_operation(state)
+    if state.budget_code and state.budget_code != command.budget_code:
+        return Refused(
+            "ADVANCE_OF_ANOTHER_FUND",
+            f"Panjarnya dicairkan dari mata anggaran {state.budget_code}.",
+            "Periksa kode mata anggarannya; dana yang berbeda tidak dicampur.",
+        )
     if command.release in state.releases:
         same = state.releases[command.release] == command.amount_rupiah
         return [] if same else _differs(f"pencairan {command.release}")
-    if state.operation and state.operation != command.operation:
-        return Refused(
-            "ADVANCE_OF_ANOTHER_OPERATION",
-            f"Panjarnya tercatat pada kegiatan {state.operation}.",
-            "Periksa kode kegiatannya.",
-        )
     return [
         AdvanceReleased(
             person=command.person,
@@ -188,7 +203,8 @@ def _record_fare(command: RecordFare, state: State) -> Decision:
     if command.receipt in state.fares:
         same = state.fares[command.receipt] == command.amount_rupiah
         return [] if same else _differs(f"kuitansi {command.receipt}")
-    if command.amount_rupiah > state.ceiling_rupiah and command.override_reason is None:
+    total = state.spent_rupiah + command.amount_rupiah
+    if total > state.ceiling_rupiah and command.override_reason is None:
         return _above_ceiling(state)
     if command.amount_rupiah > state.outstanding_rupiah:
         return _beyond_released(state)
@@ -213,7 +229,11 @@ def _correct_fare(command: CorrectFare, state: State) -> Decision:
     wrong = state.fares[command.receipt]
     if wrong == command.amount_rupiah:
         return []
-    if command.amount_rupiah - wrong > state.outstanding_rupiah:
+    more = command.amount_rupiah - wrong
+    above = more > 0 and state.spent_rupiah + more > state.ceiling_rupiah
+    if above and command.override_reason is None:
+        return _above_ceiling(state)
+    if more > state.outstanding_rupiah:
         return _beyond_released(state)
     return [
         FareCorrected(
@@ -223,14 +243,23 @@ def _correct_fare(command: CorrectFare, state: State) -> Decision:
             wrong_rupiah=wrong,
             amount_rupiah=command.amount_rupiah,
             reason=command.reason,
+            override_reason=command.override_reason,
         )
     ]
+
+
+def _another_operation(state: State) -> Refused:
+    return Refused(
+        "ADVANCE_OF_ANOTHER_OPERATION",
+        f"Panjarnya tercatat pada kegiatan {state.operation}.",
+        "Periksa kode kegiatannya.",
+    )
 
 
 def _above_ceiling(state: State) -> Refused:
     return Refused(
         "FARE_ABOVE_CEILING",
-        f"Harga tiket di atas batas Rp{state.ceiling_rupiah}.",
+        f"Tiketnya seluruhnya di atas batas Rp{state.ceiling_rupiah}.",
         "Isi alasan penyimpangannya bila memang sebesar itu.",
     )
 

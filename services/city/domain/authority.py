@@ -23,6 +23,14 @@ class AuthorityConferred(Event):
     valid_until: date | None
 
 
+class AuthorityEnded(Event):
+    type: ClassVar[str] = "pulang.city.authority.ended.v1"
+    words: ClassVar[str] = "Kewenangan {signatory} menurut {decree} berakhir pada {valid_until}."
+    signatory: Identifier
+    decree: Reference
+    valid_until: date
+
+
 State = tuple[AuthorityConferred, ...]
 
 
@@ -30,6 +38,11 @@ def evolve(state: State, event: Event) -> State:
     match event:
         case AuthorityConferred():
             return (*state, event)
+        case AuthorityEnded(decree=decree, valid_until=until):
+            return tuple(
+                one.model_copy(update={"valid_until": until}) if one.decree == decree else one
+                for one in state
+            )
     return state
 
 
@@ -40,6 +53,14 @@ class ConferAuthority(Command):
     decree: Reference
     valid_from: date
     valid_until: date | None = None
+
+
+class EndAuthority(Command):
+    """The decree's authority ends with this day."""
+
+    signatory: Identifier
+    decree: Reference
+    valid_until: date
 
 
 class ExerciseAuthority(Command):
@@ -67,6 +88,17 @@ def decide(command: Command, state: State) -> Decision:
                 valid_until=command.valid_until,
             )
             return [] if conferred in state else [conferred]
+        case EndAuthority(signatory=signatory, decree=decree, valid_until=until):
+            conferred_by = [one for one in state if one.decree == decree]
+            if not conferred_by:
+                return Refused(
+                    "AUTHORITY_UNKNOWN",
+                    f"Tidak ada kewenangan menurut {decree} untuknya.",
+                    "Periksa nomor surat keputusannya.",
+                )
+            if all(one.valid_until == until for one in conferred_by):
+                return []
+            return [AuthorityEnded(signatory=signatory, decree=decree, valid_until=until)]
         case ExerciseAuthority(on=on):
             if any(
                 one.valid_from <= on and (one.valid_until is None or on <= one.valid_until)
@@ -84,8 +116,8 @@ def decide(command: Command, state: State) -> Decision:
 decider: Decider[State] = Decider(
     category="authority",
     key="signatory",
-    commands=(ConferAuthority, ExerciseAuthority),
-    events=(AuthorityConferred,),
+    commands=(ConferAuthority, EndAuthority, ExerciseAuthority),
+    events=(AuthorityConferred, AuthorityEnded),
     initial=(),
     evolve=evolve,
     decide=decide,

@@ -59,6 +59,14 @@ class WillingnessWithdrawn(Event):
     reason: Reason | None
 
 
+class ProtectionPathShown(Event):
+    """A sign of trafficking was seen after registration: she is not handed over (rule 12)."""
+
+    type: ClassVar[str] = "pulang.city.beneficiary.protection-path-shown.v1"
+    words: ClassVar[str] = "{person} dialihkan ke jalur perlindungan; ia tidak diserahterimakan."
+    person: PersonCode
+
+
 class HandoverEntered(Event):
     type: ClassVar[str] = "pulang.city.beneficiary.handover-entered.v1"
     words: ClassVar[str] = "{person} masuk serah terima {handover}."
@@ -79,6 +87,8 @@ class State:
     registered: BeneficiaryRegistered | None = None
     destination: str | None = None
     willingness: str | None = None
+    withdrawn_statements: frozenset[str] = frozenset()
+    protected: bool = False
     handover: str | None = None
     left: tuple[str, str] | None = None
 
@@ -92,7 +102,14 @@ def evolve(state: State, event: Event) -> State:
         case WillingnessGiven(statement=statement):
             return replace(state, willingness=statement)
         case WillingnessWithdrawn():
-            return replace(state, willingness=None)
+            taken_back = {state.willingness} if state.willingness else set()
+            return replace(
+                state,
+                willingness=None,
+                withdrawn_statements=state.withdrawn_statements | taken_back,
+            )
+        case ProtectionPathShown():
+            return replace(state, protected=True)
         case HandoverEntered(handover=handover):
             return replace(state, handover=handover, left=None)
         case HandoverLeft(handover=handover, cause=cause):
@@ -131,6 +148,13 @@ class WithdrawWillingness(Command):
     person: PersonCode
     handover: Identifier | None = None
     reason: Reason | None = None
+
+
+class ShowProtectionPath(Command):
+    """Somebody saw a sign of trafficking; `handover` is the one she is in, if any."""
+
+    person: PersonCode
+    handover: Identifier | None = None
 
 
 class EnterHandover(Command):
@@ -174,6 +198,12 @@ def decide(command: Command, state: State) -> Decision:
         case GiveWillingness(statement=statement):
             if statement == state.willingness:
                 return []
+            if statement in state.withdrawn_statements:
+                return Refused(
+                    "STATEMENT_WITHDRAWN",
+                    f"Pernyataan {statement} sudah ditarik olehnya.",
+                    "Bila ia bersedia lagi, catat pernyataan yang baru.",
+                )
             return [WillingnessGiven(person=command.person, statement=statement)]
         case WithdrawWillingness():
             if state.willingness is None:
@@ -181,6 +211,10 @@ def decide(command: Command, state: State) -> Decision:
             if command.handover != state.handover:
                 return _in_handover(state.handover)
             return [WillingnessWithdrawn(person=command.person, reason=command.reason)]
+        case ShowProtectionPath():
+            if command.handover != state.handover:
+                return _in_handover(state.handover)
+            return [] if state.protected else [ProtectionPathShown(person=command.person)]
         case EnterHandover():
             return _enter(command, state)
         case LeaveHandover(handover=handover, cause=cause):
@@ -206,11 +240,7 @@ def _register(command: RegisterBeneficiary, state: State) -> Decision:
             "Hubungi jalur perlindungan anak (UPTD PPA) hari ini juga; jangan kirim datanya.",
         )
     if command.sign_of_trafficking:
-        return Refused(
-            "PROTECTION_PATH_TRAFFICKING",
-            "Ada tanda perdagangan orang; pemulangan ini bukan jalurnya.",
-            "Hubungi jalur perlindungan korban (Gugus Tugas TPPO); jangan kirim datanya.",
-        )
+        return _protection_path()
     if state.registered is not None:
         same = (
             state.registered.operation == command.operation
@@ -249,6 +279,8 @@ def _enter(command: EnterHandover, state: State) -> Decision:
             "Ia sudah diterima oleh kantor provinsi.",
             "Serah terima berikutnya dibuat oleh kantor yang menerimanya.",
         )
+    if state.protected:
+        return _protection_path()
     if state.willingness is None:
         return Refused(
             "WILLINGNESS_MISSING",
@@ -268,6 +300,14 @@ def _enter(command: EnterHandover, state: State) -> Decision:
             "Masukkan ia ke serah terima untuk tujuannya.",
         )
     return [HandoverEntered(person=command.person, handover=command.handover)]
+
+
+def _protection_path() -> Refused:
+    return Refused(
+        "PROTECTION_PATH_TRAFFICKING",
+        "Ada tanda perdagangan orang; pemulangan ini bukan jalurnya.",
+        "Hubungi jalur perlindungan korban (Gugus Tugas TPPO); jangan kirim datanya.",
+    )
 
 
 def _in_handover(handover: str | None) -> Refused:
@@ -292,6 +332,7 @@ decider: Decider[State] = Decider(
         DetermineDestination,
         GiveWillingness,
         WithdrawWillingness,
+        ShowProtectionPath,
         EnterHandover,
         LeaveHandover,
         RequireBeneficiary,
@@ -301,6 +342,7 @@ decider: Decider[State] = Decider(
         DestinationDetermined,
         WillingnessGiven,
         WillingnessWithdrawn,
+        ProtectionPathShown,
         HandoverEntered,
         HandoverLeft,
     ),

@@ -1,11 +1,34 @@
-"""What the city knows of a case in the province: its status and nothing else (rule 21)."""
+"""What the city knows of a case in the province: who looks after her, and the case's status.
+
+Nothing else of a case is the city's to know (rule 21), and only the office that acknowledged her
+arrival may tell it.
+"""
 
 from __future__ import annotations
 
+from dataclasses import dataclass, replace
 from typing import ClassVar
 
 from shared.contracts.values import CaseStatus, OfficeCode, PersonCode
-from shared.kernel.decider import Command, Decider, Decision, Event
+from shared.kernel.decider import Command, Decider, Decision, Event, Refused
+
+
+class CareBegun(Event):
+    """Responsibility passed to this office, with its acknowledgement (rule 5)."""
+
+    type: ClassVar[str] = "pulang.city.case.care-begun.v1"
+    words: ClassVar[str] = "Tanggung jawab atas {person} beralih ke kantor {office}."
+    person: PersonCode
+    office: OfficeCode
+
+
+class CareEnded(Event):
+    """The acknowledgement was corrected: that office does not have her."""
+
+    type: ClassVar[str] = "pulang.city.case.care-ended.v1"
+    words: ClassVar[str] = "Kantor {office} tidak bertanggung jawab atas {person}."
+    person: PersonCode
+    office: OfficeCode
 
 
 class CaseStatusRecorded(Event):
@@ -16,14 +39,31 @@ class CaseStatusRecorded(Event):
     office: OfficeCode
 
 
-State = CaseStatusRecorded | None
+@dataclass(frozen=True)
+class State:
+    office: str | None = None
+    status: str | None = None
 
 
 def evolve(state: State, event: Event) -> State:
     match event:
-        case CaseStatusRecorded():
-            return event
+        case CareBegun(office=office):
+            return State(office=office)
+        case CareEnded():
+            return State()
+        case CaseStatusRecorded(status=status):
+            return replace(state, status=status)
     return state
+
+
+class BeginCare(Command):
+    person: PersonCode
+    office: OfficeCode
+
+
+class EndCare(Command):
+    person: PersonCode
+    office: OfficeCode
 
 
 class RecordCaseStatus(Command):
@@ -34,20 +74,29 @@ class RecordCaseStatus(Command):
 
 def decide(command: Command, state: State) -> Decision:
     match command:
-        case RecordCaseStatus():
-            recorded = CaseStatusRecorded(
-                person=command.person, status=command.status, office=command.office
-            )
-            return [] if state == recorded else [recorded]
+        case BeginCare(person=person, office=office):
+            return [] if office == state.office else [CareBegun(person=person, office=office)]
+        case EndCare(person=person, office=office):
+            return [CareEnded(person=person, office=office)] if office == state.office else []
+        case RecordCaseStatus(person=person, status=status, office=office):
+            if office != state.office:
+                return Refused(
+                    "NOT_HER_OFFICE",
+                    f"Kantor {office} tidak tercatat mendampingi {person}.",
+                    "Hanya kantor yang mengakui kedatangannya yang memberi tahu keadaannya.",
+                )
+            if status == state.status:
+                return []
+            return [CaseStatusRecorded(person=person, status=status, office=office)]
     raise TypeError(command)
 
 
 decider: Decider[State] = Decider(
     category="case",
     key="person",
-    commands=(RecordCaseStatus,),
-    events=(CaseStatusRecorded,),
-    initial=None,
+    commands=(BeginCare, EndCare, RecordCaseStatus),
+    events=(CareBegun, CareEnded, CaseStatusRecorded),
+    initial=State(),
     evolve=evolve,
     decide=decide,
 )

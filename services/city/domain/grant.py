@@ -89,6 +89,8 @@ class GrantReturned(Event):
     person: PersonCode
     reference: Reference
     amount_rupiah: PositiveRupiah
+    returned_on: date
+    returned_rupiah: PositiveRupiah
     reason: Reason
     office: OfficeCode | None
 
@@ -101,6 +103,15 @@ class GrantShared(Event):
     person: PersonCode
     office: OfficeCode
     credits: tuple[Credit, ...]
+
+
+class GrantSharingStopped(Event):
+    """The office does not look after her after all, and hears no more of her money."""
+
+    type: ClassVar[str] = "pulang.city.grant.sharing-stopped.v1"
+    words: ClassVar[str] = "Kantor {office} tidak lagi diberi tahu tentang bantuan {person}."
+    person: PersonCode
+    office: OfficeCode
 
 
 class ConfirmationRecorded(Event):
@@ -125,7 +136,9 @@ class DisputeRecorded(Event):
 class State:
     credits: dict[str, Credit] = field(default_factory=dict)
     office: str | None = None
+    offices: frozenset[str] = frozenset()
     answers: dict[str, str] = field(default_factory=dict)
+    returns: frozenset[tuple[str, date, int]] = frozenset()
 
     @property
     def standing_rupiah(self) -> int:
@@ -145,12 +158,17 @@ def evolve(state: State, event: Event) -> State:
         case GrantFailed(reference=reference):
             credit = state.credits[reference].model_copy(update={"failed": True})
             return replace(state, credits=state.credits | {reference: credit})
-        case GrantReturned(reference=reference, amount_rupiah=amount):
-            before = state.credits[reference]
-            credit = before.model_copy(update={"returned_rupiah": before.returned_rupiah + amount})
-            return replace(state, credits=state.credits | {reference: credit})
+        case GrantReturned(reference=reference, returned_rupiah=returned):
+            credit = state.credits[reference].model_copy(update={"returned_rupiah": returned})
+            return replace(
+                state,
+                credits=state.credits | {reference: credit},
+                returns=state.returns | {(reference, event.returned_on, event.amount_rupiah)},
+            )
         case GrantShared(office=office):
-            return replace(state, office=office)
+            return replace(state, office=office, offices=state.offices | {office})
+        case GrantSharingStopped():
+            return replace(state, office=None)
         case ConfirmationRecorded(reference=reference):
             return replace(state, answers=state.answers | {reference: "confirmed"})
         case DisputeRecorded(reference=reference):
@@ -180,10 +198,16 @@ class ReturnGrant(Command):
     person: PersonCode
     reference: Reference
     amount_rupiah: PositiveRupiah
+    returned_on: date
     reason: Reason
 
 
 class ShareGrant(Command):
+    person: PersonCode
+    office: OfficeCode
+
+
+class StopSharingGrant(Command):
     person: PersonCode
     office: OfficeCode
 
@@ -210,6 +234,10 @@ def decide(command: Command, state: State) -> Decision:
             return [
                 GrantShared(person=person, office=office, credits=tuple(state.credits.values()))
             ]
+        case StopSharingGrant(person=person, office=office):
+            if office != state.office:
+                return []
+            return [GrantSharingStopped(person=person, office=office)]
         case FailGrant() | ReturnGrant():
             return _undo(command, state)
         case RecordConfirmation() | RecordDispute():
@@ -292,7 +320,7 @@ def _undo(command: FailGrant | ReturnGrant, state: State) -> Decision:
                 GrantFailed(person=person, reference=reference, reason=reason, office=state.office)
             ]
         case ReturnGrant(person=person, reference=reference, amount_rupiah=amount):
-            if credit.returned_rupiah == amount and credit.standing_rupiah == 0:
+            if (reference, command.returned_on, amount) in state.returns:
                 return []
             if amount > credit.standing_rupiah:
                 return Refused(
@@ -305,6 +333,8 @@ def _undo(command: FailGrant | ReturnGrant, state: State) -> Decision:
                     person=person,
                     reference=reference,
                     amount_rupiah=amount,
+                    returned_on=command.returned_on,
+                    returned_rupiah=credit.returned_rupiah + amount,
                     reason=command.reason,
                     office=state.office,
                 )
@@ -314,6 +344,12 @@ def _undo(command: FailGrant | ReturnGrant, state: State) -> Decision:
 def _record(command: RecordConfirmation | RecordDispute, state: State) -> Decision:
     if command.reference not in state.credits:
         return _unknown_credit(command.reference)
+    if command.office not in state.offices:
+        return Refused(
+            "NOT_HER_OFFICE",
+            f"Kantor {command.office} tidak pernah diberi tahu tentang kredit ini.",
+            "Hanya kantor yang mendampinginya yang dapat memastikannya; hubungi kantor itu.",
+        )
     kind = ConfirmationRecorded if isinstance(command, RecordConfirmation) else DisputeRecorded
     answer = "confirmed" if kind is ConfirmationRecorded else "disputed"
     if state.answers.get(command.reference) == answer:
@@ -337,6 +373,7 @@ decider: Decider[State] = Decider(
         FailGrant,
         ReturnGrant,
         ShareGrant,
+        StopSharingGrant,
         RecordConfirmation,
         RecordDispute,
     ),
@@ -346,6 +383,7 @@ decider: Decider[State] = Decider(
         GrantFailed,
         GrantReturned,
         GrantShared,
+        GrantSharingStopped,
         ConfirmationRecorded,
         DisputeRecorded,
     ),

@@ -196,6 +196,7 @@ class HandoverClosed(Event):
 class State:
     phase: Phase = "unknown"
     drafted: HandoverDrafted | None = None
+    submitted_by: str | None = None
     approved: HandoverApproved | None = None
     deed_number: str | None = None
     departed_at: AwareDatetime | None = None
@@ -215,10 +216,10 @@ def evolve(state: State, event: Event) -> State:
             return replace(state, entries=_without(state.entries, person))
         case EntryWithdrawn(person=person, revision=revision):
             return replace(state, entries=_without(state.entries, person), revision=revision)
-        case HandoverSubmitted():
-            return replace(state, phase="submitted")
+        case HandoverSubmitted(submitted_by=submitted_by):
+            return replace(state, phase="submitted", submitted_by=submitted_by)
         case HandoverReturned():
-            return replace(state, phase="draft")
+            return replace(state, phase="draft", submitted_by=None, approved=None)
         case HandoverApproved():
             return replace(state, phase="approved", approved=event)
         case HandoverIssued(deed_number=number):
@@ -397,6 +398,8 @@ def _add(command: AddEntry, state: State) -> Decision:
 
 def _withdraw_entry(command: WithdrawEntry, state: State, drafted: HandoverDrafted) -> Decision:
     if command.person not in state.entries:
+        return _already_answered() if command.person in state.answers else []
+    if state.phase == "withdrawn":
         return []
     if state.phase in ("draft", "submitted", "approved"):
         return [
@@ -437,7 +440,7 @@ def _towards_issue(
         case ReturnHandover(reason=reason), ("submitted" | "approved"):
             return [HandoverReturned(handover=handover, reason=reason)]
         case ApproveHandover(), "submitted":
-            return _approve(command, drafted)
+            return _approve(command, state, drafted)
         case ApproveHandover(signatory=signatory, deed_date=deed_date), _ if (
             state.approved is not None
             and (state.approved.signatory, state.approved.deed_date) == (signatory, deed_date)
@@ -450,11 +453,13 @@ def _towards_issue(
     return _wrong_phase(state, "Langkah ini tidak sesuai urutannya.")
 
 
-def _approve(command: ApproveHandover, drafted: HandoverDrafted) -> Decision:
-    if command.by == drafted.issuer:
+def _approve(command: ApproveHandover, state: State, drafted: HandoverDrafted) -> Decision:
+    if not state.entries:
+        return _empty_manifest()
+    if {command.by, command.signatory} & {drafted.issuer, state.submitted_by}:
         return Refused(
             "ISSUER_IS_APPROVER",
-            "Yang menyusun tidak boleh mengesahkan.",
+            "Yang menyusun atau mengajukan tidak boleh mengesahkan atau menandatangani.",
             "Minta pengesahan dari pejabat lain.",
         )
     return [
@@ -577,7 +582,14 @@ def _record(
         )
     match command:
         case RecordArrival():
-            if state.answers.get(command.person, (0, ""))[0] >= command.answer:
+            number, outcome = state.answers.get(command.person, (0, ""))
+            if number == command.answer and outcome != command.outcome:
+                return Refused(
+                    "ANSWER_DIFFERS",
+                    f"Jawaban ke-{number} untuknya sudah tercatat: {outcome}.",
+                    "Hubungi kantor penerima; perubahan dikirim sebagai koreksi bernomor baru.",
+                )
+            if number >= command.answer:
                 return []
             return [
                 ArrivalRecorded(

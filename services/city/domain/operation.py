@@ -72,7 +72,7 @@ class DiscrepancyExplained(Event):
 class State:
     opened: OperationOpened | None = None
     claims: frozenset[Claim] = frozenset()
-    explained: frozenset[tuple[str, int]] = frozenset()
+    explained: frozenset[tuple[str, int, str]] = frozenset()
 
 
 def evolve(state: State, event: Event) -> State:
@@ -81,8 +81,8 @@ def evolve(state: State, event: Event) -> State:
             return replace(state, opened=event)
         case TotalDeclared(claim=claim):
             return replace(state, claims=state.claims | {claim})
-        case DiscrepancyExplained(discrepancy=name, difference=difference):
-            return replace(state, explained=state.explained | {(name, difference)})
+        case DiscrepancyExplained(discrepancy=name, difference=difference, explanation=words):
+            return replace(state, explained=state.explained | {(name, difference, words)})
     return state
 
 
@@ -136,7 +136,7 @@ def decide(command: Command, state: State) -> Decision:
         case DeclareTotal():
             return _declare(command, state)
         case ExplainDiscrepancy(operation=operation, discrepancy=name, difference=difference):
-            if (name, difference) in state.explained:
+            if (name, difference, command.explanation) in state.explained:
                 return []
             return [
                 DiscrepancyExplained(

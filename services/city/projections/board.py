@@ -27,7 +27,7 @@ create table claim (
 create table explanation (
   operation text not null, discrepancy text not null, difference bigint not null,
   explanation text not null, explained_by text not null, recorded_at timestamptz not null,
-  primary key (operation, discrepancy, difference)
+  position bigint primary key
 );
 create table person (
   person text primary key, operation text not null, initials text not null, origin text,
@@ -68,9 +68,13 @@ def apply(recorded: Recorded) -> Iterator[Statement]:
         case operation.DiscrepancyExplained() as explained:
             yield (
                 "insert into explanation values (%(operation)s, %(discrepancy)s, %(difference)s,"
-                " %(explanation)s, %(by)s, %(recorded_at)s)",
+                " %(explanation)s, %(by)s, %(recorded_at)s, %(position)s)",
                 explained.model_dump()
-                | {"by": recorded.actor, "recorded_at": recorded.recorded_at},
+                | {
+                    "by": recorded.actor,
+                    "recorded_at": recorded.recorded_at,
+                    "position": recorded.position,
+                },
             )
         case beneficiary.BeneficiaryRegistered() as registered:
             yield (

@@ -99,50 +99,68 @@ async def withdraw_willingness(
     """She takes her willingness back, and with it leaves the manifest she is on (rule 9)."""
     person = path["person"]
     state: beneficiary.State = await desk.state(beneficiary.decider, person)
-    commands = [
-        desk.command(
-            beneficiary.WithdrawWillingness,
-            person=person,
-            handover=state.handover,
-            reason=form.reason,
+    withdraw = desk.command(
+        beneficiary.WithdrawWillingness,
+        person=person,
+        handover=state.handover,
+        reason=form.reason,
+    )
+    reason = "Kesediaan ditarik oleh yang bersangkutan"
+    return Plan(
+        [Unit([withdraw, *await _off_manifest(desk, state.handover, person, reason)])],
+        {"person": person},
+    )
+
+
+async def show_protection_path(desk: Desk, form: Form, path: dict[str, str]) -> Plan:
+    """A sign of trafficking: she leaves every manifest and is handed over no more (rule 12)."""
+    person = path["person"]
+    state: beneficiary.State = await desk.state(beneficiary.decider, person)
+    show = desk.command(beneficiary.ShowProtectionPath, person=person, handover=state.handover)
+    reason = "Dialihkan ke jalur perlindungan"
+    return Plan(
+        [Unit([show, *await _off_manifest(desk, state.handover, person, reason)])],
+        {"person": person},
+    )
+
+
+async def _off_manifest(
+    desk: Desk, handover_: str | None, person: str, reason: str
+) -> Sequence[Command]:
+    if handover_ is None:
+        return []
+    withdraw = desk.command(
+        handover.WithdrawEntry, handover=handover_, person=person, reason=reason
+    )
+    return [withdraw, *await _leaving(desk, handover_, [person])]
+
+
+async def _leaving(
+    desk: Desk, handover_: str, persons: Sequence[str] | None = None
+) -> Sequence[Command]:
+    """These people, or all, leave the handover; its receiver hears no more of their grants."""
+    state: handover.State = await desk.state(handover.decider, handover_)
+    if state.drafted is None:
+        return []
+    office = state.drafted.receiving_office
+    return [
+        command
+        for person in (state.entries if persons is None else persons)
+        for command in (
+            desk.command(
+                beneficiary.LeaveHandover, person=person, handover=handover_, cause="withdrawn"
+            ),
+            desk.command(grant.StopSharingGrant, person=person, office=office),
         )
     ]
-    if state.handover is not None:
-        commands += _leave(desk, state.handover, person, "Kesediaan ditarik oleh yang bersangkutan")
-    return Plan([Unit(commands)], {"person": person})
 
 
-def _leave(desk: Desk, handover_: str, person: str, reason: str) -> list[Command]:
-    return [
-        desk.command(handover.WithdrawEntry, handover=handover_, person=person, reason=reason),
-        desk.command(
-            beneficiary.LeaveHandover, person=person, handover=handover_, cause="withdrawn"
-        ),
-    ]
-
-
-async def _leave_beneficiary(desk: Desk, command: handover.WithdrawEntry) -> Sequence[Command]:
-    return [
-        desk.command(
-            beneficiary.LeaveHandover,
-            person=command.person,
-            handover=command.handover,
-            cause="withdrawn",
-        )
-    ]
+async def _one_leaves(desk: Desk, command: handover.WithdrawEntry) -> Sequence[Command]:
+    return await _leaving(desk, command.handover, [command.person])
 
 
 async def _all_leave(desk: Desk, command: handover.WithdrawHandover) -> Sequence[Command]:
-    state: handover.State = await desk.state(handover.decider, command.handover)
-    return [
-        desk.command(
-            beneficiary.LeaveHandover,
-            person=person,
-            handover=command.handover,
-            cause="withdrawn",
-        )
-        for person in state.entries
-    ]
+    return await _leaving(desk, command.handover)
 
 
 async def _authority(desk: Desk, command: handover.ApproveHandover) -> Sequence[Command]:
@@ -187,6 +205,7 @@ async def _surplus(desk: Desk, command: treasury.RecordTreasuryReturn) -> Sequen
         desk.command(
             advance.ReturnSurplus,
             person=share.person,
+            operation=command.operation,
             sts=command.sts,
             amount_rupiah=share.amount_rupiah,
         )
@@ -216,6 +235,14 @@ COMMANDS: tuple[CommandRoute, ...] = (
     ),
     command_route(
         "/authorities", "Catat kewenangan menandatangani", authority.ConferAuthority, ADMIN
+    ),
+    command_route("/authority-ends", "Catat berakhirnya kewenangan", authority.EndAuthority, ADMIN),
+    CommandRoute(
+        "/beneficiaries/{person}/protection-path",
+        "Tunjukkan jalur perlindungan",
+        INTAKE,
+        Form,
+        show_protection_path,
     ),
     command_route(
         "/beneficiaries/{person}/destination",
@@ -256,7 +283,7 @@ COMMANDS: tuple[CommandRoute, ...] = (
         "Tarik satu orang sebelum keberangkatan",
         handover.WithdrawEntry,
         ISSUER,
-        after=_leave_beneficiary,
+        after=_one_leaves,
     ),
     command_route("/handovers/{handover}/submission", "Ajukan", handover.SubmitHandover, ISSUER),
     command_route(

@@ -148,6 +148,7 @@ async def import_bank_file(desk: Desk, form: Import, path: dict[str, str]) -> Pl
                 person=row.person,
                 reference=row.reference,
                 amount_rupiah=row.amount_rupiah,
+                returned_on=row.credited_on,
                 reason=reason,
             )
         units.append(Unit([known, what]))

@@ -295,9 +295,12 @@ def _acknowledge(
     state: State,
     expected: HandoverExpected,
 ) -> Decision:
-    if state.phase != "expected":
+    before = state.answers.get(command.person)
+    if before is None and state.phase != "expected":
         return _wrong_phase(state)
-    if command.person not in state.entries:
+    if state.phase == "declined" and command.outcome == "arrived":
+        return _wrong_phase(state)
+    if before is None and command.person not in state.entries:
         return Refused(
             "NOT_ON_MANIFEST",
             "Ia tidak tercantum dalam daftar serah terima ini.",
@@ -315,7 +318,6 @@ def _acknowledge(
             "Kantor tujuan baru diisi bila dialihkan, dan hanya bila dialihkan.",
             "Isi kantor yang sekarang menerimanya.",
         )
-    before = state.answers.get(command.person)
     corrects = command.corrects if isinstance(command, CorrectAcknowledgement) else None
     reason = command.reason if isinstance(command, CorrectAcknowledgement) else None
     if before is not None:
@@ -324,7 +326,7 @@ def _acknowledge(
             command.absence,
             command.diverted_to,
         )
-        if same:
+        if same and (corrects is None or before.at == command.occurred_at):
             return []
         if corrects is None:
             return Refused(
@@ -357,12 +359,15 @@ def _acknowledge(
 def _unlisted(command: AcknowledgeUnlisted, state: State, expected: HandoverExpected) -> Decision:
     if command.person in state.unlisted:
         return []
-    if command.person in state.entries:
+    if state.phase == "expected" and command.person in state.entries:
         return Refused(
             "IS_ON_MANIFEST",
             "Ia tercantum dalam daftar ini.",
             "Catat kedatangannya seperti biasa.",
         )
+    answer = state.answers.get(command.person)
+    if answer is not None and answer.outcome == "arrived":
+        return []
     return [
         UnlistedArrivalAcknowledged(
             handover=command.handover,

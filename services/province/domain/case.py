@@ -119,7 +119,8 @@ def evolve(state: State, event: Event) -> State:
         case PersonAssessed():
             return replace(state, assessed=True)
         case TrainingsOffered(offers=offers):
-            return replace(state, offers=offers, chosen=None)
+            kept = state.chosen is not None and set(state.chosen) <= set(offers)
+            return replace(state, offers=offers, chosen=state.chosen if kept else None)
         case TrainingsChosen(chosen=chosen):
             return replace(state, chosen=chosen)
         case TrainingCompleted(training=training):
@@ -243,6 +244,12 @@ def decide(command: Command, state: State) -> Decision:
 
 def _open(command: OpenCase, state: State) -> Decision:
     if state.opened is not None and state.opened.handover == command.handover:
+        if state.opened.house != command.house:
+            return Refused(
+                "CASE_IN_ANOTHER_HOUSE",
+                f"Kasusnya dari serah terima ini tercatat di rumah {state.opened.house}.",
+                "Periksa rumah singgahnya; satu orang hanya di satu rumah.",
+            )
         return []
     if state.phase in ("open", "declined_by_family"):
         return Refused(

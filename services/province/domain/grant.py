@@ -109,11 +109,15 @@ class NoteCredit(Command):
 
 class NoteFailure(Command):
     person: PersonCode
+    city: OfficeCode
     reference: Reference
 
 
 class NoteReturn(Command):
+    """`amount_rupiah` is what has gone back of this credit so far, in all."""
+
     person: PersonCode
+    city: OfficeCode
     reference: Reference
     amount_rupiah: PositiveRupiah
 
@@ -189,13 +193,28 @@ def _on_credit(
 ) -> Decision:
     person, reference = command.person, command.reference
     fate = state.fates[reference]
+    if isinstance(command, NoteFailure | NoteReturn) and command.city != credit.city:
+        return Refused(
+            "NOT_THE_SENDER",
+            f"Kredit {reference} diberitahukan oleh {credit.city}, bukan {command.city}.",
+            "Hubungi kedua kota; pesan ini tidak diterapkan.",
+        )
     match command:
         case NoteFailure():
             if fate == "failed":
                 return []
             return [FailureNoted(person=person, reference=reference)]
-        case NoteReturn(amount_rupiah=amount):
-            return [ReturnNoted(person=person, reference=reference, amount_rupiah=amount)]
+        case NoteReturn(amount_rupiah=in_all):
+            if in_all > credit.amount_rupiah:
+                return Refused(
+                    "RETURN_BEYOND_CREDIT",
+                    f"Kredit {reference} hanya Rp{credit.amount_rupiah}.",
+                    "Tanyakan kepada kota; yang dikembalikan tidak mungkin lebih besar.",
+                )
+            more = in_all - state.returned.get(reference, 0)
+            if more <= 0:
+                return []
+            return [ReturnNoted(person=person, reference=reference, amount_rupiah=more)]
         case ConfirmGrant() | DisputeGrant() if fate in ("failed", "returned"):
             return Refused(
                 "CREDIT_NOT_STANDING",

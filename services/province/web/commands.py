@@ -50,7 +50,7 @@ class UnlistedForm(Form):
     override_reason: Reason | None = None
 
 
-async def _handover(desk: Desk, key: str) -> arrival.HandoverExpected:
+async def _handover(desk: Desk, key: str) -> tuple[arrival.State, arrival.HandoverExpected]:
     state: arrival.State = await desk.state(arrival.decider, key)
     if state.expected is None:
         raise Problem(
@@ -59,23 +59,24 @@ async def _handover(desk: Desk, key: str) -> arrival.HandoverExpected:
             "Serah terima ini belum diumumkan kepada kantor ini.",
             "Periksa kodenya, atau tanyakan kepada kota pengirim.",
         )
-    return state.expected
+    return state, state.expected
 
 
 async def acknowledge(desk: Desk, form: AnswerForm, path: dict[str, str]) -> Plan:
     """The answer, and with "arrived" her bed and her case in the same step (rules 5, 6, 9, 11)."""
-    expected = await _handover(desk, path["handover"])
+    state, expected = await _handover(desk, path["handover"])
     said = {"handover": path["handover"], "person": path["person"]}
     answer = desk.command(arrival.AcknowledgeArrival, **said, **_outcome(form))
     commands = [answer]
-    if form.outcome == "arrived":
+    before = state.answers.get(path["person"])
+    if form.outcome == "arrived" and (before is None or before.outcome != "arrived"):
         commands += _settle(desk, expected, path["person"], form.house, form.willing, form)
     return Plan([Unit(commands)], dict(said))
 
 
 async def correct(desk: Desk, form: CorrectionForm, path: dict[str, str]) -> Plan:
     """A wrong answer is replaced by a new one that cites it (rule 18)."""
-    expected = await _handover(desk, path["handover"])
+    _, expected = await _handover(desk, path["handover"])
     person = path["person"]
     said = {"handover": path["handover"], "person": person}
     commands = [
@@ -100,7 +101,7 @@ async def correct(desk: Desk, form: CorrectionForm, path: dict[str, str]) -> Pla
 
 
 async def unlisted(desk: Desk, form: UnlistedForm, path: dict[str, str]) -> Plan:
-    expected = await _handover(desk, path["handover"])
+    _, expected = await _handover(desk, path["handover"])
     person = draw_person_code()
     commands = [
         desk.command(
@@ -156,7 +157,7 @@ async def _capital(desk: Desk, command: case.ReturnToFamily) -> Sequence[Command
     return [desk.command(grant.RequireConfirmedGrant, person=command.person)]
 
 
-async def _free_bed(desk: Desk, command: case.ReturnToFamily) -> Sequence[Command]:
+async def _free_bed(desk: Desk, command: Any) -> Sequence[Command]:
     state: case.State = await desk.state(case.decider, command.person)
     if state.opened is None:
         return []
@@ -233,5 +234,11 @@ COMMANDS: tuple[CommandRoute, ...] = (
         after=_free_bed,
     ),
     command_route("/cases/{person}/follow-ups", "Catat pascalayanan", case.FollowUp, CASE_WORKER),
-    command_route("/cases/{person}/closing", "Tutup kasus", case.CloseCase, CASE_WORKER),
+    command_route(
+        "/cases/{person}/closing",
+        "Tutup kasus",
+        case.CloseCase,
+        CASE_WORKER,
+        after=_free_bed,
+    ),
 )

@@ -78,17 +78,24 @@ def failed(reference="SP2D/1", office=None):
     )
 
 
-def send_back(amount, reference="SP2D/1"):
+def send_back(amount, reference="SP2D/1", on=ON):
     return say(
-        ReturnGrant, person=ANN, reference=reference, amount_rupiah=amount, reason="Kredit ganda"
+        ReturnGrant,
+        person=ANN,
+        reference=reference,
+        amount_rupiah=amount,
+        returned_on=on,
+        reason="Kredit ganda",
     )
 
 
-def sent_back(amount, reference="SP2D/1", office=None):
+def sent_back(amount, reference="SP2D/1", office=None, in_all=None, on=ON):
     return GrantReturned(
         person=ANN,
         reference=reference,
         amount_rupiah=amount,
+        returned_on=on,
+        returned_rupiah=in_all or amount,
         reason="Kredit ganda",
         office=office,
     )
@@ -199,6 +206,14 @@ def test_a_return_that_is_reported_twice_went_back_once():
     given(decider, disbursed()).when(send_back(MILLION)).then(sent_back(MILLION))
 
 
+def test_two_returns_on_two_days_are_two_returns():
+    """Rule 15."""
+    second = date(2019, 10, 9)
+    given(decider, disbursed(), sent_back(MILLION)).when(send_back(MILLION, on=second)).then(
+        sent_back(MILLION, in_all=2 * MILLION, on=second)
+    )
+
+
 def test_no_more_goes_back_than_stands():
     """Rule 15."""
     given(decider, disbursed()).when(send_back(6 * MILLION + 1)).refused("RETURN_BEYOND_CREDIT")
@@ -290,6 +305,7 @@ VALUES = {
     "credited_on": [ON],
     "entitlement_rupiah": [6 * MILLION],
     "replaces": [None, None, "SP2D/1", "SP2D/2"],
+    "returned_on": [ON, date(2019, 10, 9)],
     "reason": ["Kredit ganda"],
     "office": ["35", "33"],
 }
@@ -308,10 +324,10 @@ def test_whatever_the_bank_does_no_credit_ever_stands_below_nothing(commands):
 
 @quick
 @for_any(histories(decider, VALUES))
-def test_a_repeated_bank_file_changes_nothing_whatever_it_credits_and_fails(commands):
-    """Rule 15. A file is what was accepted of it; the rows that send money back have their own."""
-    rows = [command for command in commands if isinstance(command, DisburseGrant | FailGrant)]
-    file = [command for command, _ in run(decider, rows)]
+def test_a_repeated_bank_file_changes_nothing_whatever_is_in_it(commands):
+    """Rule 15. A file is what was accepted of it."""
+    bank = DisburseGrant | FailGrant | ReturnGrant
+    file = [command for command, _ in run(decider, [c for c in commands if isinstance(c, bank)])]
     once = [event for _, events in run(decider, file) for event in events]
     twice = [event for _, events in run(decider, file + file) for event in events]
     assert twice == once
