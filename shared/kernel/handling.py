@@ -7,6 +7,7 @@ step. Each unit's refusal is its own. One read serves all streams, one append al
 
 from __future__ import annotations
 
+import asyncio
 import uuid
 from collections.abc import Callable, Iterable, Sequence
 from dataclasses import dataclass, field
@@ -20,7 +21,8 @@ from shared.kernel.store import Commit, Conflict, Parked, Received, Request, Sto
 Publisher = Callable[[str, Event], Iterable[Outgoing]]
 """Gives the messages that go with an event of a stream. Pure."""
 
-CONFLICT_TRIES = 10
+CONFLICT_TRIES = 30
+BACK_OFF_SECONDS = 0.002
 
 
 @dataclass(frozen=True, slots=True)
@@ -83,7 +85,7 @@ class Handling:
         `parked` make their rows from the outcome. Raises Conflict where the request's key or an
         inbox sequence was taken, Undecided where streams kept changing.
         """
-        for _ in range(CONFLICT_TRIES):
+        for attempt in range(CONFLICT_TRIES):
             outcome, read = await self._decide(units, at, actor, correlation)
             if outcome.refused and all_or_nothing:
                 return outcome
@@ -100,6 +102,7 @@ class Handling:
             except Conflict:
                 if not await self._moved(read):
                     raise
+                await asyncio.sleep(BACK_OFF_SECONDS * attempt)
         raise Undecided(f"{len(units)} unit(s), {CONFLICT_TRIES} tries")
 
     async def states(self, decider: Decider[Any], keys: Iterable[str]) -> dict[str, Any]:

@@ -1,0 +1,72 @@
+"""What the tests share: real servers once a run, a database of its own for each office."""
+
+from __future__ import annotations
+
+from collections.abc import AsyncIterator, Callable, Iterator
+from contextlib import AsyncExitStack
+from datetime import UTC, datetime
+from pathlib import Path
+from typing import Any
+
+import pytest
+from psycopg_pool import AsyncConnectionPool
+
+from shared.kernel.store import Store
+from shared.runtime.settings import Settings, make_office_key
+from tests.servers import Servers, engine_answers, start_servers
+
+ON_ENGINE = engine_answers()
+
+
+def pytest_report_header() -> str:
+    where = "in containers" if ON_ENGINE else "embedded, for no container engine answers"
+    return f"PostgreSQL and Redis: {where}"
+
+
+@pytest.fixture(scope="session")
+def servers() -> Iterator[Servers]:
+    with start_servers() as started:
+        yield started
+
+
+@pytest.fixture
+async def pool(servers: Servers) -> AsyncIterator[AsyncConnectionPool]:
+    """A pool on a new, migrated database."""
+    async with AsyncConnectionPool(servers.database(), min_size=1, max_size=20) as opened:
+        yield opened
+
+
+@pytest.fixture
+async def store(pool: AsyncConnectionPool) -> AsyncIterator[Store]:
+    one = Store(pool, "53.71")
+    yield one
+    await one.close()
+
+
+@pytest.fixture
+def settings(servers: Servers, tmp_path: Path) -> Callable[..., Settings]:
+    """Makes the settings of an office with a new database and key."""
+
+    def make(office: str, partners: tuple[str, ...], **more: Any) -> Settings:
+        key = tmp_path / f"{office}.key"
+        make_office_key(key)
+        return Settings(
+            office=office,
+            office_name=f"Kantor {office}",
+            partners=partners,
+            database_url=servers.database(),
+            redis_url=servers.redis_url,
+            key_file=key,
+            **more,
+        )
+
+    return make
+
+
+@pytest.fixture
+async def stack() -> AsyncIterator[AsyncExitStack]:
+    async with AsyncExitStack() as opened:
+        yield opened
+
+
+NOW = datetime(2019, 10, 4, 8, 0, tzinfo=UTC)

@@ -1,0 +1,241 @@
+"""Outbox, link and inbox between two offices, over a transport that loses, repeats, reorders.
+
+No broker, no clock, no thread: each part is a `step` that the test calls.
+"""
+
+from __future__ import annotations
+
+import json
+import random
+from collections.abc import AsyncIterator, Sequence
+from dataclasses import dataclass, field
+from datetime import datetime, timedelta
+
+import pytest
+from psycopg_pool import AsyncConnectionPool
+
+from shared.contracts.messages import CaseStatusChanged, Message
+from shared.kernel.decider import Command
+from shared.kernel.handling import Handling, Unit
+from shared.kernel.inbox import Inbox
+from shared.kernel.link import Frame, Receipt, encode
+from shared.kernel.outbox import RESEND_AFTER, Relay
+from shared.kernel.store import Store
+from tests.kernel.counter import NOW, count, decider, publish
+from tests.servers import Servers
+
+
+def react(
+    sender: str, message: Message, actor: str, now: datetime, occurred_at: datetime
+) -> Sequence[Command]:
+    """Each message counts one; a closed case counts below zero, which is refused."""
+    assert isinstance(message, CaseStatusChanged)
+    return [count("received", -1_000 if message.status == "closed" else 1)]
+
+
+@dataclass
+class Wire:
+    """A transport that only keeps what it is given."""
+
+    frames: list[bytes] = field(default_factory=list)
+    trimmed: list[bytes] = field(default_factory=list)
+
+    async def send(self, receiver: str, frame: bytes) -> bytes:
+        self.frames.append(frame)
+        return str(len(self.frames)).encode()
+
+    async def trim(self, receiver: str, through: bytes) -> None:
+        self.trimmed.append(through)
+
+
+class Pair:
+    """City 53.71 that sends, province 35 that receives."""
+
+    def __init__(self, here: AsyncConnectionPool, there: AsyncConnectionPool) -> None:
+        self.city = Handling(Store(here, "53.71"), [decider], publish)
+        self.province = Handling(Store(there, "35"), [decider], lambda stream, event: ())
+        self.wire = Wire()
+        self.relay = Relay(here, self.wire, "53.71", "35")
+        self.inbox = Inbox(self.province, react, "35", "53.71")
+
+    async def record(self, number: int) -> None:
+        units = [Unit([count(f"c{n}", 1)]) for n in range(number)]
+        await self.city.handle(units, at=NOW, actor="tester", correlation="c")
+
+    async def deliver(self, *raws: bytes) -> Receipt | None:
+        receipt, _ = await self.inbox.receive(raws, NOW)
+        return receipt
+
+    async def received(self) -> int:
+        return int((await self.province.states(decider, ["received"]))["received"])
+
+    async def parked(self) -> list[tuple[str, int | None, str]]:
+        async with self.province.store.pool.connection() as connection:
+            cursor = await connection.execute("select reason, sequence, detail from parked")
+            return [(row[0], row[1], row[2]) for row in await cursor.fetchall()]
+
+
+@pytest.fixture
+async def pair(servers: Servers) -> AsyncIterator[Pair]:
+    async with (
+        AsyncConnectionPool(servers.database(), min_size=1) as here,
+        AsyncConnectionPool(servers.database(), min_size=1) as there,
+    ):
+        both = Pair(here, there)
+        yield both
+        await both.city.store.close()
+        await both.province.store.close()
+
+
+async def test_what_is_recorded_is_applied_in_order_and_confirmed(pair: Pair) -> None:
+    await pair.record(3)
+    assert await pair.relay.step(NOW) == 3
+    receipt = await pair.deliver(*pair.wire.frames)
+    assert receipt == Receipt("35", "53.71", 3)
+    assert await pair.received() == 3
+    await pair.relay.confirm(receipt, NOW)
+    assert pair.wire.trimmed == [b"1"]
+    assert await pair.relay.step(NOW + timedelta(hours=1)) == 0
+
+
+async def test_a_frame_that_comes_twice_is_applied_once(pair: Pair) -> None:
+    await pair.record(3)
+    await pair.relay.step(NOW)
+    await pair.deliver(*pair.wire.frames, *pair.wire.frames)
+    assert await pair.deliver(*pair.wire.frames) == Receipt("35", "53.71", 3)
+    assert await pair.received() == 3
+
+
+async def test_what_is_not_confirmed_is_sent_again(pair: Pair) -> None:
+    await pair.record(2)
+    assert await pair.relay.step(NOW) == 2
+    assert await pair.relay.step(NOW + RESEND_AFTER / 2) == 0
+    assert await pair.relay.step(NOW + RESEND_AFTER) == 2
+    # A further silence is waited for twice as long.
+    assert await pair.relay.step(NOW + RESEND_AFTER * 2) == 0
+    assert await pair.relay.step(NOW + RESEND_AFTER * 3) == 2
+
+
+async def test_a_relay_that_starts_again_sends_what_nobody_confirmed(pair: Pair) -> None:
+    """It may have died between sending and remembering; the receiver takes each once."""
+    await pair.record(2)
+    await pair.relay.step(NOW)
+    again = Relay(pair.city.store.pool, pair.wire, "53.71", "35")
+    assert await again.step(NOW) == 2
+    await pair.deliver(*pair.wire.frames)
+    assert await pair.received() == 2
+
+
+async def test_a_gap_is_said_and_filled(pair: Pair) -> None:
+    await pair.record(1)
+    await pair.relay.step(NOW)
+    await pair.record(1)
+    await pair.relay.step(NOW)
+    lost, second = pair.wire.frames
+    receipt = await pair.deliver(second)
+    assert receipt == Receipt("35", "53.71", 0, gap=True)
+    assert await pair.received() == 0
+    await pair.relay.confirm(receipt, NOW)
+    assert await pair.relay.step(NOW) == 2
+    assert await pair.deliver(pair.wire.frames[-1]) == Receipt("35", "53.71", 2)
+    assert lost != second
+
+
+async def test_a_receipt_for_what_was_never_written_is_not_believed(pair: Pair) -> None:
+    await pair.record(2)
+    await pair.relay.step(NOW)
+    await pair.relay.confirm(Receipt("35", "53.71", 99), NOW)
+    assert await pair.relay.step(NOW + RESEND_AFTER) == 2
+
+
+def frame_of(*messages: dict[str, object]) -> bytes:
+    bodies = tuple(json.dumps(m).encode() for m in messages)
+    return encode(Frame("53.71", "35", int(str(messages[0]["sequence"])), bodies))
+
+
+def told(sequence: int, **more: object) -> dict[str, object]:
+    return {
+        "specversion": "1.0",
+        "id": f"m{sequence}",
+        "type": CaseStatusChanged.type,
+        "time": NOW.isoformat(),
+        "sequence": str(sequence),
+        "data": {"person": "PM-0000000001", "status": "ready"},
+    } | more
+
+
+async def test_what_cannot_be_read_is_parked_and_does_not_hold_up_the_others(pair: Pair) -> None:
+    receipt = await pair.deliver(
+        frame_of(
+            told(1),
+            told(2, type="pulang.something.new.v9"),
+            told(3, data={"person": "no code", "status": "ready"}),
+            told(4, time="yesterday"),
+            told(5),
+        )
+    )
+    assert receipt == Receipt("35", "53.71", 5)
+    assert await pair.received() == 2
+    assert [(reason, number) for reason, number, _ in await pair.parked()] == [
+        ("UNKNOWN_TYPE", 2),
+        ("UNREADABLE_MESSAGE", 3),
+        ("UNREADABLE_MESSAGE", 4),
+    ]
+    assert all("no code" not in detail for _, _, detail in await pair.parked())
+
+
+async def test_what_a_decision_refuses_is_parked_with_its_code(pair: Pair) -> None:
+    closed = {"person": "PM-0000000001", "status": "closed"}
+    receipt = await pair.deliver(frame_of(told(1), told(2, data=closed), told(3)))
+    assert receipt == Receipt("35", "53.71", 3)
+    assert await pair.received() == 2
+    assert [(r, n) for r, n, _ in await pair.parked()] == [("BELOW_ZERO", 2)]
+
+
+async def test_rubbish_is_parked_and_moves_no_number(pair: Pair) -> None:
+    assert await pair.deliver(b"hello", b"\xff\xfe") is None
+    assert await pair.inbox.applied_through() == 0
+    assert [r for r, _, _ in await pair.parked()] == ["UNREADABLE_FRAME"] * 2
+    await pair.record(1)
+    await pair.relay.step(NOW)
+    assert await pair.deliver(*pair.wire.frames, b"hello") == Receipt("35", "53.71", 1)
+
+
+async def test_two_workers_who_both_believe_to_be_active_apply_once(pair: Pair) -> None:
+    import asyncio
+
+    await pair.record(5)
+    await pair.relay.step(NOW)
+    other = Inbox(pair.province, react, "35", "53.71")
+    await asyncio.gather(
+        pair.inbox.receive(pair.wire.frames, NOW), other.receive(pair.wire.frames, NOW)
+    )
+    assert await pair.received() == 5
+
+
+@pytest.mark.parametrize("seed", range(12))
+async def test_a_wire_that_loses_repeats_and_reorders_still_delivers_all_once(
+    pair: Pair, seed: int
+) -> None:
+    """First phase: faults. Second phase: none; everything must converge within a bound."""
+    chance = random.Random(seed)
+    now = NOW
+    for turn in range(40):
+        faults = turn < 25
+        if faults:
+            await pair.record(chance.randrange(3))
+        await pair.relay.step(now)
+        sent, pair.wire.frames = pair.wire.frames, []
+        arriving = [
+            frame for frame in sent for _ in range(chance.choice([0, 1, 1, 2]) if faults else 1)
+        ]
+        if faults:
+            chance.shuffle(arriving)
+        receipt = await pair.deliver(*arriving) if arriving else None
+        if receipt and not (faults and chance.random() < 0.4):
+            await pair.relay.confirm(receipt, now)
+        now += RESEND_AFTER * 30
+    recorded = (await pair.city.store.head()).outgoing.get("35", 0)
+    assert await pair.received() == recorded
+    assert await pair.inbox.applied_through() == recorded
+    assert await pair.parked() == []

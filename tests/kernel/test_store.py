@@ -1,0 +1,218 @@
+"""The contract of the event store: what every store must do, with a race between writers in it."""
+
+from __future__ import annotations
+
+import asyncio
+import json
+from hashlib import sha256
+from uuid import uuid4
+
+import pytest
+from psycopg import errors
+from psycopg_pool import AsyncConnectionPool
+
+from shared.kernel import merkle
+from shared.kernel.event import NewEvent, Outgoing
+from shared.kernel.store import Commit, Conflict, Parked, Received, Request, Store
+from tests.kernel.counter import NOW, Counted, publish
+
+
+def event(stream: str, version: int, by: int = 1, *, tell: bool = True) -> NewEvent:
+    counted = Counted(counter=stream, by=by)
+    messages: tuple[Outgoing, ...] = tuple(publish(stream, counted)) if tell else ()
+    return NewEvent(
+        id=str(uuid4()),
+        stream=stream,
+        version=version,
+        event=counted,
+        occurred_at=NOW,
+        recorded_at=NOW,
+        actor="tester",
+        correlation="c",
+        causation="c",
+        messages=messages,
+    )
+
+
+def commit(*events: NewEvent) -> Commit:
+    return Commit(at=NOW, events=events)
+
+
+async def column(pool: AsyncConnectionPool, query: str) -> list[object]:
+    async with pool.connection() as connection:
+        cursor = await connection.execute(query.encode())
+        return [row[0] for row in await cursor.fetchall()]
+
+
+async def test_what_is_appended_is_read_back_byte_for_byte(store: Store) -> None:
+    one = event("a", 1)
+    await store.append(commit(one))
+    (stored,) = (await store.load(["a"]))["a"]
+    assert (stored.position, stored.version) == (1, 1)
+    assert stored.body == one.body("53.71")
+    document = json.loads(stored.body)
+    assert document["specversion"] == "1.0"
+    assert document["source"] == "pulang/53.71"
+    assert document["streamversion"] == 1
+    assert document["time"] == NOW.isoformat()
+
+
+async def test_a_stream_that_moved_on_refuses_an_older_version(store: Store) -> None:
+    await store.append(commit(event("a", 1)))
+    with pytest.raises(Conflict, match=r"\(a, 1\)"):
+        await store.append(commit(event("a", 1)))
+    assert (await store.head()).size == 1
+
+
+async def test_a_refused_commit_leaves_nothing_behind(
+    store: Store, pool: AsyncConnectionPool
+) -> None:
+    await store.append(commit(event("a", 1)))
+    before = await store.head()
+    whole = Commit(
+        at=NOW,
+        events=[event("b", 1), event("a", 1)],
+        received=[Received("35", 1, b"{}")],
+        parked=[Parked("35", None, "X", "x", b"raw")],
+        request=Request("tester", "key-00001", b"d", {}),
+    )
+    with pytest.raises(Conflict):
+        await store.append(whole)
+    assert await store.head() == before
+    assert (await store.load(["b"]))["b"] == []
+    for table in ("inbox", "parked", "requests", "link_in"):
+        assert await column(pool, f"select 1 from {table}") == []
+    assert await column(pool, "select sequence from outbox order by 1") == [1]
+
+
+async def test_one_that_lost_the_race_does_not_take_others_with_it(store: Store) -> None:
+    """Commits that wait together share a statement; a conflict is still each one's own."""
+    results = await asyncio.gather(
+        store.append(commit(event("a", 1))),
+        store.append(commit(event("a", 1))),
+        store.append(commit(event("b", 1))),
+        return_exceptions=True,
+    )
+    assert sorted(type(result).__name__ for result in results) == ["Conflict", "int", "int"]
+    assert (await store.head()).size == 2
+
+
+async def test_writers_of_several_processes_leave_no_hole_and_no_double(
+    pool: AsyncConnectionPool,
+) -> None:
+    """The race: eight writers with their own appenders, as eight processes would have."""
+    stores = [Store(pool, "53.71") for _ in range(8)]
+
+    async def write(store: Store, name: int) -> None:
+        for version in range(1, 26):
+            await store.append(commit(event(f"s{name}", version)))
+
+    await asyncio.gather(*(write(store, name) for name, store in enumerate(stores)))
+    for store in stores:
+        await store.close()
+    total = 8 * 25
+    assert await column(pool, "select position from events order by 1") == [*range(1, total + 1)]
+    assert await column(pool, "select sequence from outbox order by 1") == [*range(1, total + 1)]
+    assert await column(pool, "select position from outbox order by sequence") == [
+        *range(1, total + 1)
+    ]
+
+
+async def test_a_reader_who_tails_the_log_misses_nothing_while_others_write(
+    pool: AsyncConnectionPool,
+) -> None:
+    """With positions from a sequence, this loses rows: order of a sequence is not commit order."""
+    writers = [Store(pool, "53.71") for _ in range(4)]
+    seen: list[int] = []
+
+    async def write(store: Store, name: int) -> None:
+        for version in range(1, 41):
+            await store.append(commit(event(f"s{name}", version)))
+
+    async def tail() -> None:
+        while len(seen) < 160:
+            seen.extend(e.position for e in await writers[0].read(seen[-1] if seen else 0, 7))
+
+    async with asyncio.timeout(60):
+        await asyncio.gather(tail(), *(write(store, n) for n, store in enumerate(writers)))
+    for store in writers:
+        await store.close()
+    assert seen == [*range(1, 161)]
+
+
+async def test_the_head_holds_the_tree_over_the_exact_bytes(
+    store: Store, pool: AsyncConnectionPool
+) -> None:
+    for version in range(1, 12):
+        await store.append(commit(event("a", version, by=version)))
+    head = await store.head()
+    leaves = [e.body for e in await store.read(0, 100)]
+    assert merkle.root(head.frontier) == naive_root(leaves)
+    assert head.frontier == merkle.extend(0, (), leaves)
+
+
+def naive_root(leaves: list[bytes]) -> bytes:
+    """RFC 9162, section 2.1.1, as it is written there."""
+    if not leaves:
+        return sha256(b"").digest()
+    if len(leaves) == 1:
+        return sha256(b"\x00" + leaves[0]).digest()
+    split = 1
+    while split * 2 < len(leaves):
+        split *= 2
+    left, right = naive_root(leaves[:split]), naive_root(leaves[split:])
+    return sha256(b"\x01" + left + right).digest()
+
+
+async def test_a_message_from_another_office_is_taken_once(store: Store) -> None:
+    first = Commit(at=NOW, events=[event("a", 1)], received=[Received("35", 1, b"{}")])
+    await store.append(first)
+    again = Commit(at=NOW, events=[event("a", 2)], received=[Received("35", 1, b"{}")])
+    with pytest.raises(Conflict):
+        await store.append(again)
+    assert (await store.head()).size == 1
+
+
+async def test_an_idempotency_key_is_answered_once(store: Store) -> None:
+    request = Request("tester", "key-00001", b"digest", {"ok": True})
+    await store.append(Commit(at=NOW, events=[event("a", 1)], request=request))
+    with pytest.raises(Conflict):
+        await store.append(Commit(at=NOW, events=[event("a", 2)], request=request))
+    assert await store.answered("tester", "key-00001") == request
+    assert await store.answered("somebody", "key-00001") is None
+
+
+async def test_the_same_rubbish_is_parked_once_and_counted(
+    store: Store, pool: AsyncConnectionPool
+) -> None:
+    rubbish = Parked("35", None, "UNREADABLE_FRAME", "no header block", b"\xff\x00")
+    for _ in range(3):
+        await store.append(Commit(at=NOW, parked=[rubbish]))
+    assert await column(pool, "select raw from parked") == [b"\xff\x00"]
+    assert await column(pool, "select times from parked") == [3]
+
+
+async def test_each_link_counts_its_own_messages(store: Store, pool: AsyncConnectionPool) -> None:
+    both = event("a", 1)
+    other = [Outgoing("53", "a", both.messages[0].message), *both.messages]
+    from dataclasses import replace
+
+    await store.append(commit(replace(both, messages=tuple(other)), event("a", 2)))
+    numbers = "select sequence from outbox where receiver = '{}' order by 1"
+    assert await column(pool, numbers.format("35")) == [1, 2]
+    assert await column(pool, numbers.format("53")) == [1]
+    (body,) = await column(pool, "select body from outbox where receiver = '53'")
+    assert json.loads(bytes(body))["sequence"] == "1"  # type: ignore[arg-type]
+
+
+async def test_a_database_that_goes_away_is_said_and_the_next_append_goes_on(
+    store: Store, pool: AsyncConnectionPool
+) -> None:
+    await store.append(commit(event("a", 1)))
+    async with pool.connection() as connection:
+        await connection.execute("alter table events rename to gone")
+    with pytest.raises(errors.UndefinedTable):
+        await store.append(commit(event("a", 2)))
+    async with pool.connection() as connection:
+        await connection.execute("alter table gone rename to events")
+    assert await store.append(commit(event("a", 2))) == 2

@@ -1,0 +1,44 @@
+"""The vault: ciphertext in the log, a key for each person, nothing to be moved or changed."""
+
+from __future__ import annotations
+
+import os
+
+import pytest
+from psycopg_pool import AsyncConnectionPool
+
+from shared.kernel.vault import Unopened, Vault
+
+ONE, OTHER = "PM-0000000001", "PM-0000000002"
+
+
+@pytest.fixture
+def vault(pool: AsyncConnectionPool) -> Vault:
+    return Vault(pool, b"k" * 32)
+
+
+async def test_what_is_sealed_is_opened_again(vault: Vault) -> None:
+    first, second = await vault.seal([(ONE, "teks contoh"), (ONE, "teks contoh")])
+    assert first != second
+    assert "teks" not in first
+    assert await vault.open(ONE, first) == "teks contoh"
+
+
+async def test_a_text_cannot_be_moved_to_somebody_else(vault: Vault) -> None:
+    sealed, _ = await vault.seal([(ONE, "a"), (OTHER, "b")])
+    with pytest.raises(Unopened):
+        await vault.open(OTHER, sealed)
+
+
+async def test_without_her_key_nothing_opens(vault: Vault, pool: AsyncConnectionPool) -> None:
+    (sealed,) = await vault.seal([(ONE, "a")])
+    async with pool.connection() as connection:
+        await connection.execute("delete from person_keys")
+    with pytest.raises(Unopened):
+        await vault.open(ONE, sealed)
+
+
+async def test_another_office_key_opens_nothing(vault: Vault, pool: AsyncConnectionPool) -> None:
+    (sealed,) = await vault.seal([(ONE, "a")])
+    with pytest.raises(Unopened):
+        await Vault(pool, os.urandom(32)).open(ONE, sealed)

@@ -1,0 +1,100 @@
+"""Real PostgreSQL and Redis for the tests: containers where an engine answers, embedded elsewhere.
+
+The same tests run on both; the header of the run says on which.
+"""
+
+from __future__ import annotations
+
+import os
+import shutil
+import tempfile
+from collections.abc import Iterator
+from contextlib import contextmanager
+from dataclasses import dataclass, field
+from pathlib import Path
+
+import psycopg
+from psycopg import sql
+
+from shared.kernel.migrate import migrate
+
+TEMPLATE = "pulang_template"
+
+
+def engine_answers() -> bool:
+    """Whether a Docker engine is there. Asked once, with a bound."""
+    os.environ["TESTCONTAINERS_RYUK_DISABLED"] = "true"
+    try:
+        import docker
+
+        docker.from_env(timeout=3).ping()
+    except Exception:
+        return False
+    return True
+
+
+@dataclass
+class Servers:
+    """One PostgreSQL, one Redis. `database` gives a new, migrated database each time."""
+
+    postgres_url: str
+    redis_url: str
+    words: str
+    _made: int = field(default=0)
+
+    def __post_init__(self) -> None:
+        self._create(TEMPLATE, "template0")
+        migrate(self._url(TEMPLATE))
+
+    def database(self) -> str:
+        self._made += 1
+        name = f"test_{os.getpid()}_{self._made}"
+        self._create(name, TEMPLATE)
+        return self._url(name)
+
+    def _create(self, name: str, template: str) -> None:
+        with psycopg.connect(self.postgres_url, autocommit=True) as connection:
+            connection.execute(
+                sql.SQL("create database {} template {}").format(
+                    sql.Identifier(name), sql.Identifier(template)
+                )
+            )
+
+    def _url(self, name: str) -> str:
+        before, _, rest = self.postgres_url.rpartition("/")
+        _, mark, query = rest.partition("?")
+        return f"{before}/{name}{mark}{query}"
+
+
+@contextmanager
+def start_servers() -> Iterator[Servers]:
+    if engine_answers():
+        from testcontainers.community.postgres import PostgresContainer
+        from testcontainers.community.redis import RedisContainer
+
+        # Durability is not what these tests are about; the demo and the compose file keep it.
+        postgres = PostgresContainer("postgres:16", driver=None).with_command(
+            "postgres -c fsync=off -c max_connections=300"
+        )
+        with postgres, RedisContainer("redis:7") as redis:
+            host, port = redis.get_container_host_ip(), redis.get_exposed_port(6379)
+            yield Servers(
+                postgres.get_connection_url(),
+                f"redis://{host}:{port}/0",
+                "PostgreSQL and Redis in containers",
+            )
+        return
+    from shared.runtime.embedded import EmbeddedServers
+
+    # Below a folder that an unprivileged server can reach, unlike pytest's own as root.
+    folder = Path(tempfile.mkdtemp(prefix="pulang-test-"))
+    folder.chmod(0o755)
+    try:
+        with EmbeddedServers.start(folder / "servers") as servers:
+            yield Servers(
+                servers.database_url("postgres"),
+                servers.redis_url,
+                "embedded PostgreSQL and Valkey (no container engine answers)",
+            )
+    finally:
+        shutil.rmtree(folder, ignore_errors=True)
