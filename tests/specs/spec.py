@@ -12,7 +12,7 @@ import pkgutil
 import re
 from collections.abc import Iterable, Mapping, Sequence
 from copy import deepcopy
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from datetime import datetime, timedelta, timezone
 from itertools import product
 from pathlib import Path
@@ -119,6 +119,37 @@ def evolve(decider: Decider[Any], state: Any, event: Event) -> Any:
     return after
 
 
+@dataclass
+class Office:
+    """An office's streams in memory: what belongs together stands or falls together."""
+
+    deciders: Iterable[Decider[Any]]
+    states: dict[str, Any] = field(default_factory=dict)
+
+    def does(self, *commands: Command) -> list[Event]:
+        """Each command is decided on what the ones before it decided, and all are accepted."""
+        decided = self.hears(commands)
+        assert not isinstance(decided, Refused), decided
+        return decided
+
+    def hears(self, commands: Iterable[Command]) -> list[Event] | Refused:
+        """The events of one message, or the first refusal; then nothing has happened."""
+        states, decided = dict(self.states), []
+        for command in commands:
+            decider = next(one for one in self.deciders if type(command) in one.commands)
+            stream = decider.stream(command)
+            state = states.get(stream, decider.initial)
+            decision = decide(decider, state, command)
+            if isinstance(decision, Refused):
+                return decision
+            for event in decision:
+                state = evolve(decider, state, event)
+            states[stream] = state
+            decided += decision
+        self.states = states
+        return decided
+
+
 def histories(
     decider: Decider[Any], values: Mapping[str, Iterable[Any]], path: Sequence[Command] = ()
 ) -> st.SearchStrategy[list[Command]]:
@@ -201,6 +232,16 @@ def codes_refused(domain: ModuleType) -> set[str]:
 def codes_provoked(specs: Path) -> set[str]:
     """Every code that the office's specs provoke."""
     return _found(PROVOKED, specs)
+
+
+def words_without_a_field(decider: Decider[Any]) -> list[str]:
+    """Braces in the words of an event for which it has no field."""
+    return [
+        f"{event.__name__}: {name}"
+        for event in decider.events
+        for name in re.findall(r"{(\w+)}", event.words)
+        if name not in event.model_fields
+    ]
 
 
 def unmentioned(decider: Decider[Any], spec: Path) -> list[str]:

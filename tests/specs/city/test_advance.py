@@ -48,11 +48,18 @@ def fare_recorded(amount, receipt="K/1", override=None):
     )
 
 
-def correct(amount, receipt="K/1"):
-    return say(CorrectFare, person=ANN, receipt=receipt, amount_rupiah=amount, reason="Salah ketik")
+def correct(amount, receipt="K/1", override=None):
+    return say(
+        CorrectFare,
+        person=ANN,
+        receipt=receipt,
+        amount_rupiah=amount,
+        reason="Salah ketik",
+        override_reason=override,
+    )
 
 
-def corrected(wrong, amount, receipt="K/1"):
+def corrected(wrong, amount, receipt="K/1", override=None):
     return FareCorrected(
         person=ANN,
         operation="OP-1",
@@ -60,11 +67,12 @@ def corrected(wrong, amount, receipt="K/1"):
         wrong_rupiah=wrong,
         amount_rupiah=amount,
         reason="Salah ketik",
+        override_reason=override,
     )
 
 
-def give_back(amount, sts="STS/1"):
-    return say(ReturnSurplus, person=ANN, sts=sts, amount_rupiah=amount)
+def give_back(amount, sts="STS/1", operation="OP-1"):
+    return say(ReturnSurplus, person=ANN, operation=operation, sts=sts, amount_rupiah=amount)
 
 
 def given_back(amount, sts="STS/1"):
@@ -133,12 +141,30 @@ def test_two_receipts_do_not_slip_under_the_ceiling_together():
     """Rule 13. The ceiling is a person's, not a receipt's."""
     so_far = given(decider, RELEASED, MORE_RELEASED, fare_recorded(1_500_000))
     so_far.when(fare(1_500_000, "K/2")).refused("FARE_ABOVE_CEILING")
+    so_far.when(fare(500_001, "K/2")).refused("FARE_ABOVE_CEILING")
+    so_far.when(fare(500_000, "K/2")).then(fare_recorded(500_000, "K/2"))
 
 
 def test_a_correction_does_not_slip_over_the_ceiling():
     """Rule 13. A reason for the correction is no reason for the fare."""
     so_far = given(decider, RELEASED, MORE_RELEASED, fare_recorded(1_500_000))
     so_far.when(correct(3 * MILLION)).refused("FARE_ABOVE_CEILING")
+
+
+def test_a_correction_above_the_ceiling_needs_a_reason_of_its_own():
+    """Rule 13, rule 18."""
+    so_far = given(decider, RELEASED, MORE_RELEASED, fare_recorded(1_500_000))
+    so_far.when(correct(3 * MILLION, override="Kapal penuh")).then(
+        corrected(1_500_000, 3 * MILLION, override="Kapal penuh")
+    )
+
+
+def test_a_fare_that_becomes_smaller_needs_no_reason_for_the_ceiling():
+    """Rule 13. It stays above the ceiling, for the reason that stands on record already."""
+    dear = fare_recorded(3 * MILLION, override="Kapal penuh")
+    given(decider, RELEASED, MORE_RELEASED, dear).when(correct(2_500_000)).then(
+        corrected(3 * MILLION, 2_500_000)
+    )
 
 
 def test_nobody_spends_what_was_not_released():
@@ -200,6 +226,20 @@ def test_surplus_is_counted_against_what_was_released():
     )
 
 
+def test_surplus_goes_back_under_the_operation_that_released_it():
+    """Rule 13, rule 14. Her share in the STS of another operation would balance the wrong books."""
+    for history in ((RELEASED,), (RELEASED, given_back(500_000))):
+        given(decider, *history).when(give_back(500_000, operation="OP-2")).refused(
+            "ADVANCE_OF_ANOTHER_OPERATION"
+        )
+
+
+def test_nothing_goes_back_that_was_never_released():
+    """Rule 14."""
+    given(decider).when(give_back(500_000)).refused("ADVANCE_UNKNOWN")
+    given(decider).when(correct(500_000)).refused("ADVANCE_UNKNOWN")
+
+
 def test_a_share_in_an_sts_has_one_amount():
     """Rule 14."""
     given(decider, RELEASED, given_back(500_000)).when(give_back(400_000)).refused(
@@ -221,7 +261,7 @@ VALUES = {
     "person": [ANN],
     "operation": ["OP-1", "OP-2"],
     "release": ["SP2D/1", "SP2D/2"],
-    "budget_code": ["5.2.1"],
+    "budget_code": ["5.2.1", "5.2.9"],
     "ceiling_rupiah": [3],
     "amount_rupiah": range(1, 6),
     "receipt": ["K/1", "K/2"],

@@ -15,8 +15,10 @@ from services.city.domain.beneficiary import (
     HandoverEntered,
     HandoverLeft,
     LeaveHandover,
+    ProtectionPathShown,
     RegisterBeneficiary,
     RequireBeneficiary,
+    ShowProtectionPath,
     WillingnessGiven,
     WillingnessWithdrawn,
     WithdrawWillingness,
@@ -39,6 +41,7 @@ HEADED_EAST = DestinationDetermined(person=ANN, destination="35")
 WILLING = WillingnessGiven(person=ANN, statement="SP/001")
 UNWILLING = WillingnessWithdrawn(person=ANN, reason=None)
 READY_TO_GO = (REGISTERED, HEADED_EAST, WILLING)
+PROTECTED = ProtectionPathShown(person=ANN)
 
 
 def register(**changes):
@@ -51,6 +54,10 @@ def enter(handover="HO-1", destination="35"):
 
 def entered(handover="HO-1"):
     return HandoverEntered(person=ANN, handover=handover)
+
+
+def protect(handover=None):
+    return say(ShowProtectionPath, person=ANN, handover=handover)
 
 
 def leave(cause, handover="HO-1"):
@@ -118,8 +125,41 @@ def test_the_protection_path_is_shown_for_a_known_code_too():
     )
 
 
+def test_a_sign_that_is_seen_later_leads_to_the_protection_path_too():
+    """Rule 12. Nothing but the fact is recorded: what was seen is for the protection path alone."""
+    given(decider, *READY_TO_GO).when(protect()).then(PROTECTED)
+    assert set(ProtectionPathShown.model_fields) == {"person"}
+
+
+def test_the_protection_path_names_the_handover_that_she_is_in():
+    """Rule 12. Else she would be protected and still on a manifest."""
+    so_far = given(decider, *READY_TO_GO, entered())
+    for named in (None, "HO-2"):
+        so_far.when(protect(named)).refused("IN_ANOTHER_HANDOVER")
+    so_far.when(protect("HO-1")).then(PROTECTED)
+    given(decider, *READY_TO_GO).when(protect("HO-1")).refused("IN_ANOTHER_HANDOVER")
+
+
+def test_she_is_shown_the_protection_path_once():
+    """Rule 12. Shown from a manifest, she has left it when somebody sends the form again."""
+    so_far = given(decider, *READY_TO_GO, entered(), PROTECTED, left("withdrawn"))
+    so_far.when(protect()).nothing()
+    so_far.when(protect("HO-1")).nothing()
+
+
+def test_on_the_protection_path_she_enters_no_handover():
+    """Rule 12. Not with a new statement, and not with another destination."""
+    given(decider, *READY_TO_GO, PROTECTED).when(enter()).refused("PROTECTION_PATH_TRAFFICKING")
+    again = WillingnessGiven(person=ANN, statement="SP/002")
+    given(decider, *READY_TO_GO, PROTECTED, UNWILLING, again).when(enter()).refused(
+        "PROTECTION_PATH_TRAFFICKING"
+    )
+    given(decider, REGISTERED, PROTECTED).when(enter()).refused("PROTECTION_PATH_TRAFFICKING")
+
+
 def test_nothing_is_decided_about_somebody_who_is_not_registered():
-    given(decider).when(enter()).refused("BENEFICIARY_UNKNOWN")
+    for command in (enter(), protect(), leave("arrived")):
+        given(decider).when(command).refused("BENEFICIARY_UNKNOWN")
 
 
 def test_whoever_needs_a_registered_person_can_ask_for_her():
@@ -251,7 +291,7 @@ VALUES = {
     "destination": ["35", "53"],
     "identity": [None],
     "statement": ["SP/001", "SP/002"],
-    "handover": ["HO-1", "HO-2"],
+    "handover": ["HO-1", "HO-2", None],
     "reason": [None],
     "cause": ["withdrawn", "declined", "absent", "diverted", "arrived"],
 }
@@ -266,17 +306,20 @@ PATH = [
 @quick
 @for_any(histories(decider, VALUES, PATH))
 def test_whatever_is_asked_she_enters_one_handover_at_a_time_and_willingly(commands):
-    """Rule 8, rule 9."""
-    inside, willing = None, False
+    """Rule 8, rule 9, rule 12."""
+    inside, willing, protected = None, False, False
     for event in events_of(decider, commands):
         match event:
             case WillingnessGiven():
                 willing = True
             case WillingnessWithdrawn():
                 willing = False
+            case ProtectionPathShown():
+                protected = True
             case HandoverEntered(handover=handover):
                 assert inside is None
                 assert willing
+                assert not protected
                 inside = handover
             case HandoverLeft(handover=handover):
                 assert inside in (None, handover)

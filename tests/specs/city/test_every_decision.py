@@ -1,7 +1,7 @@
 """What holds for every decision of the city, whatever the aggregate."""
 
 import re
-from datetime import datetime
+from datetime import date, datetime
 from pathlib import Path
 
 import pytest
@@ -24,10 +24,10 @@ from ..spec import (
     say,
     stays_quiet,
     unmentioned,
+    words_without_a_field,
 )
-from . import test_advance, test_beneficiary, test_grant, test_handover
+from . import test_advance, test_beneficiary, test_case, test_grant, test_handover
 from .test_authority import FACTS as AUTHORITY
-from .test_case import tell
 from .test_operation import FACTS as OPERATION
 from .test_operation import SAID
 from .test_treasury import FACTS as TREASURY
@@ -45,9 +45,10 @@ def any_of(facts):
 
 VALUES = {
     "advance": test_advance.VALUES,
-    "authority": any_of(AUTHORITY) | {"on": [NOW.date()]},
+    "authority": any_of(AUTHORITY)
+    | {"on": [NOW.date()], "valid_until": [date(2019, 10, 31), date(2019, 10, 15), None]},
     "beneficiary": test_beneficiary.VALUES,
-    "case": any_of(tell("ready").model_dump()) | {"status": ["ready", "closed"]},
+    "case": test_case.VALUES,
     "grant": test_grant.VALUES,
     "handover": test_handover.VALUES,
     "operation": any_of(OPERATION | SAID)
@@ -57,7 +58,7 @@ VALUES = {
         "figure": range(1, 4),
         "discrepancy": ["persons"],
         "difference": range(3),
-        "explanation": ["Belum menentukan"],
+        "explanation": ["Belum menentukan", "Turun di pelabuhan singgah"],
     },
     "treasury": any_of(TREASURY) | {"bank_validation": ["VAL-1", "VAL-2"]},
 }
@@ -126,6 +127,13 @@ def test_every_event_and_command_is_frozen_and_knows_its_fields():
         for model in (*decider.commands, *decider.events):
             assert model.model_config["frozen"]
             assert model.model_config["extra"] == "forbid"
+
+
+@every_decider
+def test_every_event_says_in_words_what_happened(name):
+    """Rule 17. A case worker reads the history; a brace that stays empty tells her nothing."""
+    assert words_without_a_field(DECIDERS[name]) == []
+    assert all(event.words.strip() for event in DECIDERS[name].events)
 
 
 @every_decider

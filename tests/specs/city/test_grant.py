@@ -17,10 +17,12 @@ from services.city.domain.grant import (
     GrantRedisbursed,
     GrantReturned,
     GrantShared,
+    GrantSharingStopped,
     RecordConfirmation,
     RecordDispute,
     ReturnGrant,
     ShareGrant,
+    StopSharingGrant,
     decider,
 )
 
@@ -107,6 +109,14 @@ def share(office="35"):
 
 def shared(*credits, office="35"):
     return GrantShared(person=ANN, office=office, credits=credits)
+
+
+def stop(office="35"):
+    return say(StopSharingGrant, person=ANN, office=office)
+
+
+def stopped(office="35"):
+    return GrantSharingStopped(person=ANN, office=office)
 
 
 def credit(reference="SP2D/1", amount=6 * MILLION, **fate):
@@ -204,6 +214,8 @@ def test_part_of_a_credit_goes_back():
 def test_a_return_that_is_reported_twice_went_back_once():
     """Rule 15. A repeated bank file changes nothing, whatever its rows say."""
     given(decider, disbursed()).when(send_back(MILLION)).then(sent_back(MILLION))
+    rest = sent_back(5 * MILLION, in_all=6 * MILLION)
+    given(decider, disbursed(), sent_back(MILLION), rest).when(send_back(MILLION)).nothing()
 
 
 def test_two_returns_on_two_days_are_two_returns():
@@ -247,6 +259,36 @@ def test_the_office_that_looks_after_her_hears_of_a_failure_and_a_return():
     given(decider, disbursed(), shared(credit())).when(send_back(6 * MILLION)).then(
         sent_back(6 * MILLION, office="35")
     )
+
+
+def test_the_office_that_does_not_look_after_her_after_all_hears_no_more_of_her_money():
+    """Rule 16, rule 21. Her account is nobody's business but that of who looks after her."""
+    given(decider, disbursed(), shared(credit())).when(stop()).then(stopped()).when(
+        disburse("SP2D/2")
+    ).then(disbursed("SP2D/2", kind="duplicate"))
+    gone = given(decider, disbursed(), shared(credit()), stopped())
+    gone.when(fail()).then(failed())
+    gone.when(send_back(MILLION)).then(sent_back(MILLION))
+
+
+def test_an_office_that_hears_nothing_needs_no_stopping():
+    """Rule 8. She is on her way to the next office: the first one's word stops nothing of it."""
+    given(decider, disbursed()).when(stop()).nothing()
+    given(decider, disbursed(), shared(credit(), office="33")).when(stop("35")).nothing()
+
+
+def test_an_office_that_gets_her_back_is_told_of_everything_again():
+    """Rule 16. What happened in between is in it."""
+    given(decider, disbursed(), shared(credit()), stopped(), failed()).when(share()).then(
+        shared(credit(failed=True))
+    )
+
+
+@pytest.mark.parametrize("command", [RecordConfirmation, RecordDispute])
+def test_an_answer_that_crossed_with_the_end_of_sharing_still_counts(command):
+    """Rule 5. It had been told of the credit and looked with her; its word was on the way."""
+    answer = say(command, person=ANN, reference="SP2D/1", office="35")
+    assert given(decider, disbursed(), shared(credit()), stopped()).when(answer).decision
 
 
 def test_her_office_confirms_or_disputes_a_credit():

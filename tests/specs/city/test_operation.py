@@ -144,3 +144,16 @@ def test_a_discrepancy_is_not_closed_without_a_reason():
     fields = {"operation": "OP-1", "discrepancy": "persons", "difference": 5}
     with pytest.raises(ValidationError):
         say(ExplainDiscrepancy, explanation="", **fields)
+
+
+def test_another_explanation_of_the_same_difference_is_a_new_fact():
+    """Rule 1, rule 18. The first was wrong: it stays in the history, the second stands beside it."""
+    fields = {"operation": "OP-1", "discrepancy": "persons", "difference": 5}
+    first = DiscrepancyExplained(explanation="Belum menentukan tujuan", **fields)
+    second = {"explanation": "Turun di pelabuhan singgah", **fields}
+    after = (
+        given(decider, OPENED, first)
+        .when(say(ExplainDiscrepancy, **second))
+        .then(DiscrepancyExplained(**second))
+    )
+    after.when(say(ExplainDiscrepancy, **first.model_dump())).nothing()

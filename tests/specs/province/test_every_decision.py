@@ -24,6 +24,7 @@ from ..spec import (
     say,
     stays_quiet,
     unmentioned,
+    words_without_a_field,
 )
 from . import test_arrival, test_case, test_grant, test_house
 
@@ -100,6 +101,13 @@ def test_every_event_and_command_is_frozen_and_knows_its_fields():
         for model in (*decider.commands, *decider.events):
             assert model.model_config["frozen"]
             assert model.model_config["extra"] == "forbid"
+
+
+@every_decider
+def test_every_event_says_in_words_what_happened(name):
+    """Rule 17. A case worker reads the history; a brace that stays empty tells her nothing."""
+    assert words_without_a_field(DECIDERS[name]) == []
+    assert all(event.words.strip() for event in DECIDERS[name].events)
 
 
 @every_decider

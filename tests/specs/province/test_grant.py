@@ -61,8 +61,12 @@ DISPUTE = about(DisputeGrant, reason="Belum masuk")
 CAPITAL = say(RequireConfirmedGrant, person=ANN)
 
 
-def send_back(amount):
-    return about(NoteReturn, amount_rupiah=amount)
+def fail(city="53.71"):
+    return about(NoteFailure, city=city)
+
+
+def send_back(in_all, city="53.71"):
+    return about(NoteReturn, amount_rupiah=in_all, city=city)
 
 
 def sent_back(amount):
@@ -87,13 +91,19 @@ def test_a_reference_stands_for_one_credit():
 
 
 def test_a_credit_that_the_city_never_spoke_of_is_unknown():
-    for command in (CONFIRM, DISPUTE, about(NoteFailure), send_back(MILLION)):
+    for command in (CONFIRM, DISPUTE, fail(), send_back(MILLION)):
         given(decider).when(command).refused("CREDIT_UNKNOWN")
 
 
 def test_a_failure_is_noted():
     """Rule 15."""
-    given(decider, noted()).when(about(NoteFailure)).then(FAILED)
+    given(decider, noted()).when(fail()).then(FAILED)
+
+
+@pytest.mark.parametrize("command", [fail("53.01"), send_back(MILLION, "53.01")])
+def test_only_the_city_that_told_of_a_credit_tells_what_became_of_it(command):
+    """Rule 6 for money: another city's word would take her capital away."""
+    given(decider, noted(), CONFIRMED).when(command).refused("NOT_THE_SENDER")
 
 
 def test_the_second_try_is_noted_beside_the_first():
@@ -105,7 +115,13 @@ def test_the_second_try_is_noted_beside_the_first():
 
 def test_a_return_is_noted():
     """Rule 15."""
-    assert given(decider, noted()).when(send_back(MILLION)).decision == [sent_back(MILLION)]
+    given(decider, noted()).when(send_back(MILLION)).then(sent_back(MILLION))
+
+
+def test_the_city_tells_what_has_gone_back_in_all():
+    """Rule 15. Noted is what came on top; an older word that arrives later changes nothing."""
+    after = given(decider, noted(), sent_back(MILLION)).when(send_back(3 * MILLION))
+    after.then(sent_back(2 * MILLION)).when(send_back(MILLION)).nothing()
 
 
 def test_a_return_that_is_told_twice_went_back_once():

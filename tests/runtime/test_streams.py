@@ -1,0 +1,181 @@
+"""Redis streams for real: each trap that was measured, and that it does not bite here."""
+
+from __future__ import annotations
+
+import asyncio
+from collections.abc import AsyncIterator, Awaitable, Callable, Sequence
+from contextlib import AsyncExitStack, asynccontextmanager, suppress
+
+import pytest
+from redis.asyncio import Redis
+
+from shared.kernel.link import Receipt, encode
+from shared.runtime import streams
+from shared.runtime.streams import RedisLinks, stream_name
+from tests.servers import Servers
+
+INCOMING = stream_name("53.71", "35")
+OUTGOING = stream_name("35", "53.71")
+
+
+@pytest.fixture
+async def redis(servers: Servers) -> AsyncIterator[Redis]:
+    client = Redis.from_url(servers.redis_url)
+    await client.flushall()
+    yield client
+    await client.flushall()
+    await client.aclose()
+
+
+class Received(list[bytes]):
+    """What a link gave its receiver, with a way to wait for it."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.fail = False
+
+    async def take(self, sender: str, raws: Sequence[bytes]) -> None:
+        if self.fail:
+            raise RuntimeError("the database is away")
+        self.extend(raws)
+
+    async def wait_for(self, number: int) -> None:
+        await eventually(lambda: asyncio.sleep(0, len(self) >= number))
+
+
+async def eventually(true: Callable[[], Awaitable[bool]], seconds: float = 20) -> None:
+    async with asyncio.timeout(seconds):
+        while not await true():
+            await asyncio.sleep(0.02)
+
+
+@asynccontextmanager
+async def running(servers: Servers, received: Received) -> AsyncIterator[RedisLinks]:
+    links = RedisLinks(servers.redis_url, "35", ["53.71"], received.take)
+    task = asyncio.create_task(links.run())
+    try:
+        await eventually(lambda: asyncio.sleep(0, links.trouble is None))
+        yield links
+    finally:
+        task.cancel()
+        with suppress(asyncio.CancelledError):
+            await task
+
+
+async def put(redis: Redis, text: bytes) -> bytes:
+    return bytes(await redis.xadd(INCOMING, {streams.FIELD: text}))
+
+
+async def pending(redis: Redis) -> int:
+    return int((await redis.xpending(INCOMING, "35"))["pending"])
+
+
+async def test_what_was_sent_before_the_first_start_is_read(servers: Servers, redis: Redis) -> None:
+    """A group that starts at `$` would never see it."""
+    await put(redis, b"early")
+    received = Received()
+    async with running(servers, received):
+        await received.wait_for(1)
+    assert received == [b"early"]
+
+
+async def test_a_foreign_entry_rejects_nothing_and_stays_pending_nowhere(
+    servers: Servers, redis: Redis
+) -> None:
+    """One body that does not parse rejects FastStream's whole batch by default."""
+    await put(redis, b"one")
+    await redis.xadd(INCOMING, {b"\xff": b"\x00\xfe", b"other": b"field"})
+    await put(redis, b"\xff\xfe not text")
+    await put(redis, b"two")
+    received = Received()
+    async with running(servers, received):
+        await received.wait_for(4)
+        await eventually(lambda: is_zero(pending(redis)))
+    assert received[0] == b"one"
+    assert b"other" in received[1]
+    assert received[2:] == [b"\xff\xfe not text", b"two"]
+
+
+async def is_zero(number: Awaitable[int]) -> bool:
+    return await number == 0
+
+
+async def test_nothing_is_acknowledged_before_it_is_recorded(
+    servers: Servers, redis: Redis
+) -> None:
+    """A receiver that fails is asked again; meanwhile the entry is pending, and it is said."""
+    received = Received()
+    received.fail = True
+    async with running(servers, received) as links:
+        await put(redis, b"one")
+        await eventually(lambda: asyncio.sleep(0, "recorded" in (links.trouble or "")))
+        assert await pending(redis) == 1
+        received.fail = False
+        await received.wait_for(1)
+        await eventually(lambda: is_zero(pending(redis)))
+        await eventually(lambda: asyncio.sleep(0, links.trouble is None))
+
+
+async def test_what_was_delivered_before_a_crash_is_read_again(
+    servers: Servers, redis: Redis
+) -> None:
+    """By default nothing ever retries a pending entry, not even a restart."""
+    await put(redis, b"one")
+    await redis.xgroup_create(INCOMING, "35", id="0")
+    await redis.xreadgroup("35", streams.CONSUMER, {INCOMING: ">"})
+    assert await pending(redis) == 1
+    received = Received()
+    async with running(servers, received):
+        await received.wait_for(1)
+        await eventually(lambda: is_zero(pending(redis)))
+    assert received == [b"one"]
+
+
+async def test_after_a_flush_the_group_is_made_again_and_reading_goes_on(
+    servers: Servers, redis: Redis
+) -> None:
+    """The subscriber stops for a lost group while a ping still succeeds."""
+    received = Received()
+    async with running(servers, received) as links:
+        await redis.flushall()
+        await eventually(lambda: asyncio.sleep(0, links.trouble is not None))
+        await eventually(lambda: asyncio.sleep(0, links.trouble is None))
+        await put(redis, b"later")
+        await received.wait_for(1)
+    assert received == [b"later"]
+
+
+async def test_a_link_whose_server_is_away_says_so_and_waits(
+    servers: Servers, stack: AsyncExitStack
+) -> None:
+    links = RedisLinks("redis://127.0.0.1:1/0", "35", ["53.71"], Received().take)
+    task = asyncio.create_task(links.run())
+    stack.callback(task.cancel)
+    await eventually(lambda: asyncio.sleep(0, "away" in (links.trouble or "")))
+    with pytest.raises(ConnectionError):
+        await links.send("53.71", b"x")
+    assert not task.done()
+
+
+async def test_a_frame_stands_as_plain_text_in_its_stream(servers: Servers, redis: Redis) -> None:
+    async with running(servers, Received()) as links:
+        await links.send("53.71", b"link: 35:53.71\r\n\r\n[]")
+    assert [fields for _, fields in await redis.xrange(OUTGOING)] == [
+        {streams.FIELD: b"link: 35:53.71\r\n\r\n[]"}
+    ]
+
+
+async def test_only_the_newest_receipt_stays(servers: Servers, redis: Redis) -> None:
+    async with running(servers, Received()) as links:
+        for through in range(1, 5):
+            await links.send_receipt("53.71", encode(Receipt("35", "53.71", through)))
+    (entry,) = await redis.xrange(OUTGOING)
+    assert b'"applied_through": 4' in entry[1][streams.FIELD]
+
+
+async def test_trimming_takes_only_what_was_confirmed(servers: Servers, redis: Redis) -> None:
+    async with running(servers, Received()) as links:
+        entries = [await links.send("53.71", b"%d" % n) for n in range(5)]
+        await links.trim("53.71", entries[2])
+    left = [fields[streams.FIELD] for _, fields in await redis.xrange(OUTGOING)]
+    assert left == [b"3", b"4"]
