@@ -1,0 +1,97 @@
+"""Whole offices in one process, spoken to over HTTP as their staff would."""
+
+from __future__ import annotations
+
+import asyncio
+from collections.abc import Callable
+from contextlib import AsyncExitStack
+from dataclasses import dataclass, field
+from itertools import count
+from typing import Any
+
+import httpx
+from fastapi import FastAPI
+
+from shared.runtime.manifest import Service
+from shared.runtime.office import Office
+from shared.runtime.settings import Settings
+from shared.runtime.staff import ROLES, add_staff
+from shared.runtime.web import app_for
+
+PASSWORD = "kata-sandi-contoh"
+_keys = count(1)
+
+
+@dataclass
+class Desk:
+    """One office's API, with an account for every role."""
+
+    app: FastAPI
+    http: httpx.AsyncClient
+    tokens: dict[str, str] = field(default_factory=dict)
+
+    @property
+    def office(self) -> Office:
+        office: Office = self.app.state.office
+        return office
+
+    async def send(
+        self, role: str, path: str, body: Any = None, *, key: str | None = None, **more: Any
+    ) -> httpx.Response:
+        headers = {
+            "Authorization": f"Bearer {self.tokens.get(role, role)}",
+            "Idempotency-Key": key or f"test-key-{next(_keys)}",
+        } | more.pop("headers", {})
+        content = {"json": body if body is not None else {}} if "content" not in more else {}
+        return await self.http.post(f"/api/v1{path}", headers=headers, **content, **more)
+
+    async def post(self, role: str, path: str, body: Any = None, **more: Any) -> dict[str, Any]:
+        response = await self.send(role, path, body, **more)
+        assert response.is_success, response.text
+        answer: dict[str, Any] = response.json()
+        return answer
+
+    async def refused(self, role: str, path: str, body: Any = None, **more: Any) -> str:
+        """The code of the refusal; it is a problem document with a sentence and a remedy."""
+        response = await self.send(role, path, body, **more)
+        assert response.status_code in (409, 422), response.text
+        assert response.headers["content-type"] == "application/problem+json"
+        problem = response.json()
+        assert problem["detail"]
+        assert problem["remedy"]
+        code: str = problem["code"]
+        return code
+
+    async def get(self, role: str, path: str) -> Any:
+        response = await self.http.get(
+            f"/api/v1{path}", headers={"Authorization": f"Bearer {self.tokens[role]}"}
+        )
+        assert response.is_success, response.text
+        return response.json()
+
+    async def size(self) -> int:
+        return (await self.office.store.head()).size
+
+
+async def open_desk(
+    stack: AsyncExitStack, settings: Settings, service: Service, *, with_worker: bool = True
+) -> Desk:
+    """Starts an office; a worker runs beside its web unless told otherwise."""
+    app = app_for(settings, service, with_worker=with_worker)
+    await stack.enter_async_context(app.router.lifespan_context(app))
+    transport = httpx.ASGITransport(app=app, raise_app_exceptions=False)
+    http = await stack.enter_async_context(
+        httpx.AsyncClient(transport=transport, base_url="http://office", timeout=60)
+    )
+    desk = Desk(app, http)
+    for role in sorted(ROLES):
+        desk.tokens[role] = await add_staff(desk.office.pool, role, frozenset({role}), PASSWORD)
+    return desk
+
+
+async def eventually(check: Callable[[], Any], seconds: float = 30) -> Any:
+    """Waits to a deadline for `check` to give something true, and gives that."""
+    async with asyncio.timeout(seconds):
+        while not (found := await check()):
+            await asyncio.sleep(0.05)
+    return found
