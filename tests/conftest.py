@@ -9,13 +9,18 @@ from pathlib import Path
 from typing import Any
 
 import pytest
+from argon2 import PasswordHasher
 from psycopg_pool import AsyncConnectionPool
 
 from shared.kernel.store import Store
+from shared.runtime import staff
 from shared.runtime.settings import Settings, make_office_key
 from tests.servers import Servers, engine_answers, start_servers
 
 ON_ENGINE = engine_answers()
+
+# A hundred milliseconds a hash is what people pay who guess passwords; the tests need not.
+staff._HASHER = PasswordHasher(time_cost=1, memory_cost=64, parallelism=1)
 
 
 def pytest_report_header() -> str:

@@ -61,7 +61,7 @@ def _intake(city: Office) -> dict[int, str]:
         "kd2019-intake",
         {"rows": rows, "occurred_at": "2019-10-01T10:00:00+08:00"},
     )
-    return {entry["row"]: entry["person"] for entry in answer["persons"]}
+    return {entry["row"]: entry["person"] for entry in answer["rows"]}
 
 
 def _grants(city: Office, persons: dict[int, str], money: list[dict[str, str]]) -> None:

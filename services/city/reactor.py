@@ -52,7 +52,7 @@ def react(
                     initials=message.initials,
                     office=sender,
                 ),
-                case.BeginCare(**said, person=message.person, office=sender),
+                *_care(sender, message, said),
             ]
         case messages.HandoverDeclined():
             return [
@@ -66,7 +66,9 @@ def react(
                         beneficiary.LeaveHandover(
                             **said, person=person, handover=message.handover, cause="declined"
                         ),
-                        grant.StopSharingGrant(**said, person=person, office=sender),
+                        grant.StopSharingGrant(
+                            **said, person=person, office=sender, handover=message.handover
+                        ),
                     )
                 ),
             ]
@@ -82,10 +84,12 @@ def react(
 
 
 def _care(
-    sender: str, message: messages.ArrivalAcknowledged, said: dict[str, Any]
+    sender: str,
+    message: messages.ArrivalAcknowledged | messages.UnlistedArrival,
+    said: dict[str, Any],
 ) -> Sequence[Command]:
     """Who arrived is in the sender's care, and her grant its business; who didn't is not."""
-    about = said | {"person": message.person, "office": sender}
-    if message.outcome == "arrived":
+    about = said | {"person": message.person, "office": sender, "handover": message.handover}
+    if isinstance(message, messages.UnlistedArrival) or message.outcome == "arrived":
         return [case.BeginCare(**about), grant.ShareGrant(**about)]
     return [case.EndCare(**about), grant.StopSharingGrant(**about)]

@@ -16,7 +16,7 @@ from typing import Any
 
 from shared.kernel.decider import Command, Decider, Event, Refused
 from shared.kernel.event import EventTypes, NewEvent, Outgoing
-from shared.kernel.store import Commit, Conflict, Parked, Received, Request, Store
+from shared.kernel.store import Commit, Conflict, Parked, PersonKey, Received, Request, Store
 
 Publisher = Callable[[str, Event], Iterable[Outgoing]]
 """Gives the messages that go with an event of a stream. Pure."""
@@ -27,10 +27,14 @@ BACK_OFF_SECONDS = 0.002
 
 @dataclass(frozen=True, slots=True)
 class Unit:
-    """Commands that stand or fall together, and the message or request that caused them."""
+    """Commands that stand or fall together, and the message or request that caused them.
+
+    `keys` are new persons' keys, kept only if the unit is.
+    """
 
     commands: Sequence[Command]
     causation: str = ""
+    keys: Sequence[PersonKey] = ()
 
 
 @dataclass(frozen=True, slots=True)
@@ -89,9 +93,11 @@ class Handling:
             outcome, read = await self._decide(units, at, actor, correlation)
             if outcome.refused and all_or_nothing:
                 return outcome
+            refused = {one.index for one in outcome.refused}
             commit = Commit(
                 at=at,
                 events=outcome.events,
+                keys=[k for n, unit in enumerate(units) if n not in refused for k in unit.keys],
                 received=received,
                 parked=parked(outcome) if parked else (),
                 request=request(outcome) if request else None,

@@ -27,6 +27,7 @@ from shared.kernel.event import NewEvent, StoredEvent
 CHANNEL = "pulang_log"
 GROUP_COMMIT_EVENTS = 2_000
 HEAD_TRIES = 50
+WAITING_COMMITS = 10_000
 
 
 class Conflict(Exception):
@@ -64,11 +65,20 @@ class Request:
 
 
 @dataclass(frozen=True, slots=True)
+class PersonKey:
+    """A new person's key, wrapped by the office's. A second one for a person is a Conflict."""
+
+    person: str
+    wrapped: bytes
+
+
+@dataclass(frozen=True, slots=True)
 class Commit:
     """All that becomes true together."""
 
     at: datetime
     events: Sequence[NewEvent] = ()
+    keys: Sequence[PersonKey] = ()
     received: Sequence[Received] = ()
     parked: Sequence[Parked] = ()
     request: Request | None = None
@@ -114,6 +124,9 @@ with h as (
   select u.*, %(at)s from h, unnest(%(p_sender)s::text[], %(p_sequence)s::bigint[],
     %(p_reason)s::text[], %(p_detail)s::text[], %(p_raw)s::bytea[], %(p_digest)s::bytea[]) as u
   on conflict (sender, digest) do update set times = parked.times + 1
+), k as (
+  insert into person_keys (person, wrapped)
+  select u.* from h, unnest(%(k_person)s::text[], %(k_wrapped)s::bytea[]) as u
 ), r as (
   insert into requests (actor, key, digest, response, recorded_at)
   select u.*, %(at)s from h, unnest(%(r_actor)s::text[], %(r_key)s::text[], %(r_digest)s::bytea[],
@@ -130,7 +143,9 @@ class Store:
         self.pool = pool
         self.office = office
         self._head: Head | None = None
-        self._waiting: asyncio.Queue[tuple[Commit, asyncio.Future[int]]] = asyncio.Queue(10_000)
+        self._waiting: asyncio.Queue[tuple[Commit, asyncio.Future[int]] | None] = asyncio.Queue(
+            WAITING_COMMITS
+        )
         self._appender: asyncio.Task[None] | None = None
 
     async def append(self, commit: Commit) -> int:
@@ -147,18 +162,28 @@ class Store:
         return await future
 
     async def close(self) -> None:
+        """Lets the appender finish what waits, and ends it."""
         if self._appender is not None:
-            self._appender.cancel()
-            await asyncio.gather(self._appender, return_exceptions=True)
+            await self._waiting.put(None)
+            await self._appender
+            self._appender = None
 
     async def _append_forever(self) -> None:
-        while True:
-            group = [await self._waiting.get()]
-            events = len(group[0][0].events)
-            while events < GROUP_COMMIT_EVENTS and not self._waiting.empty():
-                group.append(self._waiting.get_nowait())
-                events += len(group[-1][0].events)
-            await self._append_group(group)
+        open_ = True
+        while open_:
+            group: list[tuple[Commit, asyncio.Future[int]]] = []
+            events = 0
+            while open_ and (not group or not self._waiting.empty()):
+                item = await self._waiting.get()
+                if item is None:
+                    open_ = False
+                    break
+                group.append(item)
+                events += len(item[0].events)
+                if events >= GROUP_COMMIT_EVENTS:
+                    break
+            if group:
+                await self._append_group(group)
 
     async def _append_group(self, group: list[tuple[Commit, asyncio.Future[int]]]) -> None:
         try:
@@ -221,6 +246,7 @@ class Store:
             for commit in commits
             for row in commit.parked
         }
+        keys = [key for commit in commits for key in commit.keys]
         requests = [commit.request for commit in commits if commit.request]
         return {
             "channel": CHANNEL,
@@ -252,6 +278,8 @@ class Store:
             "p_detail": [row.detail for row in parked.values()],
             "p_raw": [row.raw for row in parked.values()],
             "p_digest": [digest for _, digest in parked],
+            "k_person": [row.person for row in keys],
+            "k_wrapped": [row.wrapped for row in keys],
             "r_actor": [row.actor for row in requests],
             "r_key": [row.key for row in requests],
             "r_digest": [row.digest for row in requests],

@@ -15,6 +15,8 @@ from cryptography.exceptions import InvalidTag
 from cryptography.hazmat.primitives.ciphers.aead import AESGCM
 from psycopg_pool import AsyncConnectionPool
 
+from shared.kernel.store import PersonKey
+
 NONCE_BYTES = 12
 KEY_BYTES = 32
 
@@ -32,37 +34,32 @@ class Vault:
         self._pool = pool
         self._office = AESGCM(office_key)
 
-    async def seal(self, items: Sequence[tuple[str, str]]) -> list[str]:
-        """Seals (person code, text) pairs; makes keys for persons who have none."""
+    async def seal(self, items: Sequence[tuple[str, str]]) -> tuple[list[str], list[PersonKey]]:
+        """Seals (person code, text) pairs; gives the texts, and keys for persons who had none.
+
+        The new keys are to be committed with what was sealed under them, or forgotten with it.
+        """
         keys = await self._keys({person for person, _ in items})
-        return [
+        fresh: dict[str, bytes] = {}
+        for person, _ in items:
+            if person not in keys:
+                fresh[person] = keys[person] = os.urandom(KEY_BYTES)
+        texts = [
             _encode(_encrypt(AESGCM(keys[person]), text.encode(), person)) for person, text in items
         ]
+        return texts, [PersonKey(p, _encrypt(self._office, key, p)) for p, key in fresh.items()]
 
     async def open(self, person: str, sealed: str) -> str:
         """The text. Raises Unopened."""
-        async with self._pool.connection() as connection:
-            cursor = await connection.execute(
-                "select wrapped from person_keys where person = %s", (person,)
-            )
-            row = await cursor.fetchone()
-        if row is None:
+        keys = await self._keys({person})
+        if person not in keys:
             raise Unopened("no key")
-        key = _decrypt(self._office, bytes(row[0]), person)
-        return _decrypt(AESGCM(key), urlsafe_b64decode(sealed), person).decode()
+        return _decrypt(AESGCM(keys[person]), urlsafe_b64decode(sealed), person).decode()
 
     async def _keys(self, persons: set[str]) -> dict[str, bytes]:
-        fresh = {
-            person: _encrypt(self._office, os.urandom(KEY_BYTES), person) for person in persons
-        }
         async with self._pool.connection() as connection:
-            await connection.execute(
-                "insert into person_keys (person, wrapped)"
-                " select * from unnest(%s::text[], %s::bytea[]) on conflict do nothing",
-                (list(fresh), list(fresh.values())),
-            )
             cursor = await connection.execute(
-                "select person, wrapped from person_keys where person = any(%s)", (list(fresh),)
+                "select person, wrapped from person_keys where person = any(%s)", (list(persons),)
             )
             rows = await cursor.fetchall()
         return {person: _decrypt(self._office, bytes(wrapped), person) for person, wrapped in rows}

@@ -14,6 +14,7 @@ from shared.kernel.decider import Command, Decider
 from shared.kernel.handling import Handling, Publisher, Unit
 from shared.kernel.inbox import Reactor
 from shared.kernel.projector import Projection
+from shared.kernel.store import PersonKey
 from shared.kernel.vault import Vault
 from shared.runtime.settings import Settings
 from shared.runtime.staff import Staff
@@ -50,15 +51,15 @@ class Desk:
     def command(self, kind: type[Command], **fields: Any) -> Command:
         return kind(by=self.staff.username, now=self.now, occurred_at=self.occurred_at, **fields)
 
-    async def sealed(self, command: Command) -> Command:
-        """The command with its personal texts sealed under its person's key."""
+    async def sealed(self, command: Command) -> tuple[Command, list[PersonKey]]:
+        """The command with its personal texts sealed under its person's key, and a new key."""
         names = [
             name
             for name, info in type(command).model_fields.items()
             if any(isinstance(mark, Personal) for mark in info.metadata)
         ]
         if not names:
-            return command
+            return command, []
         person: str = command.person  # type: ignore[attr-defined]
         texts = [getattr(command, name) for name in names]
         for name, text in zip(names, texts, strict=True):
@@ -69,8 +70,8 @@ class Desk:
                     f"{name}: paling banyak {PERSONAL_TEXT_CHARACTERS} karakter.",
                     "Ringkas catatannya.",
                 )
-        sealed = await self.vault.seal([(person, text) for text in texts])
-        return command.model_copy(update=dict(zip(names, sealed, strict=True)))
+        sealed, keys = await self.vault.seal([(person, text) for text in texts])
+        return command.model_copy(update=dict(zip(names, sealed, strict=True))), keys
 
     async def state(self, decider: Decider[Any], key: str) -> Any:
         return (await self.handling.states(decider, [key]))[key]
@@ -85,12 +86,18 @@ class Desk:
 
 @dataclass(frozen=True)
 class Plan:
-    """The units to decide, what to tell the asker beside it, and rows that were no use."""
+    """The units to decide, and what to tell the asker beside it.
+
+    For an import `rows` has each unit's row number, `row_errors` what was wrong with the rows
+    that became no unit, and `per_unit` what to tell of each unit that was not refused.
+    """
 
     units: Sequence[Unit]
     answer: dict[str, Any] = field(default_factory=dict)
     all_or_nothing: bool = True
+    rows: Sequence[int] = ()
     row_errors: Sequence[dict[str, Any]] = ()
+    per_unit: Sequence[dict[str, Any]] = ()
 
 
 @dataclass(frozen=True)

@@ -88,17 +88,18 @@ def document(problem: Problem) -> JSONResponse:
     )
 
 
-def refusal(refused: Sequence[RefusedUnit]) -> Problem:
+def refusal(refused: Sequence[RefusedUnit], rows: Sequence[int] = ()) -> Problem:
     """The 409 of refused units: the first one's sentence, and each with its place."""
     first = refused[0].refused
     more = f" (dan {len(refused) - 1} penolakan lain)" if len(refused) > 1 else ""
-    return Problem(409, first.code, first.detail + more, first.remedy, unit_errors(refused))
+    return Problem(409, first.code, first.detail + more, first.remedy, unit_errors(refused, rows))
 
 
-def unit_errors(refused: Sequence[RefusedUnit]) -> list[dict[str, Any]]:
+def unit_errors(refused: Sequence[RefusedUnit], rows: Sequence[int] = ()) -> list[dict[str, Any]]:
+    """Each refused unit with its row's number, or its own place where there are no rows."""
     return [
         {
-            "row": one.index + 1,
+            "row": rows[one.index] if rows else one.index + 1,
             "code": one.refused.code,
             "message": one.refused.detail,
             "remedy": one.refused.remedy,
@@ -129,6 +130,7 @@ def install(app: FastAPI) -> None:
     @app.exception_handler(HTTPException)
     async def _http(_: Request, error: HTTPException) -> JSONResponse:
         words = {
+            400: ("INVALID_INPUT", "Kirimannya tidak terbaca.", "Kirim JSON yang sah."),
             404: ("NOT_FOUND", "Halaman atau data ini tidak ada.", "Periksa alamatnya."),
             405: ("METHOD_NOT_ALLOWED", "Cara ini tidak dipakai di sini.", "Lihat /openapi.json."),
         }
@@ -136,7 +138,8 @@ def install(app: FastAPI) -> None:
             error.status_code,
             ("REQUEST_REFUSED", "Permintaan tidak dapat dilayani.", "Periksa permintaannya."),
         )
-        return document(Problem(error.status_code, code, detail, remedy))
+        status = 422 if error.status_code == 400 else error.status_code
+        return document(Problem(status, code, detail, remedy))
 
     @app.exception_handler(Undecided)
     async def _undecided(_: Request, error: Undecided) -> JSONResponse:

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import asyncio
-import contextlib
 import logging
 import signal
 
@@ -13,6 +12,7 @@ from shared.runtime.logs import configure
 from shared.runtime.manifest import Service
 from shared.runtime.office import open_office
 from shared.runtime.settings import Settings
+from shared.runtime.tasks import end
 from shared.runtime.web import app_for
 from shared.runtime.worker import Worker
 
@@ -40,11 +40,12 @@ def work(service: Service) -> None:
 
     async def run() -> None:
         async with open_office(settings, service) as office:
-            task = asyncio.create_task(Worker(office).run())
+            stop = asyncio.Event()
             loop = asyncio.get_running_loop()
             for sign in (signal.SIGTERM, signal.SIGINT):
-                loop.add_signal_handler(sign, task.cancel)
-            with contextlib.suppress(asyncio.CancelledError):
-                await task
+                loop.add_signal_handler(sign, stop.set)
+            task = asyncio.create_task(Worker(office).run())
+            await stop.wait()
+            await end([task])
 
     asyncio.run(run())

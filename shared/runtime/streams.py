@@ -30,6 +30,7 @@ BATCH_ENTRIES = 16
 POLL_MILLISECONDS = 500
 PENDING_TURNS = 100
 SUPERVISE_SECONDS = 1.0
+STOP_SECONDS = 15.0
 BACK_OFF_SECONDS = (1.0, 2.0, 5.0, 10.0, 30.0)
 
 Receive = Callable[[str, Sequence[bytes]], Awaitable[None]]
@@ -228,6 +229,7 @@ def _text(fields: dict[bytes, bytes]) -> bytes:
 
 async def _stop(broker: RedisBroker) -> None:
     try:
-        await asyncio.wait_for(broker.stop(), 15)
+        async with asyncio.timeout(STOP_SECONDS):
+            await broker.stop()
     except (RedisError, OSError, TimeoutError) as error:
         log.warning("links: stopping: %s", type(error).__name__)

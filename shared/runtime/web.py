@@ -31,6 +31,7 @@ from shared.runtime.manifest import CommandRoute, Desk, Plan, Problem, ReadRoute
 from shared.runtime.office import Office, open_office
 from shared.runtime.rows import import_body, read_import
 from shared.runtime.staff import ROLES, Staff, by_password, by_token
+from shared.runtime.tasks import end
 from shared.runtime.worker import Worker
 
 PREFIX = "/api/v1"
@@ -54,8 +55,7 @@ def make_app(
                 yield
             finally:
                 if task:
-                    task.cancel()
-                    await asyncio.gather(task, return_exceptions=True)
+                    await end([task])
 
     app = FastAPI(
         title=f"Pulang ({service.kind})",
@@ -255,13 +255,19 @@ async def _carry_out(
     answer: dict[str, Any] = {}
 
     def request(outcome: Outcome) -> AnsweredRequest:
+        refused = {one.index for one in outcome.refused}
         answer.update(plan.answer)
+        if plan.per_unit:
+            answer["rows"] = [one for n, one in enumerate(plan.per_unit) if n not in refused]
         answer["events"] = [
             {"id": event.id, "type": event.event.type, "subject": event.stream}
             for event in outcome.events[:1_000]
         ]
         answer["recorded"] = len(outcome.events)
-        answer["refused"] = [*plan.row_errors, *problems.unit_errors(outcome.refused)]
+        answer["refused"] = [
+            *plan.row_errors,
+            *problems.unit_errors(outcome.refused, plan.rows),
+        ]
         return AnsweredRequest(desk.staff.username, key, digest, dict(answer))
 
     try:
@@ -276,7 +282,7 @@ async def _carry_out(
     except Conflict:
         return None, {}
     if outcome.refused and (plan.all_or_nothing or not outcome.events):
-        raise problems.refusal(outcome.refused)
+        raise problems.refusal(outcome.refused, plan.rows)
     return outcome, answer
 
 

@@ -21,6 +21,7 @@ from shared.kernel.outbox import Relay
 from shared.kernel.store import CHANNEL
 from shared.runtime.office import Office
 from shared.runtime.streams import RedisLinks
+from shared.runtime.tasks import end
 
 log = logging.getLogger(__name__)
 
@@ -72,24 +73,25 @@ class Worker:
             self.state = "active"
             self.troubles.pop("worker", None)
             log.info("worker: active for %s", self._office.settings.office)
-            async with asyncio.TaskGroup() as group:
-                work = [
-                    group.create_task(self.links.run()),
-                    *(
-                        group.create_task(self._loop(f"relay {name}", self._relay(relay)))
-                        for name, relay in self._relays.items()
-                    ),
-                    *(
-                        group.create_task(self._loop(f"projection {p.projection.name}", p.step))
-                        for p in self._office.projectors
-                    ),
-                ]
-                try:
-                    await self._listen(connection)
-                finally:
-                    # Without the lock nobody may work: another worker takes over.
-                    for task in work:
-                        task.cancel()
+            work = [
+                asyncio.create_task(self._listen(connection)),
+                asyncio.create_task(self.links.run()),
+                *(
+                    asyncio.create_task(self._loop(f"relay {name}", self._relay(relay)))
+                    for name, relay in self._relays.items()
+                ),
+                *(
+                    asyncio.create_task(self._loop(f"projection {p.projection.name}", p.step))
+                    for p in self._office.projectors
+                ),
+            ]
+            try:
+                ended, _ = await asyncio.wait(work, return_when=asyncio.FIRST_COMPLETED)
+            finally:
+                # Without the lock's connection nobody may work: another worker takes over.
+                await end(work)
+            for task in ended:
+                task.result()
 
     async def _listen(self, connection: AsyncConnection[Any]) -> None:
         """Wakes the loops at each append. Raises when the connection ends, and the lock with it."""
@@ -128,7 +130,8 @@ class Worker:
                     await asyncio.sleep(BACK_OFF_SECONDS[min(failures, len(BACK_OFF_SECONDS)) - 1])
                 elif not done:
                     with contextlib.suppress(TimeoutError):
-                        await asyncio.wait_for(wake.wait(), POLL_SECONDS)
+                        async with asyncio.timeout(POLL_SECONDS):
+                            await wake.wait()
         finally:
             self._wakes.remove(wake)
 

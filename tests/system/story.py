@@ -43,7 +43,7 @@ async def open_operation(city: Desk) -> None:
 
 async def register(city: Desk, *rows: dict[str, Any]) -> list[str]:
     answer = await city.post("intake", "/operations/OP-TEST/beneficiaries", {"rows": list(rows)})
-    return [entry["person"] for entry in answer["persons"]]
+    return [entry["person"] for entry in answer["rows"]]
 
 
 async def draft(city: Desk, persons: list[str], handover: str = "HO-1", **more: Any) -> None:

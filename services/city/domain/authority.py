@@ -5,6 +5,7 @@ Approving a handover exercises an authority at the date of the deed (rule 7).
 
 from __future__ import annotations
 
+from dataclasses import dataclass, field, replace
 from datetime import date
 from typing import ClassVar
 
@@ -31,18 +32,23 @@ class AuthorityEnded(Event):
     valid_until: date
 
 
-State = tuple[AuthorityConferred, ...]
+@dataclass(frozen=True)
+class State:
+    conferred: tuple[AuthorityConferred, ...] = ()
+    ends: dict[str, date] = field(default_factory=dict)
+
+    def until(self, one: AuthorityConferred) -> date | None:
+        """Its last day: the decree's own, or an earlier one that was recorded."""
+        days = {one.valid_until, self.ends.get(one.decree)} - {None}
+        return min((day for day in days if day), default=None)
 
 
 def evolve(state: State, event: Event) -> State:
     match event:
         case AuthorityConferred():
-            return (*state, event)
+            return replace(state, conferred=(*state.conferred, event))
         case AuthorityEnded(decree=decree, valid_until=until):
-            return tuple(
-                one.model_copy(update={"valid_until": until}) if one.decree == decree else one
-                for one in state
-            )
+            return replace(state, ends=state.ends | {decree: until})
     return state
 
 
@@ -87,22 +93,30 @@ def decide(command: Command, state: State) -> Decision:
                 valid_from=command.valid_from,
                 valid_until=command.valid_until,
             )
-            return [] if conferred in state else [conferred]
+            return [] if conferred in state.conferred else [conferred]
         case EndAuthority(signatory=signatory, decree=decree, valid_until=until):
-            conferred_by = [one for one in state if one.decree == decree]
+            conferred_by = [one for one in state.conferred if one.decree == decree]
             if not conferred_by:
                 return Refused(
                     "AUTHORITY_UNKNOWN",
                     f"Tidak ada kewenangan menurut {decree} untuknya.",
                     "Periksa nomor surat keputusannya.",
                 )
-            if all(one.valid_until == until for one in conferred_by):
+            if state.ends.get(decree) == until:
                 return []
+            if all(state.until(one) == until for one in conferred_by):
+                return []
+            if all(one.valid_until and one.valid_until < until for one in conferred_by):
+                return Refused(
+                    "AUTHORITY_ENDS_EARLIER",
+                    f"Menurut {decree} kewenangannya berakhir lebih dahulu.",
+                    "Perpanjangan memerlukan surat keputusan baru; catat surat itu.",
+                )
             return [AuthorityEnded(signatory=signatory, decree=decree, valid_until=until)]
         case ExerciseAuthority(on=on):
             if any(
-                one.valid_from <= on and (one.valid_until is None or on <= one.valid_until)
-                for one in state
+                one.valid_from <= on and on <= (state.until(one) or date.max)
+                for one in state.conferred
             ):
                 return []
             return Refused(
@@ -118,7 +132,7 @@ decider: Decider[State] = Decider(
     key="signatory",
     commands=(ConferAuthority, EndAuthority, ExerciseAuthority),
     events=(AuthorityConferred, AuthorityEnded),
-    initial=(),
+    initial=State(),
     evolve=evolve,
     decide=decide,
 )

@@ -212,9 +212,11 @@ def decide(command: Command, state: State) -> Decision:
                 return _in_handover(state.handover)
             return [WillingnessWithdrawn(person=command.person, reason=command.reason)]
         case ShowProtectionPath():
+            if state.protected:
+                return []
             if command.handover != state.handover:
                 return _in_handover(state.handover)
-            return [] if state.protected else [ProtectionPathShown(person=command.person)]
+            return [ProtectionPathShown(person=command.person)]
         case EnterHandover():
             return _enter(command, state)
         case LeaveHandover(handover=handover, cause=cause):

@@ -9,7 +9,7 @@ from __future__ import annotations
 from dataclasses import dataclass, replace
 from typing import ClassVar
 
-from shared.contracts.values import CaseStatus, OfficeCode, PersonCode
+from shared.contracts.values import CaseStatus, Identifier, OfficeCode, PersonCode
 from shared.kernel.decider import Command, Decider, Decision, Event, Refused
 
 
@@ -20,6 +20,7 @@ class CareBegun(Event):
     words: ClassVar[str] = "Tanggung jawab atas {person} beralih ke kantor {office}."
     person: PersonCode
     office: OfficeCode
+    handover: Identifier
 
 
 class CareEnded(Event):
@@ -29,6 +30,7 @@ class CareEnded(Event):
     words: ClassVar[str] = "Kantor {office} tidak bertanggung jawab atas {person}."
     person: PersonCode
     office: OfficeCode
+    handover: Identifier
 
 
 class CaseStatusRecorded(Event):
@@ -42,13 +44,14 @@ class CaseStatusRecorded(Event):
 @dataclass(frozen=True)
 class State:
     office: str | None = None
+    handover: str | None = None
     status: str | None = None
 
 
 def evolve(state: State, event: Event) -> State:
     match event:
-        case CareBegun(office=office):
-            return State(office=office)
+        case CareBegun(office=office, handover=handover):
+            return State(office=office, handover=handover)
         case CareEnded():
             return State()
         case CaseStatusRecorded(status=status):
@@ -59,11 +62,15 @@ def evolve(state: State, event: Event) -> State:
 class BeginCare(Command):
     person: PersonCode
     office: OfficeCode
+    handover: Identifier
 
 
 class EndCare(Command):
+    """Ends the care that began with this handover; care of a newer one goes on."""
+
     person: PersonCode
     office: OfficeCode
+    handover: Identifier
 
 
 class RecordCaseStatus(Command):
@@ -74,10 +81,14 @@ class RecordCaseStatus(Command):
 
 def decide(command: Command, state: State) -> Decision:
     match command:
-        case BeginCare(person=person, office=office):
-            return [] if office == state.office else [CareBegun(person=person, office=office)]
-        case EndCare(person=person, office=office):
-            return [CareEnded(person=person, office=office)] if office == state.office else []
+        case BeginCare(person=person, office=office, handover=handover):
+            if (office, handover) == (state.office, state.handover):
+                return []
+            return [CareBegun(person=person, office=office, handover=handover)]
+        case EndCare(person=person, office=office, handover=handover):
+            if (office, handover) != (state.office, state.handover):
+                return []
+            return [CareEnded(person=person, office=office, handover=handover)]
         case RecordCaseStatus(person=person, status=status, office=office):
             if office != state.office:
                 return Refused(

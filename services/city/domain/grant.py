@@ -102,6 +102,7 @@ class GrantShared(Event):
     words: ClassVar[str] = "Kantor {office} diberi tahu tentang bantuan {person}."
     person: PersonCode
     office: OfficeCode
+    handover: Identifier
     credits: tuple[Credit, ...]
 
 
@@ -112,6 +113,7 @@ class GrantSharingStopped(Event):
     words: ClassVar[str] = "Kantor {office} tidak lagi diberi tahu tentang bantuan {person}."
     person: PersonCode
     office: OfficeCode
+    handover: Identifier
 
 
 class ConfirmationRecorded(Event):
@@ -136,6 +138,7 @@ class DisputeRecorded(Event):
 class State:
     credits: dict[str, Credit] = field(default_factory=dict)
     office: str | None = None
+    handover: str | None = None
     offices: frozenset[str] = frozenset()
     answers: dict[str, str] = field(default_factory=dict)
     returns: frozenset[tuple[str, date, int]] = frozenset()
@@ -165,10 +168,12 @@ def evolve(state: State, event: Event) -> State:
                 credits=state.credits | {reference: credit},
                 returns=state.returns | {(reference, event.returned_on, event.amount_rupiah)},
             )
-        case GrantShared(office=office):
-            return replace(state, office=office, offices=state.offices | {office})
+        case GrantShared(office=office, handover=handover):
+            return replace(
+                state, office=office, handover=handover, offices=state.offices | {office}
+            )
         case GrantSharingStopped():
-            return replace(state, office=None)
+            return replace(state, office=None, handover=None)
         case ConfirmationRecorded(reference=reference):
             return replace(state, answers=state.answers | {reference: "confirmed"})
         case DisputeRecorded(reference=reference):
@@ -205,11 +210,15 @@ class ReturnGrant(Command):
 class ShareGrant(Command):
     person: PersonCode
     office: OfficeCode
+    handover: Identifier
 
 
 class StopSharingGrant(Command):
+    """Stops what began with this handover; what a newer one began goes on."""
+
     person: PersonCode
     office: OfficeCode
+    handover: Identifier
 
 
 class RecordConfirmation(Command):
@@ -228,16 +237,21 @@ def decide(command: Command, state: State) -> Decision:
     match command:
         case DisburseGrant():
             return _disburse(command, state)
-        case ShareGrant(person=person, office=office):
-            if office == state.office:
+        case ShareGrant(person=person, office=office, handover=handover):
+            if (office, handover) == (state.office, state.handover):
                 return []
             return [
-                GrantShared(person=person, office=office, credits=tuple(state.credits.values()))
+                GrantShared(
+                    person=person,
+                    office=office,
+                    handover=handover,
+                    credits=tuple(state.credits.values()),
+                )
             ]
-        case StopSharingGrant(person=person, office=office):
-            if office != state.office:
+        case StopSharingGrant(person=person, office=office, handover=handover):
+            if (office, handover) != (state.office, state.handover):
                 return []
-            return [GrantSharingStopped(person=person, office=office)]
+            return [GrantSharingStopped(person=person, office=office, handover=handover)]
         case FailGrant() | ReturnGrant():
             return _undo(command, state)
         case RecordConfirmation() | RecordDispute():

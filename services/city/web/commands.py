@@ -118,10 +118,13 @@ async def show_protection_path(desk: Desk, form: Form, path: dict[str, str]) -> 
     state: beneficiary.State = await desk.state(beneficiary.decider, person)
     show = desk.command(beneficiary.ShowProtectionPath, person=person, handover=state.handover)
     reason = "Dialihkan ke jalur perlindungan"
-    return Plan(
-        [Unit([show, *await _off_manifest(desk, state.handover, person, reason)])],
-        {"person": person},
-    )
+    off = await _off_manifest(desk, state.handover, person, reason)
+    if state.handover is not None:
+        on_her_way: handover.State = await desk.state(handover.decider, state.handover)
+        if on_her_way.departed_at is not None or person in on_her_way.answers:
+            # She has left: the path is shown all the same; her arrival is the receiver's to say.
+            off = []
+    return Plan([Unit([show, *off])], {"person": person})
 
 
 async def _off_manifest(
@@ -150,7 +153,7 @@ async def _leaving(
             desk.command(
                 beneficiary.LeaveHandover, person=person, handover=handover_, cause="withdrawn"
             ),
-            desk.command(grant.StopSharingGrant, person=person, office=office),
+            desk.command(grant.StopSharingGrant, person=person, office=office, handover=handover_),
         )
     ]
 
@@ -176,7 +179,12 @@ async def _share_grants(desk: Desk, command: handover.IssueHandover) -> Sequence
     if state.drafted is None:
         return []
     return [
-        desk.command(grant.ShareGrant, person=person, office=state.drafted.receiving_office)
+        desk.command(
+            grant.ShareGrant,
+            person=person,
+            office=state.drafted.receiving_office,
+            handover=command.handover,
+        )
         for person in state.entries
     ]
 

@@ -87,12 +87,13 @@ async def register(desk: Desk, form: Import, path: dict[str, str]) -> Plan:
     opened = await _operation(desk, path["operation"])
     rows, errors = check_rows(IntakeRow, form.rows, partial=form.partial)
     codes = [draw_person_code() for _ in rows]
-    identities = await desk.vault.seal(
+    identities, keys = await desk.vault.seal(
         [
             (code, json.dumps({"name": row.name, "nik": row.nik, "born": str(row.birth_date)}))
             for code, (_, row) in zip(codes, rows, strict=True)
         ]
     )
+    key_of = {key.person: key for key in keys}
     units = []
     for code, identity, (_, row) in zip(codes, identities, rows, strict=True):
         commands = [
@@ -112,11 +113,16 @@ async def register(desk: Desk, form: Import, path: dict[str, str]) -> Plan:
             commands.append(
                 desk.command(beneficiary.GiveWillingness, person=code, statement=row.willingness)
             )
-        units.append(Unit(commands))
-    persons = [
-        {"row": number, "person": code} for code, (number, _) in zip(codes, rows, strict=True)
-    ]
-    return Plan(units, {"persons": persons}, not form.partial, errors)
+        units.append(Unit(commands, keys=[key_of[code]]))
+    numbers = [number for number, _ in rows]
+    return Plan(
+        units,
+        {"operation": opened.operation},
+        not form.partial,
+        numbers,
+        errors,
+        [{"row": n, "person": code} for n, code in zip(numbers, codes, strict=True)],
+    )
 
 
 async def import_bank_file(desk: Desk, form: Import, path: dict[str, str]) -> Plan:
@@ -152,7 +158,8 @@ async def import_bank_file(desk: Desk, form: Import, path: dict[str, str]) -> Pl
                 reason=reason,
             )
         units.append(Unit([known, what]))
-    return Plan(units, {"operation": opened.operation}, not form.partial, errors)
+    numbers = [number for number, _ in rows]
+    return Plan(units, {"operation": opened.operation}, not form.partial, numbers, errors)
 
 
 async def release_advances(desk: Desk, form: Import, path: dict[str, str]) -> Plan:
@@ -176,7 +183,8 @@ async def release_advances(desk: Desk, form: Import, path: dict[str, str]) -> Pl
         )
         for _, row in rows
     ]
-    return Plan(units, {"operation": opened.operation}, not form.partial, errors)
+    numbers = [number for number, _ in rows]
+    return Plan(units, {"operation": opened.operation}, not form.partial, numbers, errors)
 
 
 IMPORTS: tuple[CommandRoute, ...] = (

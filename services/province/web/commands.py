@@ -76,8 +76,9 @@ async def acknowledge(desk: Desk, form: AnswerForm, path: dict[str, str]) -> Pla
 
 async def correct(desk: Desk, form: CorrectionForm, path: dict[str, str]) -> Plan:
     """A wrong answer is replaced by a new one that cites it (rule 18)."""
-    _, expected = await _handover(desk, path["handover"])
+    state, expected = await _handover(desk, path["handover"])
     person = path["person"]
+    before = state.answers.get(person)
     said = {"handover": path["handover"], "person": person}
     commands = [
         desk.command(
@@ -89,6 +90,8 @@ async def correct(desk: Desk, form: CorrectionForm, path: dict[str, str]) -> Pla
         )
     ]
     if form.outcome == "arrived":
+        if before is not None and before.outcome == "arrived":
+            return Plan([Unit(commands)], dict(said))
         commands += _settle(desk, expected, person, form.house, form.willing, form)
     else:
         opened: case.State = await desk.state(case.decider, person)

@@ -114,9 +114,9 @@ def test_there_is_no_authority_to_end_without_its_decree():
 
 def test_an_authority_that_has_ended_does_not_come_back_with_its_old_decree():
     """Rule 7. A form sent twice, or an import run again, must not undo the end."""
-    given(decider, CONFERRED, ENDED).when(CONFER).nothing().when(
-        sign(date(2019, 10, 5))
-    ).refused("AUTHORITY_NOT_VALID")
+    given(decider, CONFERRED, ENDED).when(CONFER).nothing().when(sign(date(2019, 10, 5))).refused(
+        "AUTHORITY_NOT_VALID"
+    )
 
 
 def test_to_end_an_authority_never_prolongs_it():

@@ -291,7 +291,7 @@ VALUES = {
     "destination": ["35", "53"],
     "identity": [None],
     "statement": ["SP/001", "SP/002"],
-    "handover": ["HO-1", "HO-2", None],
+    "handover": ["HO-1", "HO-2"],
     "reason": [None],
     "cause": ["withdrawn", "declined", "absent", "diverted", "arrived"],
 }

@@ -20,20 +20,20 @@ from shared.contracts.values import CaseStatus
 from ..spec import ANN, events_of, given, histories, quick, say
 
 
-def begin(office="35"):
-    return say(BeginCare, person=ANN, office=office)
+def begin(office="35", handover="HO-1"):
+    return say(BeginCare, person=ANN, office=office, handover=handover)
 
 
-def begun(office="35"):
-    return CareBegun(person=ANN, office=office)
+def begun(office="35", handover="HO-1"):
+    return CareBegun(person=ANN, office=office, handover=handover)
 
 
-def end(office="35"):
-    return say(EndCare, person=ANN, office=office)
+def end(office="35", handover="HO-1"):
+    return say(EndCare, person=ANN, office=office, handover=handover)
 
 
-def ended(office="35"):
-    return CareEnded(person=ANN, office=office)
+def ended(office="35", handover="HO-1"):
+    return CareEnded(person=ANN, office=office, handover=handover)
 
 
 def tell(status, office="35"):

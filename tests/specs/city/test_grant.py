@@ -103,20 +103,20 @@ def sent_back(amount, reference="SP2D/1", office=None, in_all=None, on=ON):
     )
 
 
-def share(office="35"):
-    return say(ShareGrant, person=ANN, office=office)
+def share(office="35", handover="HO-1"):
+    return say(ShareGrant, person=ANN, office=office, handover=handover)
 
 
-def shared(*credits, office="35"):
-    return GrantShared(person=ANN, office=office, credits=credits)
+def shared(*credits, office="35", handover="HO-1"):
+    return GrantShared(person=ANN, office=office, handover=handover, credits=credits)
 
 
-def stop(office="35"):
-    return say(StopSharingGrant, person=ANN, office=office)
+def stop(office="35", handover="HO-1"):
+    return say(StopSharingGrant, person=ANN, office=office, handover=handover)
 
 
-def stopped(office="35"):
-    return GrantSharingStopped(person=ANN, office=office)
+def stopped(office="35", handover="HO-1"):
+    return GrantSharingStopped(person=ANN, office=office, handover=handover)
 
 
 def credit(reference="SP2D/1", amount=6 * MILLION, **fate):
@@ -350,6 +350,7 @@ VALUES = {
     "returned_on": [ON, date(2019, 10, 9)],
     "reason": ["Kredit ganda"],
     "office": ["35", "33"],
+    "handover": ["HO-1", "HO-2"],
 }
 
 

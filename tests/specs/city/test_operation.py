@@ -147,7 +147,7 @@ def test_a_discrepancy_is_not_closed_without_a_reason():
 
 
 def test_another_explanation_of_the_same_difference_is_a_new_fact():
-    """Rule 1, rule 18. The first was wrong: it stays in the history, the second stands beside it."""
+    """Rule 1, rule 18. The first was wrong: it stays, and the second stands beside it."""
     fields = {"operation": "OP-1", "discrepancy": "persons", "difference": 5}
     first = DiscrepancyExplained(explanation="Belum menentukan tujuan", **fields)
     second = {"explanation": "Turun di pelabuhan singgah", **fields}
