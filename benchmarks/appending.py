@@ -9,8 +9,8 @@ from __future__ import annotations
 
 import asyncio
 import uuid
-from collections.abc import Awaitable, Callable, Sequence
-from contextlib import AsyncExitStack
+from collections.abc import AsyncIterator, Awaitable, Callable, Sequence
+from contextlib import AsyncExitStack, asynccontextmanager
 from typing import Any
 
 import psycopg
@@ -138,13 +138,7 @@ class Appending:
     async def raw_clients(self, number: int, clients: int) -> float:
         """As many clients with a connection each; PostgreSQL flushes for several at once."""
         lines = [raw_line(event) for event in new_events(number)]
-        async with AsyncExitStack() as stack:
-            connections = [
-                await stack.enter_async_context(
-                    await AsyncConnection.connect(self.raw_url, autocommit=True)
-                )
-                for _ in range(clients)
-            ]
+        async with _connections(self.raw_url, clients, autocommit=True) as connections:
 
             async def client(index: int) -> None:
                 for line in lines[index::clients]:
@@ -166,9 +160,10 @@ class Appending:
 class Commands:
     """A person who was registered says that she is willing: load, decide, append."""
 
-    def __init__(self, office: Office, raw: psycopg.Connection[Any]) -> None:
+    def __init__(self, office: Office, raw: psycopg.Connection[Any], raw_url: str) -> None:
         self.office = office
         self.raw = raw
+        self.raw_url = raw_url
 
     async def registered(self, number: int) -> list[str]:
         codes = _codes(number)
@@ -188,10 +183,7 @@ class Commands:
 
     async def raw_loop(self, number: int) -> float:
         """Read the stream's rows, insert the next one, in one transaction."""
-        first = new_events(number)
-        with self.raw.transaction():
-            self.raw.execute(INSERT_MANY, _columns([raw_line(event) for event in first]))
-        lines = [raw_line(_event(one.stream, 2, one.stream[-13:])) for one in first]
+        lines = self._raw_lines(number)
 
         async def loop() -> None:
             for line in lines:
@@ -200,6 +192,30 @@ class Commands:
                     self.raw.execute(INSERT_ONE, line)
 
         return await per_second(number, loop())
+
+    async def raw_clients(self, number: int, clients: int) -> float:
+        """The same by as many clients, with a connection each."""
+        lines = self._raw_lines(number)
+        async with _connections(self.raw_url, clients, autocommit=False) as connections:
+
+            async def client(index: int) -> None:
+                for line in lines[index::clients]:
+                    cursor = await connections[index].execute(READ, line[:1])
+                    await cursor.fetchall()
+                    await connections[index].execute(INSERT_ONE, line)
+                    await connections[index].commit()
+
+            return await per_second(number, _together(client, clients))
+
+    def _raw_lines(self, number: int) -> list[Line]:
+        """Rows that each follow one that is there already."""
+        first = new_events(number)
+        with self.raw.transaction():
+            self.raw.execute(INSERT_MANY, _columns([raw_line(event) for event in first]))
+        return [
+            raw_line(_event(one.stream, 2, one.stream.removeprefix("beneficiary-")))
+            for one in first
+        ]
 
     async def imported(self, number: int, batch: int) -> float:
         """Intake as it comes: a request of many rows, each a person and her statement."""
@@ -218,6 +234,19 @@ def _columns(lines: Sequence[Line]) -> list[list[Any]]:
     return [list(column) for column in zip(*lines, strict=True)]
 
 
+@asynccontextmanager
+async def _connections(
+    url: str, number: int, *, autocommit: bool
+) -> AsyncIterator[list[AsyncConnection[Any]]]:
+    async with AsyncExitStack() as stack:
+        yield [
+            await stack.enter_async_context(
+                await AsyncConnection.connect(url, autocommit=autocommit)
+            )
+            for _ in range(number)
+        ]
+
+
 async def _together(client: Callable[[int], Awaitable[None]], clients: int) -> None:
     await asyncio.gather(*(client(index) for index in range(clients)))
 
@@ -225,7 +254,7 @@ async def _together(client: Callable[[int], Awaitable[None]], clients: int) -> N
 async def measure(places: Places) -> list[Row]:
     async with places.office(OFFICE, "35", read_models=False) as office:
         side = Appending(office, places.database())
-        commands = Commands(office, side.raw)
+        commands = Commands(office, side.raw, side.raw_url)
         await side.ours(100, 1)  # Plans, caches and files exist before the first turn.
         await side.raw_transactions(100)
         rows = [
@@ -275,8 +304,8 @@ async def measure(places: Places) -> list[Row]:
                 "a command (load, decide, append), 16 clients",
                 "commands/s",
                 lambda: commands.ours(1_600, 16),
-                lambda: commands.raw_loop(400),
-                "the same loop, 1 connection",
+                lambda: commands.raw_clients(1_600, 16),
+                "16 connections, the same loop",
             ),
             await paired(
                 "intake of 100 people in a request",
@@ -292,9 +321,9 @@ async def measure(places: Places) -> list[Row]:
 
 async def count(places: Places) -> list[Trips]:
     async with places.office(OFFICE, "35", read_models=False, connections=2) as office:
-        commands = Commands(office, psycopg.connect(places.database()))
-        codes = await commands.registered(200)
         store, handling = office.store, office.handling
+        codes = _codes(101)
+        await story.handle(handling, [Unit([story.registration(code)]) for code in codes])
         async with traced(office.pool) as wire:
             one = Commit(at=story.NOW, events=new_events(1))
             await wire.count("append, 1 event a commit", store.append(one))
@@ -302,7 +331,6 @@ async def count(places: Places) -> list[Trips]:
             await wire.count("append, 100 events a commit", store.append(many))
             unit = [Unit([story.willingness(codes[0])])]
             await wire.count("a command", story.handle(handling, unit))
-            units = [Unit([story.willingness(code)]) for code in codes[1:101]]
+            units = [Unit([story.willingness(code)]) for code in codes[1:]]
             await wire.count("100 commands in a request", story.handle(handling, units))
-        commands.raw.close()
         return wire.trips

@@ -86,15 +86,15 @@ class Wire:
         self.trips.append(Trips(name, statements / per, answers / per))
 
     def _seen(self) -> tuple[int, int]:
-        """Statements sent so far, and the number of times the server said it was done.
+        """Statements sent so far, and the messages after which the client waits for the server.
 
-        A statement is a simple query or an execution with parameters; whatever ends in one
-        ReadyForQuery was one wait of the client, a whole pipeline included.
+        A statement is a simple query or an execution with parameters. The server answers once to
+        each query and to each Sync, which closes one execution or a whole pipeline of them.
         """
         lines = [line.split("\t") for line in self.path.read_text(errors="replace").splitlines()]
-        kinds = [(line[0], line[2].strip()) for line in lines if len(line) > 2]
-        statements = sum(kind in (("F", "Query"), ("F", "Execute")) for kind in kinds)
-        return statements, sum(kind == ("B", "ReadyForQuery") for kind in kinds)
+        sent = [line[2].strip() for line in lines if len(line) > 2 and line[0] == "F"]
+        queries = sent.count("Query")
+        return queries + sent.count("Execute"), queries + sent.count("Sync")
 
 
 @asynccontextmanager

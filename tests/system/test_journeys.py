@@ -214,6 +214,7 @@ async def test_the_city_sees_a_cases_status_and_nothing_else(city: Desk, provinc
     secret = "rahasia-asesmen-contoh"
     texts = {"potential": secret, "wish": secret, "opportunity": secret}
     await province.post("case_worker", f"/cases/{person}/assessment", texts)
+    await province.post("case_worker", f"/cases/{person}/leaving")
     await province.post("case_worker", f"/cases/{person}/follow-ups", {"note": secret})
     await story.in_sync(city, province)
     seen = await province.get("case_worker", f"/cases/{person}")

@@ -32,7 +32,7 @@ create table explanation (
 create table person (
   person text primary key, operation text not null, initials text not null, origin text,
   destination text, listed boolean not null, willing boolean not null default false,
-  state text not null, office text, handover text, case_status text,
+  state text not null, office text, handover text, answered_in text, case_status text,
   said_by text not null, since timestamptz not null
 );
 create index on person (operation, state);
@@ -41,6 +41,13 @@ create index on person (operation, state);
 SET_STATE = (
     "update person set state = %(state)s, said_by = %(by)s, since = %(since)s"
     " where person = any(%(persons)s)"
+)
+# An answer counts for the handover she is in, or else for the one that was answered last: a late
+# word about an earlier handover must not undo what a later one brought.
+ANSWER = (
+    "update person set state = %(state)s, office = %(office)s, answered_in = %(handover)s,"
+    " said_by = %(by)s, since = %(since)s where person = %(person)s"
+    " and coalesce(handover, answered_in, %(handover)s) = %(handover)s"
 )
 BACK_TO_ASSIGNED = (
     "update person set state = case when destination is null then 'undetermined'"
@@ -109,27 +116,32 @@ def apply(recorded: Recorded) -> Iterator[Statement]:
             yield BACK_TO_ASSIGNED, {"persons": [person], "only": ["absent", "diverted"]} | said
         case beneficiary.HandoverLeft(person=person):
             yield "update person set handover = null where person = %(p)s", {"p": person}
-        case handover.HandoverDeparted(persons=persons):
+        case handover.HandoverDeparted(handover=id_, persons=persons):
             yield (
-                SET_STATE + " and state = 'assigned'",
-                {"persons": list(persons), "state": "departed"} | said,
+                SET_STATE + " and state = 'assigned' and handover = %(handover)s",
+                {"persons": list(persons), "state": "departed", "handover": id_} | said,
             )
         case handover.DepartureCorrected(persons=persons):
             yield BACK_TO_ASSIGNED, {"persons": list(persons), "only": ["departed"]} | said
-        case handover.DeclineRecorded(persons=persons):
-            yield BACK_TO_ASSIGNED, {"persons": list(persons), "only": ["departed"]} | said
-        case handover.ArrivalRecorded(person=person, outcome=outcome, diverted_to=diverted_to):
-            yield SET_STATE, {"persons": [person], "state": outcome} | said
+        case handover.DeclineRecorded(handover=id_, persons=persons):
             yield (
-                "update person set office = %(office)s where person = %(person)s",
+                BACK_TO_ASSIGNED + " and handover = %(handover)s",
+                {"persons": list(persons), "only": ["departed"], "handover": id_} | said,
+            )
+        case handover.ArrivalRecorded() as arrival:
+            yield (
+                ANSWER,
                 {
-                    "person": person,
-                    "office": diverted_to
-                    if outcome == "diverted"
-                    else recorded.actor.removeprefix("office:")
-                    if outcome == "arrived"
-                    else None,
-                },
+                    "person": arrival.person,
+                    "handover": arrival.handover,
+                    "state": arrival.outcome,
+                    "office": {
+                        "arrived": recorded.actor.removeprefix("office:"),
+                        "absent": None,
+                        "diverted": arrival.diverted_to,
+                    }[arrival.outcome],
+                }
+                | said,
             )
         case handover.UnlistedArrivalRecorded() as unlisted:
             yield (
@@ -140,6 +152,8 @@ def apply(recorded: Recorded) -> Iterator[Statement]:
                 " office = excluded.office, said_by = excluded.said_by, since = excluded.since",
                 unlisted.model_dump() | said,
             )
+        case case.CareEnded(person=person):
+            yield "update person set case_status = null where person = %(p)s", {"p": person}
         case case.CaseStatusRecorded(person=person, status=status):
             yield (
                 "update person set case_status = %(status)s where person = %(person)s",

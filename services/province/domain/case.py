@@ -117,7 +117,8 @@ def evolve(state: State, event: Event) -> State:
         case CaseOpenedInError():
             return State()
         case PersonAssessed():
-            return replace(state, assessed=True)
+            # A new assessment asks anew whether she is ready.
+            return replace(state, assessed=True, ready=False)
         case TrainingsOffered(offers=offers):
             kept = state.chosen is not None and set(state.chosen) <= set(offers)
             return replace(state, offers=offers, chosen=state.chosen if kept else None)
@@ -226,7 +227,7 @@ def decide(command: Command, state: State) -> Decision:
         case DeclareReady() | ReturnToFamily() | RecordFamilyDecline() | LeaveHouse():
             return _go(command, state, state.opened)
         case FollowUp(note=note):
-            if state.phase == "closed":
+            if state.phase not in ("home", "left"):
                 return _wrong_phase(state)
             return [FollowedUp(person=person, city=city, note=note)]
         case CloseCase():

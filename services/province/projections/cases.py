@@ -58,7 +58,7 @@ def apply(recorded: Recorded) -> Iterator[Statement]:
         case case.TrainingsChosen(person=person, chosen=chosen):
             yield (
                 "update casework set chosen = %(chosen)s, status = case when %(some)s then"
-                " 'in_training' else status end where person = %(person)s",
+                " 'in_training' else 'assessed' end where person = %(person)s",
                 {"person": person, "chosen": Jsonb(list(chosen)), "some": bool(chosen)},
             )
         case case.TrainingCompleted(person=person, training=training):

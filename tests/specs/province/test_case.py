@@ -276,11 +276,19 @@ def test_who_left_is_neither_assessed_nor_returned():
 # After
 
 
-@pytest.mark.parametrize("history", [(OPENED,), (OPENED, ASSESSED, READY, HOME), (OPENED, LEFT)])
+@pytest.mark.parametrize("history", [(OPENED, ASSESSED, READY, HOME), (OPENED, LEFT)])
 def test_each_follow_up_is_a_new_one(history):
     given(decider, *history).when(she(FollowUp, note="sealed")).then(
         FollowedUp(**HERS, note="sealed"), a_new_fact_each_time=True
     )
+
+
+def test_care_after_the_house_begins_after_the_house():
+    given(decider, OPENED).when(she(FollowUp, note="sealed")).refused("CASE_PHASE")
+
+
+def test_a_new_assessment_asks_anew_whether_she_is_ready():
+    given(decider, OPENED, ASSESSED, READY, ASSESSED).when(GO_HOME).refused("NOT_READY")
 
 
 def test_a_closed_case_is_not_followed_up():
