@@ -5,7 +5,7 @@ PYTHON = .venv/bin/python
 LOCK = uv export --quiet --frozen --no-emit-project --no-header --no-annotate
 
 .DEFAULT_GOAL = help
-.PHONY: help demo test bench lint lock clean runtime dev
+.PHONY: help demo test bench lint docs lock clean runtime dev
 
 help: ## list the targets
 	@sed -n 's/^\([a-z]*\):.*## /\1\t/p' $(MAKEFILE_LIST)
@@ -24,6 +24,9 @@ lint: dev ## style, types, and who may import whom
 	$(PYTHON) -m ruff format --check
 	$(PYTHON) -m mypy
 	.venv/bin/lint-imports
+
+docs: dev ## write what is published: events, OpenAPI, AsyncAPI
+	$(PYTHON) -m tests.describe
 
 lock: ## resolve the dependencies anew (needs uv) and write both locks, without any URL
 	uv lock

@@ -310,9 +310,8 @@ def staff_list(as_json: JsonFlag = False) -> None:
 def main() -> int:
     """Runs the command. Nobody sees a traceback for what an operator can mend."""
     try:
-        app(standalone_mode=False)
-    except typer.Exit as done:
-        return done.exit_code
+        # Outside its standalone mode the library gives the exit code instead of leaving with it.
+        return app(standalone_mode=False) or 0
     except (CouldNotRun, KeyFileMissing, demo_offices.DemoFailed) as error:
         sys.stderr.write(f"pulang: {error}\n")
     except (PoolTimeout, DatabaseError) as error:
@@ -324,8 +323,6 @@ def main() -> int:
             raise
         # A wrong option or argument, in the words of the command line's own library.
         sys.stderr.write(f"pulang: {error.format_message()}\n")
-    else:
-        return 0
     return COULD_NOT_RUN
 
 

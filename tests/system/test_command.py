@@ -1,0 +1,156 @@
+"""The `pulang` command as an operator types it, on a running office."""
+
+from __future__ import annotations
+
+import asyncio
+import json
+import os
+import sys
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from tests.system import story
+from tests.system.offices import Desk
+
+ROOT = Path(__file__).resolve().parent.parent.parent
+
+
+async def pulang(*words: str, **environment: str) -> tuple[int, str, str]:
+    """Exit code, output and errors of the command."""
+    clean = {k: v for k, v in os.environ.items() if not k.startswith("PULANG_")}
+    process = await asyncio.create_subprocess_exec(
+        sys.executable,
+        "-m",
+        "services.cli",
+        *words,
+        cwd=ROOT,
+        env=clean | environment,
+        stdout=asyncio.subprocess.PIPE,
+        stderr=asyncio.subprocess.PIPE,
+    )
+    out, err = await process.communicate()
+    return process.returncode or 0, out.decode(), err.decode()
+
+
+def environment(desk: Desk) -> dict[str, str]:
+    settings = desk.office.settings
+    return {
+        "PULANG_OFFICE": settings.office,
+        "PULANG_OFFICE_NAME": settings.office_name,
+        "PULANG_PARTNERS": ",".join(settings.partners),
+        "PULANG_DATABASE_URL": settings.database_url,
+        "PULANG_REDIS_URL": settings.redis_url,
+        "PULANG_KEY_FILE": str(settings.key_file),
+    }
+
+
+async def test_status_says_that_all_is_well(city: Desk) -> None:
+    await story.open_operation(city)
+    code, out, _ = await pulang("status", **environment(city))
+    assert code == 0, out
+    assert "Worker: active" in out
+    code, out, _ = await pulang("status", "--json", **environment(city))
+    found = json.loads(out)
+    assert found["log"]["size"] == 2
+    assert {row["lag"] for row in found["projections"]} == {0}
+    assert [link["partner"] for link in found["links"]] == ["35", "53"]
+
+
+async def test_status_says_what_is_wrong_and_ends_with_one(city: Desk) -> None:
+    async with city.office.pool.connection() as connection:
+        await connection.execute("update projections set position = 99 where name = 'board'")
+    code, out, _ = await pulang("status", "--json", **environment(city))
+    assert code == 1
+    assert "pulang replay board" in json.loads(out)["wrong"][0]
+
+
+async def test_history_tells_in_plain_words_what_happened_and_who_did_it(city: Desk) -> None:
+    (person,) = await story.issued(city, 1)
+    code, out, _ = await pulang("history", "HO-1", "--json", **environment(city))
+    lines = json.loads(out)
+    assert code == 0
+    assert lines[0]["words"] == "Serah terima HO-1 ke 35 dirancang oleh issuer."
+    assert [line["actor"] for line in lines if "disahkan" in line["words"]] == ["approver"]
+    of_her = json.loads((await pulang("history", person, "--json", **environment(city)))[1])
+    assert any(line["words"] == f"{person} menyatakan bersedia (SPK/1)." for line in of_her)
+    assert (await pulang("history", "HO-1", **environment(city)))[0] == 0
+
+
+async def test_history_as_of_a_time_tells_what_was_known_then(city: Desk) -> None:
+    await story.issued(city, 1)
+    past = ("--as-of", "2019-10-04T08:00:00+08:00")
+    assert (await pulang("history", "HO-1", *past, **environment(city)))[0] == 1
+    future = ("--as-of", "2099-10-04T08:00:00+08:00")
+    assert (await pulang("history", "HO-1", *future, **environment(city)))[0] == 0
+
+
+async def test_replay_proves_every_read_model_equal_while_staff_go_on(city: Desk) -> None:
+    await story.issued(city, 3)
+    replaying = asyncio.create_task(pulang("replay", "--json", **environment(city)))
+    while not replaying.done():
+        await story.register(city, story.intake_row())
+    code, out, err = await replaying
+    assert code == 0, err
+    assert json.loads(out) == {"board": [], "handovers": [], "ledger": []}
+
+
+async def test_replay_names_a_tampered_row_and_mends_it(city: Desk) -> None:
+    (person,) = await story.issued(city, 1)
+    async with city.office.pool.connection() as connection:
+        await connection.execute("update rm_board.person set state = 'arrived'")
+    code, out, _ = await pulang("replay", "board", "--json", **environment(city))
+    assert code == 1
+    assert person in json.loads(out)["board"][0]
+    assert await story.entry_states(city) == {person: "issued"}
+
+
+@pytest.mark.parametrize(
+    ("words", "more", "said"),
+    [
+        (("status",), {}, "PULANG_OFFICE"),
+        (("replay", "nothing"), {"city": "1"}, "There is no read model nothing"),
+        (("history", "X", "--as-of", "kemarin"), {"city": "1"}, "Waktunya tidak terbaca"),
+        (("nonsense",), {}, "No such command"),
+        (("status",), {"city": "1", "PULANG_KEY_FILE": "/nowhere/key"}, "/nowhere/key is missing"),
+        (
+            ("staff", "add", "x", "--roles", "issuer,approver"),
+            {"city": "1"},
+            "who issues does not approve",
+        ),
+        (("migrate",), {"city": "1", "PULANG_PORT": "zero"}, "PULANG_PORT"),
+    ],
+)
+async def test_what_cannot_run_says_why_and_ends_with_two(
+    city: Desk, words: tuple[str, ...], more: dict[str, Any], said: str
+) -> None:
+    chosen = environment(city) if more.pop("city", None) else {}
+    code, _, err = await pulang(*words, **(chosen | more))
+    assert code == 2
+    assert said in err
+    assert "Traceback" not in err
+
+
+async def test_an_account_made_by_the_command_opens_the_api(city: Desk) -> None:
+    words = ("staff", "add", "petugas-1", "--roles", "issuer,intake", "--json")
+    code, out, err = await pulang(*words, **environment(city))
+    assert code == 0, err
+    account = json.loads(out)
+    city.tokens["petugas-1"] = account["token"]
+    assert await city.get("petugas-1", "/operations") == []
+    code, out, _ = await pulang("staff", "list", "--json", **environment(city))
+    assert {"username": "petugas-1", "roles": ["intake", "issuer"], "active": True} in json.loads(
+        out
+    )
+
+
+async def test_migrate_never_draws_a_new_key_over_lost_persons(city: Desk) -> None:
+    """A new key would open nothing, and hide that the old one is gone."""
+    await story.open_operation(city)
+    await story.register(city, story.intake_row())
+    lost = environment(city) | {"PULANG_KEY_FILE": str(city.office.settings.key_file) + ".lost"}
+    code, _, err = await pulang("migrate", **lost)
+    assert code == 2
+    assert "Restore the file from your backup" in err
+    assert not Path(lost["PULANG_KEY_FILE"]).exists()

@@ -1,0 +1,100 @@
+"""`pulang demo --once`: the newcomer's first command, twice.
+
+On free ports, so that a demo which somebody is looking at meanwhile is no obstacle.
+"""
+
+from __future__ import annotations
+
+import json
+import os
+import shutil
+import stat
+import subprocess
+import sys
+import tempfile
+import time
+from collections.abc import Iterator
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+ROOT = Path(__file__).resolve().parent.parent.parent
+
+
+@pytest.fixture(scope="module")
+def folder() -> Iterator[Path]:
+    """A folder that the embedded servers' unprivileged user can reach, unlike pytest's own."""
+    made = Path(tempfile.mkdtemp(prefix="pulang-demo-"))
+    made.chmod(0o755)
+    yield made
+    shutil.rmtree(made, ignore_errors=True)
+
+
+ON_FREE_PORTS = """
+import socket, sys
+from services import cli, demo
+held = [socket.create_server(("127.0.0.1", 0)) for _ in demo.OFFICES]
+for office, one in zip(demo.OFFICES.values(), held):
+    office["port"] = one.getsockname()[1]
+    one.close()
+sys.argv = ["pulang", "demo", "--once"]
+sys.exit(cli.main())
+"""
+
+
+def demo(folder: Path) -> dict[str, Any]:
+    environment = {k: v for k, v in os.environ.items() if not k.startswith("PULANG_")}
+    done = subprocess.run(
+        [sys.executable, "-c", ON_FREE_PORTS],
+        cwd=folder,
+        env=environment | {"PYTHONPATH": str(ROOT)},
+        capture_output=True,
+        text=True,
+        timeout=110,
+        check=False,
+    )
+    assert done.returncode == 0, done.stderr
+    board: dict[str, Any] = json.loads(done.stdout.strip().splitlines()[-1])
+    return board
+
+
+def test_the_case_of_2019_is_in_sync_person_by_person(folder: Path) -> None:
+    board = demo(folder)
+    assert board["declared"] == board["enumerated"] == 68
+    assert board["assigned"] == 63
+    assert board["undetermined"] == 5
+    assert board["grants_rupiah"] == 408_000_000
+    assert board["discrepancies"] == [
+        "declared_split",
+        "undetermined",
+        "absent_35",
+        "unlisted_35",
+        "claims_differ_grants_rupiah",
+    ]
+    assert set(board["offices"]) == {"53.71", "53", "35"}
+    assert board["offices"]["53"]["states"] == {"arrived": 5}
+    assert board["offices"]["35"]["states"] == {"arrived": 57, "absent": 1, "unlisted": 1}
+    fares = board["fares"]
+    assert fares["released_rupiah"] == fares["spent_rupiah"] + fares["returned_rupiah"]
+    assert board["disagreements"] == []
+    assert board["in_sync"] is True
+
+
+def test_the_second_time_it_is_quick_and_the_same(folder: Path) -> None:
+    before = demo(folder)
+    started = time.monotonic()
+    assert demo(folder) == before
+    assert time.monotonic() - started < 20
+
+
+def test_it_tells_where_the_offices_are_and_keeps_the_passwords_private(folder: Path) -> None:
+    ready = folder / "var" / "demo" / "ready.json"
+    assert stat.S_IMODE(ready.stat().st_mode) == 0o600
+    offices = json.loads(ready.read_text())["offices"]
+    assert [office["code"] for office in offices] == ["53.71", "53", "35"]
+    for office in offices:
+        assert office["base_url"].startswith("http://127.0.0.1:")
+        for account in office["accounts"]:
+            assert set(account) == {"role", "username", "password", "token"}
+        assert (folder / "var" / "demo" / f"{office['code']}.env").exists()
