@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import ast
 import re
+import shutil
 import subprocess
 from collections.abc import Iterator
 from pathlib import Path
@@ -25,17 +26,26 @@ LINES_AT_MOST = 700
 
 
 def committed() -> list[Path]:
-    listed = subprocess.run(
-        ["git", "ls-files"], cwd=ROOT, capture_output=True, text=True, check=False
-    )
-    if listed.returncode:  # A copy without its history: look at everything but what was built.
-        return [p for p in ROOT.rglob("*") if p.is_file() and ".venv" not in p.parts]
+    listed = None
+    if shutil.which("git"):
+        listed = subprocess.run(
+            ["git", "ls-files"], cwd=ROOT, capture_output=True, text=True, check=False
+        )
+    if listed is None or listed.returncode:
+        # A copy without git or its history: look at all but what was built or downloaded.
+        built = {".venv", ".git", "var", "__pycache__", "uv.lock"}
+        return [p for p in ROOT.rglob("*") if p.is_file() and not _below(p, built)]
     return [ROOT / line for line in listed.stdout.splitlines() if (ROOT / line).is_file()]
+
+
+def _below(path: Path, names: set[str]) -> bool:
+    parts = path.relative_to(ROOT).parts
+    return any(part in names or part.endswith("_cache") for part in parts)
 
 
 def texts() -> Iterator[tuple[Path, str]]:
     for path in committed():
-        if path.suffix not in {".whl", ".png", ".lock", ".woff2"}:
+        if path.suffix not in {".whl", ".png", ".lock", ".woff2", ".pyc"}:
             yield path, path.read_text(encoding="utf-8")
 
 

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import shutil
 import subprocess
 from pathlib import Path
 from typing import Any
@@ -29,6 +30,8 @@ def released() -> dict[str, Any]:
 
 
 def _git(*words: str) -> str:
+    if not shutil.which("git"):
+        return ""
     return subprocess.run(
         ["git", *words], cwd=DOCS, capture_output=True, text=True, check=False
     ).stdout

@@ -20,19 +20,19 @@ from typing import Annotated, Any
 
 from fastapi import Depends, FastAPI, Header, Path, Request
 from fastapi.openapi.utils import get_openapi
-from fastapi.responses import JSONResponse
+from fastapi.responses import HTMLResponse, JSONResponse
 from starlette.types import ASGIApp, Message, Receive, Scope, Send
 
 from shared.kernel.handling import Outcome, Undecided
 from shared.kernel.store import Conflict
 from shared.kernel.store import Request as AnsweredRequest
-from shared.runtime import problems, status
+from shared.runtime import pages, problems, status
 from shared.runtime.manifest import CommandRoute, Desk, Plan, Problem, ReadRoute
 from shared.runtime.office import Office, open_office
 from shared.runtime.rows import import_body, read_import
 from shared.runtime.staff import ROLES, Staff, by_password, by_token
 from shared.runtime.tasks import end
-from shared.runtime.worker import Worker
+from shared.runtime.worker import WORKER_LOCK, Worker
 
 PREFIX = "/api/v1"
 FUTURE_TOLERANCE = timedelta(minutes=5)
@@ -298,18 +298,26 @@ def _repeat(answered: AnsweredRequest, digest: bytes) -> JSONResponse:
 
 
 async def _wait_visible(office: Office, position: int) -> bool:
-    """Waits a little for the read models, so that people read what they wrote."""
+    """Waits a little for the read models, so that people read what they wrote.
+
+    Where no worker is active nothing would come of waiting, and people go on recording.
+    """
     deadline = time.monotonic() + office.settings.read_your_writes_seconds
     names = [projector.projection.name for projector in office.projectors]
     while True:
         async with office.pool.connection() as connection:
             cursor = await connection.execute(
-                "select min(position) from projections where name = any(%s)", (names,)
+                "select min(position), exists (select from pg_locks l join pg_database d"
+                " on d.oid = l.database where d.datname = current_database() and l.granted"
+                " and l.locktype = 'advisory' and l.objid = %s)"
+                " from projections where name = any(%s)",
+                (WORKER_LOCK, names),
             )
             row = await cursor.fetchone()
-        if row and row[0] is not None and row[0] >= position:
+        visible, working = (row[0] or 0, row[1]) if row else (0, False)
+        if visible >= position:
             return True
-        if time.monotonic() > deadline:
+        if not working or time.monotonic() > deadline:
             return False
         await asyncio.sleep(0.02)
 
@@ -360,6 +368,15 @@ def _add_open_routes(app: FastAPI) -> None:
             {"status": "ready" if not troubles else "not ready", "troubles": troubles},
             status_code=200 if not troubles else 503,
         )
+
+    @app.get("/", summary="Apa yang dapat dibaca di sini", response_class=HTMLResponse)
+    async def home(
+        request: Request, staff: Annotated[Staff, Depends(authenticate)]
+    ) -> HTMLResponse:
+        office: Office = request.app.state.office
+        reads = (*office.service.reads, *status.READS)
+        mine = [read for read in reads if read.roles & staff.roles]
+        return HTMLResponse(pages.home(office.settings.office_name, PREFIX, mine))
 
     @app.get("/openapi.json", summary="Uraian API ini")
     async def openapi(
