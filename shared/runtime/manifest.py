@@ -7,7 +7,9 @@ from dataclasses import dataclass, field
 from datetime import datetime
 from typing import Any, Literal
 
+from fastapi.exceptions import RequestValidationError
 from psycopg import AsyncConnection
+from pydantic import ValidationError
 
 from shared.contracts.values import PERSONAL_TEXT_CHARACTERS, Personal, Value
 from shared.kernel.decider import Command, Decider
@@ -49,7 +51,14 @@ class Desk:
     connection: AsyncConnection[Any] | None = None
 
     def command(self, kind: type[Command], **fields: Any) -> Command:
-        return kind(by=self.staff.username, now=self.now, occurred_at=self.occurred_at, **fields)
+        """The command in this member of staff's name. Raises RequestValidationError."""
+        try:
+            return kind(
+                by=self.staff.username, now=self.now, occurred_at=self.occurred_at, **fields
+            )
+        except ValidationError as error:
+            # What came in the path is checked here, as what came in the body was before.
+            raise RequestValidationError(error.errors()) from None
 
     async def sealed(self, command: Command) -> tuple[Command, list[PersonKey]]:
         """The command with its personal texts sealed under its person's key, and a new key."""

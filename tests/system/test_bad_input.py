@@ -202,3 +202,10 @@ async def test_an_unlinked_office_cannot_be_sent_to(desk: Desk) -> None:
         "transport": "Kapal",
     }
     assert await desk.refused("issuer", "/handovers", body) == "OFFICE_NOT_LINKED"
+
+
+@pytest.mark.parametrize("person", ["x", "PM-00000000OO", "PM-0000000001%00", "%ED%A0%80", "'--"])
+async def test_a_code_in_the_address_that_can_be_none_is_refused(desk: Desk, person: str) -> None:
+    body = {"receipt": "KW/1", "amount_rupiah": 1_500_000}
+    path = f"/beneficiaries/{person}/fares"
+    assert await desk.refused("treasurer", path, body) == "INVALID_INPUT"
