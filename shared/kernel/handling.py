@@ -9,7 +9,7 @@ from __future__ import annotations
 
 import asyncio
 import uuid
-from collections.abc import Callable, Iterable, Sequence
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
 from datetime import datetime
 from typing import Any
@@ -55,6 +55,10 @@ class Outcome:
     refused: list[RefusedUnit] = field(default_factory=list)
 
 
+class StalePlan(Exception):
+    """What the units were planned on has changed since: plan anew. Nothing was written."""
+
+
 class Undecided(Exception):
     """Other writers were faster so often that nothing was decided; trying again is safe."""
 
@@ -79,24 +83,30 @@ class Handling:
         actor: str,
         correlation: str,
         all_or_nothing: bool = True,
+        planned_on: Mapping[str, int] | None = None,
         request: Callable[[Outcome], Request] | None = None,
         received: Sequence[Received] = (),
         parked: Callable[[Outcome], Sequence[Parked]] | None = None,
     ) -> Outcome:
         """Decides `units` and appends what follows, in one transaction with the rest.
 
-        With `all_or_nothing` one refusal keeps everything from being written. `request` and
-        `parked` make their rows from the outcome. Raises Conflict where the request's key or an
-        inbox sequence was taken, Undecided where streams kept changing.
+        With `all_or_nothing` one refusal keeps everything from being written. `planned_on` has
+        the streams and versions that the units were made from. `request` and `parked` make their
+        rows from the outcome. Raises Conflict where the request's key or an inbox sequence was
+        taken, StalePlan, and Undecided where streams kept changing.
         """
         for attempt in range(CONFLICT_TRIES):
-            outcome, read = await self._decide(units, at, actor, correlation)
+            planned = planned_on or {}
+            outcome, read = await self._decide(units, at, actor, correlation, planned)
+            if any(read[stream] != version for stream, version in planned.items()):
+                raise StalePlan(", ".join(planned))
             if outcome.refused and all_or_nothing:
                 return outcome
             refused = {one.index for one in outcome.refused}
             commit = Commit(
                 at=at,
                 events=outcome.events,
+                unmoved=[r for r in read.items() if r[0] not in {e.stream for e in outcome.events}],
                 keys=[k for n, unit in enumerate(units) if n not in refused for k in unit.keys],
                 received=received,
                 parked=parked(outcome) if parked else (),
@@ -111,10 +121,17 @@ class Handling:
                 await asyncio.sleep(BACK_OFF_SECONDS * attempt)
         raise Undecided(f"{len(units)} unit(s), {CONFLICT_TRIES} tries")
 
-    async def states(self, decider: Decider[Any], keys: Iterable[str]) -> dict[str, Any]:
-        """The folded state of each aggregate as it stands now: one read for all."""
+    async def states(
+        self, decider: Decider[Any], keys: Iterable[str], versions: dict[str, int] | None = None
+    ) -> dict[str, Any]:
+        """The folded state of each aggregate as it stands now: one read for all.
+
+        Their streams' versions are noted in `versions`, for `planned_on`.
+        """
         streams = {f"{decider.category}-{key}": key for key in keys}
         stored = await self.store.load(streams)
+        if versions is not None:
+            versions.update({stream: len(events) for stream, events in stored.items()})
         return {key: self._fold(decider, stored[stream]) for stream, key in streams.items()}
 
     def _fold(self, decider: Decider[Any], stored: Iterable[Any]) -> Any:
@@ -129,15 +146,19 @@ class Handling:
         return any(len(events) != read[stream] for stream, events in now.items())
 
     async def _decide(
-        self, units: Sequence[Unit], at: datetime, actor: str, correlation: str
+        self,
+        units: Sequence[Unit],
+        at: datetime,
+        actor: str,
+        correlation: str,
+        planned: Mapping[str, int],
     ) -> tuple[Outcome, dict[str, int]]:
         targets = [
             [(self._by_command[type(command)], command) for command in unit.commands]
             for unit in units
         ]
-        stored = await self.store.load(
-            decider.stream(command) for unit in targets for decider, command in unit
-        )
+        aimed_at = [decider.stream(command) for unit in targets for decider, command in unit]
+        stored = await self.store.load([*aimed_at, *planned])
         read = {stream: len(events) for stream, events in stored.items()}
         known: dict[str, tuple[Any, int]] = {}
         outcome = Outcome()

@@ -74,10 +74,15 @@ class PersonKey:
 
 @dataclass(frozen=True, slots=True)
 class Commit:
-    """All that becomes true together."""
+    """All that becomes true together.
+
+    `unmoved` are streams that were read and are not written, with their versions: the commit is a
+    Conflict where one of them has moved on since.
+    """
 
     at: datetime
     events: Sequence[NewEvent] = ()
+    unmoved: Sequence[tuple[str, int]] = ()
     keys: Sequence[PersonKey] = ()
     received: Sequence[Received] = ()
     parked: Sequence[Parked] = ()
@@ -96,7 +101,10 @@ class Head:
 APPEND = """
 with h as (
   update log_head set size = %(new_size)s, frontier = %(frontier)s, outgoing = %(outgoing)s
-  where size = %(old_size)s returning size
+  where size = %(old_size)s and not exists (
+    select from events join unnest(%(u_stream)s::text[], %(u_version)s::int[])
+      as u(stream, version) on events.stream = u.stream and events.version = u.version + 1
+  ) returning size
 ), e as (
   insert into events
     (position, stream, version, id, type, occurred_at, recorded_at, actor, correlation, body)
@@ -188,7 +196,7 @@ class Store:
     async def _append_group(self, group: list[tuple[Commit, asyncio.Future[int]]]) -> None:
         try:
             size = await self._write([commit for commit, _ in group])
-        except errors.UniqueViolation as taken:
+        except (errors.UniqueViolation, Conflict) as taken:
             self._head = None
             if len(group) == 1:
                 _settle(group[0][1], Conflict(_explain(taken)))
@@ -221,7 +229,9 @@ class Store:
                     self._head = new
                     return new.size
                 await connection.rollback()
-                self._head = None
+                self._head = await read_head(connection)
+                if self._head.size == head.size:
+                    raise Conflict("a stream that was read has moved on")
         raise Conflict(f"the head of the log moved {HEAD_TRIES} times in a row")
 
     def _parameters(self, commits: Sequence[Commit], head: Head) -> tuple[dict[str, Any], Head]:
@@ -246,6 +256,7 @@ class Store:
             for commit in commits
             for row in commit.parked
         }
+        unmoved = [read for commit in commits for read in commit.unmoved]
         keys = [key for commit in commits for key in commit.keys]
         requests = [commit.request for commit in commits if commit.request]
         return {
@@ -255,6 +266,8 @@ class Store:
             "new_size": new.size,
             "frontier": b"".join(new.frontier),
             "outgoing": Jsonb(outgoing),
+            "u_stream": [stream for stream, _ in unmoved],
+            "u_version": [version for _, version in unmoved],
             "position": list(range(head.size + 1, new.size + 1)),
             "stream": [event.stream for event in events],
             "version": [event.version for event in events],
@@ -347,6 +360,7 @@ def _settle(future: asyncio.Future[int], error: Exception) -> None:
         future.set_exception(error)
 
 
-def _explain(violation: errors.UniqueViolation) -> str:
+def _explain(taken: errors.UniqueViolation | Conflict) -> str:
     """Says which stream, expected version, inbox row or key was taken."""
-    return violation.diag.message_detail or str(violation)
+    detail = taken.diag.message_detail if isinstance(taken, errors.UniqueViolation) else None
+    return detail or str(taken)

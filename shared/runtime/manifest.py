@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Awaitable, Callable, Sequence
+from collections.abc import Awaitable, Callable, Iterable, Sequence
 from dataclasses import dataclass, field
 from datetime import datetime
 from typing import Any, Literal
@@ -49,6 +49,7 @@ class Desk:
     now: datetime
     occurred_at: datetime
     connection: AsyncConnection[Any] | None = None
+    planned_on: dict[str, int] = field(default_factory=dict)
 
     def command(self, kind: type[Command], **fields: Any) -> Command:
         """The command in this member of staff's name. Raises RequestValidationError."""
@@ -83,7 +84,11 @@ class Desk:
         return command.model_copy(update=dict(zip(names, sealed, strict=True))), keys
 
     async def state(self, decider: Decider[Any], key: str) -> Any:
-        return (await self.handling.states(decider, [key]))[key]
+        """An aggregate's state to plan on. Where it changes meanwhile the plan is made anew."""
+        return (await self.states(decider, [key]))[key]
+
+    async def states(self, decider: Decider[Any], keys: Iterable[str]) -> dict[str, Any]:
+        return await self.handling.states(decider, keys, self.planned_on)
 
     @property
     def reading(self) -> AsyncConnection[Any]:

@@ -23,7 +23,7 @@ from fastapi.openapi.utils import get_openapi
 from fastapi.responses import HTMLResponse, JSONResponse
 from starlette.types import ASGIApp, Message, Receive, Scope, Send
 
-from shared.kernel.handling import Outcome, Undecided
+from shared.kernel.handling import Outcome, StalePlan, Undecided
 from shared.kernel.store import Conflict
 from shared.kernel.store import Request as AnsweredRequest
 from shared.runtime import pages, problems, status
@@ -35,6 +35,7 @@ from shared.runtime.tasks import end
 from shared.runtime.worker import WORKER_LOCK, Worker
 
 PREFIX = "/api/v1"
+PLAN_TRIES = 20
 FUTURE_TOLERANCE = timedelta(minutes=5)
 IDEMPOTENCY_KEY = r"^[A-Za-z0-9._:-]{8,128}$"
 
@@ -197,9 +198,16 @@ def _add_command(app: FastAPI, route: CommandRoute) -> None:
         store = request.app.state.office.store
         if answered := await store.answered(staff.username, idempotency_key):
             return _repeat(answered, digest)
-        desk = _desk(request, staff, form.occurred_at)
-        plan = await route.plan(desk, form, path)
-        outcome, answer = await _carry_out(desk, plan, idempotency_key, digest)
+        for _ in range(PLAN_TRIES):
+            desk = _desk(request, staff, form.occurred_at)
+            plan = await route.plan(desk, form, path)
+            try:
+                outcome, answer = await _carry_out(desk, plan, idempotency_key, digest)
+                break
+            except StalePlan:
+                await asyncio.sleep(0.01)
+        else:
+            raise Undecided(f"{PLAN_TRIES} plans were stale")
         if outcome is None:
             again = await store.answered(staff.username, idempotency_key)
             if again is None:
@@ -277,6 +285,7 @@ async def _carry_out(
             actor=desk.staff.username,
             correlation=sha256(f"{desk.staff.username}\n{key}".encode()).hexdigest()[:32],
             all_or_nothing=plan.all_or_nothing,
+            planned_on=desk.planned_on,
             request=request,
         )
     except Conflict:

@@ -6,7 +6,7 @@ import asyncio
 
 import pytest
 
-from shared.kernel.handling import Handling, Outcome, Unit
+from shared.kernel.handling import Handling, Outcome, StalePlan, Unit
 from shared.kernel.store import Commit, Store
 from tests.kernel.counter import NOW, Count, count, decider, publish
 from tests.kernel.test_store import event
@@ -91,3 +91,16 @@ async def test_an_event_of_an_older_version_still_loads(handling: Handling, stor
     assert await total(handling, "a") == 7
     (stored,) = (await store.load(["counter-a"]))["counter-a"]
     assert stored.document["type"].endswith("v1")
+
+
+async def test_a_plan_made_on_what_has_changed_since_is_not_carried_out(
+    handling: Handling,
+) -> None:
+    versions: dict[str, int] = {}
+    await handling.states(decider, ["a"], versions)
+    await do(handling, [count("a", 1)])
+    with pytest.raises(StalePlan):
+        await handling.handle(
+            [Unit([count("b", 1)])], at=NOW, actor="t", correlation="c", planned_on=versions
+        )
+    assert await total(handling, "b") == 0

@@ -216,3 +216,19 @@ async def test_a_database_that_goes_away_is_said_and_the_next_append_goes_on(
     async with pool.connection() as connection:
         await connection.execute("alter table gone rename to events")
     assert await store.append(commit(event("a", 2))) == 2
+
+
+async def test_a_commit_is_refused_where_a_stream_that_it_only_read_moved_on(
+    store: Store,
+) -> None:
+    """An authority that ended, a grant that was disputed: what was decided on must still hold."""
+    await store.append(commit(event("read", 1)))
+    await store.append(Commit(at=NOW, events=[event("a", 1)], unmoved=[("read", 1)]))
+    await store.append(commit(event("read", 2)))
+    stale = Commit(at=NOW, events=[event("a", 2)], unmoved=[("read", 1)])
+    results = await asyncio.gather(
+        store.append(stale), store.append(commit(event("b", 1))), return_exceptions=True
+    )
+    assert isinstance(results[0], Conflict)
+    assert results[1] == 4
+    assert len((await store.load(["a"]))["a"]) == 1

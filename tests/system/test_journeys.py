@@ -347,3 +347,22 @@ async def test_a_discrepancy_closes_only_by_an_explanation_of_this_very_differen
     assert await found() == [("enumerated_persons", -1, False)]
     await story.register(city, story.intake_row(), story.intake_row())
     assert await found() == [("enumerated_persons", 1, True)]
+
+
+async def test_nobody_is_left_behind_in_a_handover_that_is_withdrawn_while_she_enters(
+    city: Desk,
+) -> None:
+    """Rule 8: whatever comes first, she can go into another handover afterwards."""
+    import asyncio
+
+    await story.open_operation(city)
+    persons = await story.register(city, *(story.intake_row() for _ in range(6)))
+    await story.draft(city, persons[:1])
+    await asyncio.gather(
+        *(
+            city.send("issuer", "/handovers/HO-1/entries", {"persons": [person]})
+            for person in persons[1:]
+        ),
+        city.post("issuer", "/handovers/HO-1/withdrawal", {"reason": "Batal"}),
+    )
+    await story.draft(city, persons, "HO-2")

@@ -50,7 +50,7 @@ async def add_entries(desk: Desk, form: EntriesForm, path: dict[str, str]) -> Pl
             "Serah terima ini tidak ada.",
             "Buat rancangannya lebih dahulu.",
         )
-    people = await desk.handling.states(beneficiary.decider, form.persons)
+    people = await desk.states(beneficiary.decider, form.persons)
     units = [
         Unit(_entry_commands(desk, draft.drafted, person, people[person]))
         for person in form.persons

@@ -1,0 +1,176 @@
+"""Docs that can be tested are tested: codes, commands, rules, decisions, words, links."""
+
+from __future__ import annotations
+
+import ast
+import re
+from collections.abc import Iterator
+from pathlib import Path
+
+import pytest
+import typer.main
+
+from services.cli import app
+
+ROOT = Path(__file__).resolve().parent.parent
+DOCS = ROOT / "docs"
+RUNBOOK = DOCS / "runbook.md"
+RULES = DOCS / "rules.md"
+ADRS = sorted((DOCS / "adr").glob("*.md"))
+PAGES = sorted(
+    [
+        *ROOT.glob("*.md"),
+        *DOCS.rglob("*.md"),
+        *(ROOT / "examples").rglob("*.md"),
+    ]
+)
+CODE = re.compile(r"[A-Z][A-Z0-9]*(_[A-Z0-9]+)+")
+NO_CODES = {"LC_ALL"}
+NAMED_TEST = re.compile(r"`([\w/]+\.py)::(\w+)`")
+LINK = re.compile(r"(?<!!)\[[^\]]*\]\(([^)\s]+)\)")
+WORDS = """
+    Beneficiary Operation Handover Manifest Willingness Consent Approval Authority Case Grant
+    Credit Advance Fare House discrepancy absent diverted unlisted arrived acting decider unit
+    outbox inbox link frame receipt gap relay confirmed parked projection checkpoint lag replay
+    head frontier position publisher reactor upcaster vault sealed worker standby refusal message
+    event command log kuitansi panjar selisih BAST STS Plt diklat
+"""
+
+
+def product() -> Iterator[Path]:
+    for folder in ("shared", "services"):
+        yield from sorted((ROOT / folder).rglob("*.py"))
+
+
+def codes_in(path: Path) -> set[str]:
+    """Every text in a file that has the form of a code; names of settings have not that meaning."""
+    texts = {
+        node.value
+        for node in ast.walk(ast.parse(path.read_text(encoding="utf-8")))
+        if isinstance(node, ast.Constant) and isinstance(node.value, str)
+    }
+    found = {text for text in texts if CODE.fullmatch(text)}
+    found |= {place.value for place in code_calls(path) if isinstance(place, ast.Constant)}
+    return {code for code in found - NO_CODES if not code.startswith("PULANG_")}
+
+
+def code_calls(path: Path) -> Iterator[ast.expr]:
+    """What stands in the place of the code where a file refuses."""
+    place = {"Refused": 0, "Problem": 1}
+    for node in ast.walk(ast.parse(path.read_text(encoding="utf-8"))):
+        if isinstance(node, ast.Call) and isinstance(node.func, ast.Name):
+            index = place.get(node.func.id)
+            if index is not None and len(node.args) > index:
+                yield node.args[index]
+
+
+def codes_of_rows(text: str) -> list[str]:
+    return re.findall(r"^\| `([A-Z_0-9]+)` \|", text, re.M)
+
+
+def anchors(page: Path) -> set[str]:
+    heads = re.findall(r"^#+ (.+)$", page.read_text(encoding="utf-8"), re.M)
+    return {re.sub(r"[^\w\- ]", "", head.lower()).replace(" ", "-") for head in heads}
+
+
+def names_in(path: Path) -> set[str]:
+    return set(re.findall(r"def (test_\w+)", path.read_text(encoding="utf-8")))
+
+
+def commands() -> list[str]:
+    """Every `pulang` command, those of a group with the group's name before."""
+    group = typer.main.get_command(app)
+    names = []
+    for name, command in group.commands.items():  # type: ignore[attr-defined]
+        below = getattr(command, "commands", None)
+        names += [f"{name} {one}" for one in below] if below else [name]
+    return names
+
+
+def test_every_code_that_the_product_can_say_is_in_the_runbook() -> None:
+    said = set().union(*map(codes_in, product()))
+    assert len(said) > 80, "the search finds nothing"
+    explained = codes_of_rows(RUNBOOK.read_text(encoding="utf-8"))
+    assert sorted(said - set(explained)) == [], "these codes have no row in docs/runbook.md"
+    assert sorted(set(explained) - said) == [], "the runbook explains codes that nothing says"
+    assert len(explained) == len(set(explained)), "a code has one row"
+
+
+def test_every_command_has_a_line_in_the_runbook() -> None:
+    text = RUNBOOK.read_text(encoding="utf-8")
+    assert [name for name in commands() if f"| `pulang {name}" not in text] == []
+
+
+def test_every_sentence_of_status_is_in_the_runbook() -> None:
+    text = RUNBOOK.read_text(encoding="utf-8").replace("\\`", "`")
+    for sentence in (
+        "no worker is active: start `pulang worker`",
+        "is ahead of the log: run `pulang replay",
+        "events behind",
+        "message(s) parked: see the runbook",
+    ):
+        assert sentence in text
+        assert sentence in (ROOT / "shared/runtime/status.py").read_text(encoding="utf-8")
+
+
+def test_the_readmes_two_commands_are_targets() -> None:
+    readme = (ROOT / "README.md").read_text(encoding="utf-8")
+    targets = re.findall(r"^(\w+):.*##", (ROOT / "Makefile").read_text(encoding="utf-8"), re.M)
+    first = re.findall(r"^make (\w+) ", readme, re.M)
+    assert first == ["demo", "test"]
+    assert {"demo", "test"} <= set(targets)
+    for page in (ROOT / "README.md", ROOT / "CONTRIBUTING.md"):
+        named = re.findall(r"^make (\w+)|`make (\w+)", page.read_text(encoding="utf-8"), re.M)
+        assert {one or other for one, other in named} <= set(targets), page
+
+
+@pytest.mark.parametrize("page", PAGES, ids=lambda p: str(p.relative_to(ROOT)))
+def test_every_link_leads_somewhere(page: Path) -> None:
+    for target in LINK.findall(page.read_text(encoding="utf-8")):
+        if target.startswith(("http://", "https://", "mailto:")):
+            continue
+        name, _, anchor = target.partition("#")
+        there = (page.parent / name).resolve() if name else page
+        assert there.exists(), f"{target} is not there"
+        assert there.is_relative_to(ROOT), f"{target} leads out of the house"
+        if anchor:
+            assert anchor in anchors(there), f"{target}: no such heading"
+
+
+def test_decisions_are_numbered_without_a_hole() -> None:
+    assert [page.name[:4] for page in ADRS] == [f"{n:04}" for n in range(1, len(ADRS) + 1)]
+
+
+@pytest.mark.parametrize("page", ADRS, ids=lambda p: p.stem)
+def test_every_decision_names_a_test_that_is_there(page: Path) -> None:
+    text = page.read_text(encoding="utf-8")
+    assert text.startswith(f"# {page.name[:4]} ")
+    for part in ("**Context.**", "**Decision.**", "**Consequences.**", "**Held by**"):
+        assert part in text
+    named = NAMED_TEST.findall(text.partition("**Held by**")[2])
+    assert named, "it names no test"
+    for file, test in named:
+        assert test in names_in(ROOT / file), f"{file}::{test} is not there"
+
+
+def test_every_rule_names_its_specs() -> None:
+    rows = re.findall(r"^\| (\d+) \|(.+)$", RULES.read_text(encoding="utf-8"), re.M)
+    assert [int(number) for number, _ in rows] == list(range(1, 22))
+    for number, row in rows:
+        named = NAMED_TEST.findall(row)
+        assert named, f"rule {number} names no spec"
+        for file, test in named:
+            assert test in names_in(ROOT / "tests" / file), f"rule {number}: {file}::{test}"
+
+
+def test_the_glossary_has_the_words() -> None:
+    known = set(re.findall(r"\w+", (DOCS / "glossary.md").read_text(encoding="utf-8")))
+    assert [word for word in WORDS.split() if word not in known] == []
+
+
+def test_the_glossary_gives_a_word_once() -> None:
+    """One word, one meaning: no word has two rows."""
+    text = (DOCS / "glossary.md").read_text(encoding="utf-8")
+    first = re.findall(r"^\| ([^|]+?) \|", text, re.M)
+    words = [one for one in first if not one.startswith(("---", "Indonesian", "word"))]
+    assert len(words) == len(set(words))
