@@ -13,6 +13,7 @@ import secrets
 import sys
 from collections.abc import Awaitable, Callable
 from datetime import datetime
+from pathlib import Path
 from typing import Annotated, Any, TypeVar
 
 import typer
@@ -23,7 +24,6 @@ from rich.console import Console
 from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, TimeRemainingColumn
 from rich.table import Table
 
-from services import demo as demo_offices
 from services.city.service import SERVICE as CITY
 from services.province.service import SERVICE as PROVINCE
 from shared.runtime import serve as processes
@@ -37,6 +37,7 @@ T = TypeVar("T")
 
 FOUND_WRONG = 1
 COULD_NOT_RUN = 2
+DEMO = Path("var/demo")
 
 app = typer.Typer(no_args_is_help=True, add_completion=False, help=__doc__)
 staff_app = typer.Typer(no_args_is_help=True, help="Staff accounts.")
@@ -56,7 +57,7 @@ def choose_office(
     if office is None:
         return
     os.environ["PULANG_OFFICE"] = office
-    known = demo_offices.DIRECTORY / f"{office}.env"
+    known = DEMO / f"{office}.env"
     if "PULANG_DATABASE_URL" not in os.environ and known.exists():
         for line in known.read_text().splitlines():
             name, _, value = line.partition("=")
@@ -94,7 +95,13 @@ def demo(
     once: Annotated[bool, typer.Option(help="End after printing the board as JSON.")] = False,
 ) -> None:
     """Three offices on embedded servers, with the case of 2019 loaded."""
-    raise typer.Exit(demo_offices.run(once=once))
+    from services import demo as demo_offices  # slow to import, and needed here alone
+
+    try:
+        code = demo_offices.run(once=once)
+    except demo_offices.DemoFailed as error:
+        raise CouldNotRun(str(error)) from None
+    raise typer.Exit(code)
 
 
 @app.command()
@@ -189,7 +196,13 @@ def history(
 
     async def work(office: Office) -> list[dict[str, Any]]:
         async with office.pool.connection() as connection:
-            return await statuses.history(connection, office.handling.types, subject, at)
+            found: list[dict[str, Any]] = []
+            types = office.handling.types
+            while more := await statuses.history(
+                connection, types, subject, at, found[-1]["position"] if found else 0
+            ):
+                found += more
+            return found
 
     found = _with_office(work)
     if as_json:
@@ -312,7 +325,7 @@ def main() -> int:
     try:
         # Outside its standalone mode the library gives the exit code instead of leaving with it.
         return app(standalone_mode=False) or 0
-    except (CouldNotRun, KeyFileMissing, demo_offices.DemoFailed) as error:
+    except (CouldNotRun, KeyFileMissing) as error:
         sys.stderr.write(f"pulang: {error}\n")
     except (PoolTimeout, DatabaseError) as error:
         sys.stderr.write(f"pulang: the database is away or not migrated: {error}\n")

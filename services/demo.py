@@ -133,6 +133,10 @@ def _load(clients: dict[str, Client]) -> None:
         load = importlib.import_module("load")
 
         load.load(clients["53.71"], {"35": clients["35"], "53": clients["53"]})
+    except (KeyError, IndexError):
+        raise DemoFailed(
+            f"the data in {DIRECTORY} are of another version; remove that folder and start again"
+        ) from None
     finally:
         sys.path.remove(str(EXAMPLE))
 

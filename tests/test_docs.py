@@ -106,7 +106,8 @@ def test_every_sentence_of_status_is_in_the_runbook() -> None:
     for sentence in (
         "no worker is active: start `pulang worker`",
         "is ahead of the log: run `pulang replay",
-        "events behind",
+        "event(s) behind since",
+        "message(s) unconfirmed since",
         "message(s) parked: see the runbook",
     ):
         assert sentence in text

@@ -22,7 +22,7 @@ PRODUCT = [
 STIGMA = re.compile(
     r"\b(psk|wts|tuna.?susila|lokalisasi|pelacur\w*|prostitu\w*|pekerja seks|sex worker)\b", re.I
 )
-LINES_AT_MOST = 700
+LINES_AT_MOST = 600
 
 
 def committed() -> list[Path]:

@@ -6,7 +6,7 @@ from collections.abc import Sequence
 from datetime import datetime
 from typing import Any
 
-from services.city.domain import beneficiary, case, grant, handover
+from services.city.domain import answer, beneficiary, case, grant
 from shared.contracts import messages
 from shared.contracts.messages import Message
 from shared.kernel.decider import Command
@@ -24,7 +24,7 @@ def react(
     match message:
         case messages.ArrivalAcknowledged():
             return [
-                handover.RecordArrival(
+                answer.RecordArrival(
                     **said | {"occurred_at": message.at},
                     handover=message.handover,
                     person=message.person,
@@ -45,7 +45,7 @@ def react(
             ]
         case messages.UnlistedArrival():
             return [
-                handover.RecordUnlisted(
+                answer.RecordUnlisted(
                     **said | {"occurred_at": message.at},
                     handover=message.handover,
                     person=message.person,
@@ -56,7 +56,7 @@ def react(
             ]
         case messages.HandoverDeclined():
             return [
-                handover.RecordDecline(
+                answer.RecordDecline(
                     **said, handover=message.handover, reason=message.reason, office=sender
                 ),
                 *(

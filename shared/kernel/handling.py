@@ -100,7 +100,7 @@ class Handling:
             outcome, read = await self._decide(units, at, actor, correlation, planned)
             if any(read[stream] != version for stream, version in planned.items()):
                 raise StalePlan(", ".join(planned))
-            if outcome.refused and all_or_nothing:
+            if outcome.refused and (all_or_nothing or not (outcome.events or received)):
                 return outcome
             refused = {one.index for one in outcome.refused}
             commit = Commit(

@@ -67,37 +67,44 @@ class Projector:
         self.projection = projection
 
     async def prepare(self) -> None:
-        """Makes the tables where there are none, or where an older version stands."""
+        """Makes the tables where there are none. An older version is left to `step` to replace."""
         async with self.pool.connection() as connection:
             await connection.execute("select pg_advisory_xact_lock(53710002)")
             cursor = await connection.execute(
-                "select version from projections where name = %s", (self.projection.name,)
+                "select 1 from projections where name = %s", (self.projection.name,)
             )
-            row = await cursor.fetchone()
-            if row is None or row[0] != self.projection.version:
+            if await cursor.fetchone() is None:
                 await self._create(connection, self.projection.schema)
                 await self._checkpoint(connection, 0)
 
     async def step(self) -> int:
-        """Applies the next batch; gives the number of events. Raises AheadOfLog."""
+        """Applies the next batch; gives the number of events. Raises AheadOfLog.
+
+        Where the live copy is of another version, this one is built beside it and switched to.
+        """
         async with self.pool.connection() as connection:
             cursor = await connection.execute(
-                "select position from projections where name = %s for update",
+                "select position, version from projections where name = %s for update",
                 (self.projection.name,),
             )
-            row = await cursor.fetchone()
-            position = int(row[0]) if row else 0
-            events = await read_events(connection, position, BATCH_EVENTS)
-            if not events:
-                size = (await read_head(connection)).size
-                if position > size:
-                    raise AheadOfLog(
-                        f"{self.projection.name} stands at {position}, the log ends at {size};"
-                        f" run `pulang replay {self.projection.name}`"
-                    )
-                return 0
-            await self._apply(connection, self.projection.schema, events)
-            await self._checkpoint(connection, events[-1].position)
+            position, version = await cursor.fetchone() or (0, self.projection.version)
+            if version == self.projection.version:
+                return await self._next_batch(connection, position)
+        await self.rebuild()
+        return 1
+
+    async def _next_batch(self, connection: AsyncConnection[Any], position: int) -> int:
+        events = await read_events(connection, position, BATCH_EVENTS)
+        if not events:
+            size = (await read_head(connection)).size
+            if position > size:
+                raise AheadOfLog(
+                    f"{self.projection.name} stands at {position}, the log ends at {size};"
+                    f" run `pulang replay {self.projection.name}`"
+                )
+            return 0
+        await self._apply(connection, self.projection.schema, events)
+        await self._checkpoint(connection, events[-1].position)
         return len(events)
 
     async def rebuild(
@@ -106,7 +113,8 @@ class Projector:
         """Builds a second copy from position 0 beside the live one, compares, and switches.
 
         Returns the differences found, each in words; the rebuilt copy is live afterwards in any
-        case, since it is the one that follows from the log.
+        case, since it is the one that follows from the log. A live copy of another version has
+        other tables, so there is nothing to compare.
         """
         beside = self.projection.schema + REBUILD_SUFFIX
         async with self.pool.connection() as connection:
@@ -123,20 +131,14 @@ class Projector:
         async with self.pool.connection() as connection:
             # From here the live projector waits: both copies are brought to the same position.
             cursor = await connection.execute(
-                "select position from projections where name = %s for update",
+                "select position, version from projections where name = %s for update",
                 (self.projection.name,),
             )
-            row = await cursor.fetchone()
-            live = int(row[0]) if row else 0
+            live, version = await cursor.fetchone() or (0, self.projection.version)
             position = await self._catch_up(connection, beside, position, live)
-            differences = (
-                [f"{self.projection.name} stood at {live}, beyond the log's end at {position}"]
-                if live > position
-                else []
-            )
-            # Where the rebuilt copy has read further than the live one, the live one follows.
-            await self._catch_up(connection, self.projection.schema, live, position)
-            differences += await self._compare(connection, beside)
+            differences: list[str] = []
+            if version == self.projection.version:
+                differences = await self._differences(connection, beside, live, position)
             await connection.execute(
                 sql.SQL("drop schema {} cascade").format(sql.Identifier(self.projection.schema))
             )
@@ -147,6 +149,19 @@ class Projector:
             )
             await self._checkpoint(connection, position)
         return differences
+
+    async def _differences(
+        self, connection: AsyncConnection[Any], beside: str, live: int, position: int
+    ) -> list[str]:
+        name = self.projection.name
+        if live > position:
+            return [
+                f"{name} stood at {live}, beyond the log's end at {position}",
+                *await self._compare(connection, beside),
+            ]
+        # Where the rebuilt copy has read further than the live one, the live one follows.
+        await self._catch_up(connection, self.projection.schema, live, position)
+        return await self._compare(connection, beside)
 
     async def _catch_up(
         self, connection: AsyncConnection[Any], schema: str, position: int, target: int

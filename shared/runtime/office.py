@@ -2,11 +2,12 @@
 
 from __future__ import annotations
 
+import logging
 from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
 from dataclasses import dataclass
 
-from psycopg_pool import AsyncConnectionPool
+from psycopg_pool import AsyncConnectionPool, PoolTimeout
 
 from shared.kernel.handling import Handling
 from shared.kernel.projector import Projector
@@ -16,7 +17,9 @@ from shared.runtime.clock import Clock, system_clock
 from shared.runtime.manifest import Service
 from shared.runtime.settings import Settings, read_office_key
 
-DATABASE_WAIT_SECONDS = 60.0
+log = logging.getLogger(__name__)
+
+DATABASE_WAIT_SECONDS = 10.0
 
 
 @dataclass(frozen=True)
@@ -32,23 +35,18 @@ class Office:
 
 
 @asynccontextmanager
-async def open_office(settings: Settings, service: Service) -> AsyncIterator[Office]:
-    """Connects to the office's database and prepares its read models; waits for the database.
+async def open_office(
+    settings: Settings, service: Service, *, patient: bool = False
+) -> AsyncIterator[Office]:
+    """Connects to the office's database and prepares its read models.
 
-    Raises KeyFileMissing, and psycopg_pool.PoolTimeout where the database stays away.
+    Raises KeyFileMissing, and psycopg_pool.PoolTimeout where the database is away; `patient`
+    waits for it however long it takes, and says so.
     """
     if settings.kind != service.kind:
         raise ValueError(f"office {settings.office} is no {service.kind}")
     key = read_office_key(settings.key_file)
-    pool = AsyncConnectionPool(
-        settings.database_url,
-        min_size=2,
-        max_size=settings.pool_connections,
-        kwargs={"options": "-c timezone=UTC"},
-        check=AsyncConnectionPool.check_connection,
-        open=False,
-    )
-    await pool.open(wait=True, timeout=DATABASE_WAIT_SECONDS)
+    pool = await _open_pool(settings, patient)
     store = Store(pool, settings.office)
     try:
         handling = Handling(store, service.deciders, service.publisher)
@@ -68,3 +66,24 @@ async def open_office(settings: Settings, service: Service) -> AsyncIterator[Off
     finally:
         await store.close()
         await pool.close()
+
+
+async def _open_pool(settings: Settings, patient: bool) -> AsyncConnectionPool:
+    while True:
+        pool = AsyncConnectionPool(
+            settings.database_url,
+            min_size=2,
+            max_size=settings.pool_connections,
+            kwargs={"options": "-c timezone=UTC"},
+            check=AsyncConnectionPool.check_connection,
+            open=False,
+        )
+        try:
+            await pool.open(wait=True, timeout=DATABASE_WAIT_SECONDS)
+        except PoolTimeout:
+            await pool.close()
+            if not patient:
+                raise
+            log.warning("the database is away; waiting for it")
+        else:
+            return pool

@@ -12,7 +12,7 @@ from typing import Any
 from fastapi import FastAPI, Request
 from fastapi.exceptions import RequestValidationError
 from fastapi.responses import JSONResponse
-from psycopg import Error as DatabaseError
+from psycopg import InterfaceError, OperationalError
 from psycopg_pool import PoolTimeout
 from starlette.exceptions import HTTPException
 
@@ -153,7 +153,8 @@ def install(app: FastAPI) -> None:
             )
         )
 
-    @app.exception_handler(DatabaseError)
+    @app.exception_handler(OperationalError)
+    @app.exception_handler(InterfaceError)
     @app.exception_handler(PoolTimeout)
     async def _database(_: Request, error: Exception) -> JSONResponse:
         log.warning("database: %s", type(error).__name__)

@@ -39,7 +39,7 @@ def work(service: Service) -> None:
     settings = Settings()
 
     async def run() -> None:
-        async with open_office(settings, service) as office:
+        async with open_office(settings, service, patient=True) as office:
             stop = asyncio.Event()
             loop = asyncio.get_running_loop()
             for sign in (signal.SIGTERM, signal.SIGINT):

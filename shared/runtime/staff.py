@@ -71,6 +71,7 @@ async def by_token(pool: AsyncConnectionPool, token: str) -> Staff | None:
 
 async def by_password(pool: AsyncConnectionPool, username: str, password: str) -> Staff | None:
     """Takes as long for an unknown username as for a wrong password."""
+    username = username.replace("\0", "�")  # PostgreSQL's text cannot hold the former.
     async with pool.connection() as connection:
         cursor = await connection.execute(
             "select username, roles, password_hash from staff where username = %s and active",

@@ -2,8 +2,9 @@
 
 from __future__ import annotations
 
+import re
 from collections.abc import Sequence
-from datetime import datetime
+from datetime import UTC, datetime, timedelta
 from typing import Any
 
 from psycopg import AsyncConnection
@@ -18,7 +19,8 @@ from shared.runtime.staff import ROLES
 from shared.runtime.worker import WORKER_LOCK, Worker
 
 HISTORY_EVENTS = 1_000
-LAG_EVENTS = 10_000
+MODEL_WAIT = timedelta(minutes=1)
+LINK_WAIT = timedelta(minutes=10)
 
 
 async def links(connection: AsyncConnection[Any], partners: Sequence[str]) -> list[dict[str, Any]]:
@@ -29,7 +31,10 @@ async def links(connection: AsyncConnection[Any], partners: Sequence[str]) -> li
         " coalesce((select max(sequence) from outbox where receiver = p.partner), 0) as recorded,"
         " coalesce(o.sent_through, 0) as sent, coalesce(o.confirmed_through, 0) as confirmed,"
         " o.confirmed_at, coalesce(i.applied_through, 0) as applied, i.applied_at,"
-        " (select count(*)::int from parked where sender = p.partner) as parked"
+        " (select count(*)::int from parked where sender = p.partner) as parked,"
+        " (select e.recorded_at from outbox b join events e on e.position = b.position"
+        " where b.receiver = p.partner and b.sequence = coalesce(o.confirmed_through, 0) + 1)"
+        " as waiting_since"
         " from unnest(%s::text[]) as p(partner) left join link_out o on o.receiver = p.partner"
         " left join link_in i on i.sender = p.partner order by 1",
         list(partners),
@@ -49,7 +54,9 @@ async def status(connection: AsyncConnection[Any], partners: Sequence[str]) -> d
     """The log's head, the read models' positions, the links, and whether a worker is active."""
     head = await read_head(connection)
     positions = await rows(
-        connection, "select name, version, position, updated_at from projections order by name"
+        connection,
+        "select p.name, p.version, p.position, p.updated_at, e.recorded_at as waiting_since"
+        " from projections p left join events e on e.position = p.position + 1 order by p.name",
     )
     active = await rows(
         connection,
@@ -75,18 +82,37 @@ def wrong(found: dict[str, Any]) -> list[str]:
             troubles.append(
                 f"read model {row['name']} is ahead of the log: run `pulang replay {row['name']}`"
             )
-        elif row["lag"] > LAG_EVENTS:
-            troubles.append(f"read model {row['name']} is {row['lag']} events behind")
+        elif _waits_long(row, MODEL_WAIT):
+            troubles.append(
+                f"read model {row['name']} is {row['lag']} event(s) behind since"
+                f" {row['waiting_since']:%Y-%m-%d %H:%M} UTC: see the worker's log"
+            )
+    for row in found["links"]:
+        if _waits_long(row, LINK_WAIT):
+            waiting = row["recorded"] - row["confirmed"]
+            troubles.append(
+                f"link to {row['partner']}: {waiting} message(s) unconfirmed since"
+                f" {row['waiting_since']:%Y-%m-%d %H:%M} UTC: is Redis up, and the worker there?"
+            )
     if found["parked"]:
         troubles.append(f"{found['parked']} message(s) parked: see the runbook")
     return troubles
+
+
+def _waits_long(row: dict[str, Any], bound: timedelta) -> bool:
+    since = row["waiting_since"]
+    return since is not None and datetime.now(UTC) - since > bound
 
 
 async def troubles(office: Office, worker: Worker | None) -> list[str]:
     """Why this process is not ready to serve; empty when it is."""
     async with office.pool.connection() as connection:
         found = await status(connection, office.settings.partners)
-    sentences = [one for one in wrong(found) if "parked" not in one]
+    # A parked message or a partner that is away is the operator's business, and no reason to take
+    # this office from its staff.
+    sentences = [
+        one for one in wrong(found) if "parked" not in one and not one.startswith("link to")
+    ]
     if worker is not None and worker.state == "active":
         sentences += list(worker.troubles.values())
         if worker.links.trouble:
@@ -95,9 +121,15 @@ async def troubles(office: Office, worker: Worker | None) -> list[str]:
 
 
 async def history(
-    connection: AsyncConnection[Any], types: EventTypes, subject: str, as_of: datetime | None
+    connection: AsyncConnection[Any],
+    types: EventTypes,
+    subject: str,
+    as_of: datetime | None,
+    after: int = 0,
 ) -> list[dict[str, Any]]:
-    """Everything recorded about a subject up to a time, in plain words, oldest first.
+    """What was recorded about a subject up to a time, in plain words, oldest first.
+
+    At most HISTORY_EVENTS; the rest comes with `after`, the last position that was given.
 
     A subject is a stream (`handover-HO-1`) or an id in it (`HO-1`); events of other streams that
     name the id are part of its history.
@@ -106,12 +138,13 @@ async def history(
         connection,
         "select position, stream, version, type, body from events where (stream = %s or"
         " stream like %s or position(%s in body) > 0) and (%s::timestamptz is null or"
-        " recorded_at <= %s) order by position limit %s",
+        " recorded_at <= %s) and position > %s order by position limit %s",
         subject,
-        f"%-{subject}".replace("_", r"\_"),
+        "%-" + re.sub(r"([\\%_])", r"\\\1", subject),
         f'"{subject}"'.encode(),
         as_of,
         as_of,
+        after,
         HISTORY_EVENTS,
     )
     return [_line(StoredEvent(**row), types) for row in found]
@@ -145,7 +178,13 @@ async def _parked(desk: Desk, _: dict[str, str]) -> Any:
 
 async def _history(desk: Desk, given: dict[str, str]) -> Any:
     as_of = parse_time(given["as_of"]) if "as_of" in given else None
-    return await history(desk.reading, desk.handling.types, given["subject"], as_of) or None
+    after = given.get("after", "0")
+    if not (after.isascii() and after.isdigit() and len(after) <= 18):
+        raise Problem(
+            422, "POSITION_UNREADABLE", "Isian 'after' bukan nomor urut.", "Tulis angka saja."
+        )
+    types = desk.handling.types
+    return await history(desk.reading, types, given["subject"], as_of, int(after)) or None
 
 
 def parse_time(text: str) -> datetime:
@@ -175,6 +214,6 @@ READS = (
         "Riwayat satu pokok",
         frozenset({"auditor", "admin"}),
         _history,
-        optional=("as_of",),
+        optional=("as_of", "after"),
     ),
 )

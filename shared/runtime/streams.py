@@ -18,7 +18,12 @@ from faststream.redis import RedisBroker, StreamSub
 from faststream.redis.annotations import RedisBatchStreamMessage as Injected
 from faststream.redis.message import RedisBatchStreamMessage
 from faststream.redis.parser import MessageFormat
-from redis.exceptions import RedisError, ResponseError
+from redis.exceptions import (
+    AuthenticationError,
+    NoPermissionError,
+    RedisError,
+    ResponseError,
+)
 
 from shared.kernel.event import dump
 
@@ -31,7 +36,7 @@ POLL_MILLISECONDS = 500
 PENDING_TURNS = 100
 SUPERVISE_SECONDS = 1.0
 STOP_SECONDS = 15.0
-BACK_OFF_SECONDS = (1.0, 2.0, 5.0, 10.0, 30.0)
+BACK_OFF_SECONDS = (0.5, 1.0, 2.0, 5.0, 10.0)
 
 Receive = Callable[[str, Sequence[bytes]], Awaitable[None]]
 """(sender, raw entries): returns after everything is committed."""
@@ -76,6 +81,8 @@ class RedisLinks:
                 self._broker, self.trouble, failures = broker, None, 0
                 await self._until_stopped(broker)
                 self.trouble = "a subscriber stopped; starting again"
+            except (AuthenticationError, NoPermissionError) as error:
+                self.trouble = f"Redis refuses this office: {type(error).__name__}"
             except (RedisError, OSError, TimeoutError) as error:
                 self.trouble = f"Redis is away: {type(error).__name__}"
             finally:

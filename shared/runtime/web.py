@@ -36,6 +36,7 @@ from shared.runtime.worker import WORKER_LOCK, Worker
 
 PREFIX = "/api/v1"
 PLAN_TRIES = 20
+PathValue = Annotated[str, Path(max_length=64, pattern=r"^[^\x00-\x1F\x7F]+$")]
 FUTURE_TOLERANCE = timedelta(minutes=5)
 IDEMPOTENCY_KEY = r"^[A-Za-z0-9._:-]{8,128}$"
 
@@ -78,7 +79,7 @@ def make_app(
 
 def app_for(settings: Any, service: Any, *, with_worker: bool) -> FastAPI:
     return make_app(
-        lambda: open_office(settings, service),
+        lambda: open_office(settings, service, patient=True),
         service,
         with_worker=with_worker,
         body_bytes=settings.body_bytes,
@@ -181,10 +182,7 @@ def _parameters(path: str) -> list[inspect.Parameter]:
     return [
         inspect.Parameter("request", kind, annotation=Request),
         inspect.Parameter("staff", kind, annotation=Annotated[Staff, Depends(authenticate)]),
-        *(
-            inspect.Parameter(name, kind, annotation=Annotated[str, Path(max_length=64)])
-            for name in names
-        ),
+        *(inspect.Parameter(name, kind, annotation=PathValue) for name in names),
     ]
 
 

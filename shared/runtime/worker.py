@@ -18,6 +18,7 @@ from psycopg import AsyncConnection, Error
 from shared.kernel.inbox import Inbox
 from shared.kernel.link import encode
 from shared.kernel.outbox import Relay
+from shared.kernel.projector import AheadOfLog
 from shared.kernel.store import CHANNEL
 from shared.runtime.office import Office
 from shared.runtime.streams import RedisLinks
@@ -119,11 +120,14 @@ class Worker:
                     done = await step()
                     self.troubles.pop(name, None)
                     failures = 0
-                except ConnectionError as error:
-                    self.troubles[name] = str(error)
+                except (ConnectionError, AheadOfLog) as error:
+                    self.troubles[name] = f"{name}: {error}"
                     done, failures = 0, failures + 1
                 except Exception as error:
-                    self.troubles[name] = f"{type(error).__name__}: {error}"
+                    # Its message may hold values, and health is open to all: the type must do.
+                    self.troubles[name] = (
+                        f"{name} stands still: {type(error).__name__}, see the log"
+                    )
                     log.exception("worker: %s", name)
                     done, failures = 0, failures + 1
                 if failures:

@@ -218,10 +218,11 @@ def stays_quiet(
 
 def aggregates(domain: ModuleType) -> dict[str, Decider[Any]]:
     """Every decider of an office, by the name of its file."""
-    return {
-        info.name: importlib.import_module(f"{domain.__name__}.{info.name}").decider
+    modules = {
+        info.name: importlib.import_module(f"{domain.__name__}.{info.name}")
         for info in pkgutil.iter_modules(domain.__path__)
     }
+    return {name: one.decider for name, one in modules.items() if hasattr(one, "decider")}
 
 
 def codes_refused(domain: ModuleType) -> set[str]:

@@ -46,8 +46,7 @@ class FareCorrected(Event):
 
     type: ClassVar[str] = "pulang.city.advance.fare-corrected.v1"
     words: ClassVar[str] = (
-        "Tiket {receipt} untuk {person} dikoreksi dari "
-        "Rp{wrong_rupiah} menjadi Rp{amount_rupiah}: {reason}"
+        "Tiket {receipt} untuk {person} dikoreksi dari Rp{wrong_rupiah} menjadi Rp{amount_rupiah}."
     )
     person: PersonCode
     operation: Identifier

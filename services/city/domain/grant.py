@@ -74,7 +74,7 @@ class GrantRedisbursed(Event):
 
 class GrantFailed(Event):
     type: ClassVar[str] = "pulang.city.grant.failed.v1"
-    words: ClassVar[str] = "Penyaluran {reference} kepada {person} gagal: {reason}"
+    words: ClassVar[str] = "Penyaluran {reference} kepada {person} gagal."
     person: PersonCode
     reference: Reference
     reason: Reason
@@ -83,9 +83,7 @@ class GrantFailed(Event):
 
 class GrantReturned(Event):
     type: ClassVar[str] = "pulang.city.grant.returned.v1"
-    words: ClassVar[str] = (
-        "Rp{amount_rupiah} dari {reference} untuk {person} dikembalikan: {reason}"
-    )
+    words: ClassVar[str] = "Rp{amount_rupiah} dari {reference} untuk {person} dikembalikan."
     person: PersonCode
     reference: Reference
     amount_rupiah: PositiveRupiah

@@ -13,10 +13,8 @@ from typing import ClassVar, Literal
 
 from pydantic import AwareDatetime
 
+from services.city.domain import answer
 from shared.contracts.values import (
-    AbsenceReason,
-    ArrivalOutcome,
-    DeclineReason,
     Identifier,
     Initials,
     Line,
@@ -58,7 +56,7 @@ class EntryRemoved(Event):
     """She left the manifest before it was issued; no other office had heard of it."""
 
     type: ClassVar[str] = "pulang.city.handover.entry-removed.v1"
-    words: ClassVar[str] = "{person} dikeluarkan dari rancangan {handover}: {reason}"
+    words: ClassVar[str] = "{person} dikeluarkan dari rancangan {handover}."
     handover: Identifier
     person: PersonCode
     reason: Reason
@@ -75,7 +73,7 @@ class HandoverReturned(Event):
     """The approver gave it back to its issuer, with a reason."""
 
     type: ClassVar[str] = "pulang.city.handover.returned.v1"
-    words: ClassVar[str] = "Serah terima {handover} dikembalikan kepada penyusun: {reason}"
+    words: ClassVar[str] = "Serah terima {handover} dikembalikan kepada penyusun."
     handover: Identifier
     reason: Reason
 
@@ -111,7 +109,7 @@ class EntryWithdrawn(Event):
     """She left an issued manifest before departure; `entries` are those who remain."""
 
     type: ClassVar[str] = "pulang.city.handover.entry-withdrawn.v1"
-    words: ClassVar[str] = "{person} ditarik dari serah terima {handover}: {reason}"
+    words: ClassVar[str] = "{person} ditarik dari serah terima {handover}."
     handover: Identifier
     receiving_office: OfficeCode
     person: PersonCode
@@ -122,7 +120,7 @@ class EntryWithdrawn(Event):
 
 class HandoverWithdrawn(Event):
     type: ClassVar[str] = "pulang.city.handover.withdrawn.v1"
-    words: ClassVar[str] = "Serah terima {handover} ditarik: {reason}"
+    words: ClassVar[str] = "Serah terima {handover} ditarik."
     handover: Identifier
     receiving_office: OfficeCode
     was_issued: bool
@@ -143,46 +141,11 @@ class DepartureCorrected(Event):
     """The departure recorded before did not occur (rule 18)."""
 
     type: ClassVar[str] = "pulang.city.handover.departure-corrected.v1"
-    words: ClassVar[str] = "Keberangkatan {handover} ternyata tidak terjadi: {reason}"
+    words: ClassVar[str] = "Keberangkatan {handover} ternyata tidak terjadi."
     handover: Identifier
     receiving_office: OfficeCode
     departed_at: AwareDatetime
     reason: Reason
-    persons: tuple[PersonCode, ...]
-
-
-class ArrivalRecorded(Event):
-    """The receiving office's answer for one person, as it came over the link."""
-
-    type: ClassVar[str] = "pulang.city.handover.arrival-recorded.v1"
-    words: ClassVar[str] = "Kantor penerima menjawab untuk {person} dalam {handover}: {outcome}."
-    handover: Identifier
-    person: PersonCode
-    outcome: ArrivalOutcome
-    at: AwareDatetime
-    absence: AbsenceReason | None
-    diverted_to: OfficeCode | None
-    answer: int
-    corrects: int | None
-    listed: bool
-
-
-class UnlistedArrivalRecorded(Event):
-    type: ClassVar[str] = "pulang.city.handover.unlisted-recorded.v1"
-    words: ClassVar[str] = "{person} tiba di {receiving_office} tanpa tercantum dalam {handover}."
-    handover: Identifier
-    operation: Identifier
-    receiving_office: OfficeCode
-    person: PersonCode
-    initials: Initials
-    at: AwareDatetime
-
-
-class DeclineRecorded(Event):
-    type: ClassVar[str] = "pulang.city.handover.decline-recorded.v1"
-    words: ClassVar[str] = "Serah terima {handover} ditolak kantor penerima ({reason})."
-    handover: Identifier
-    reason: DeclineReason
     persons: tuple[PersonCode, ...]
 
 
@@ -202,8 +165,7 @@ class State:
     departed_at: AwareDatetime | None = None
     revision: int = 0
     entries: dict[str, ManifestLine] = field(default_factory=dict)
-    answers: dict[str, tuple[int, str]] = field(default_factory=dict)
-    unlisted: frozenset[str] = frozenset()
+    answers: answer.State = field(default_factory=answer.State)
 
 
 def evolve(state: State, event: Event) -> State:
@@ -230,12 +192,10 @@ def evolve(state: State, event: Event) -> State:
             return replace(state, phase="departed", departed_at=departed_at)
         case DepartureCorrected():
             return replace(state, phase="issued", departed_at=None)
-        case ArrivalRecorded(person=person, answer=answer, outcome=outcome):
-            return replace(state, answers=state.answers | {person: (answer, outcome)})
-        case UnlistedArrivalRecorded(person=person):
-            return replace(state, unlisted=state.unlisted | {person})
-        case DeclineRecorded():
+        case answer.DeclineRecorded():
             return replace(state, phase="declined")
+        case answer.ArrivalRecorded() | answer.UnlistedArrivalRecorded():
+            return replace(state, answers=answer.evolve(state.answers, event))
         case HandoverClosed():
             return replace(state, phase="closed")
     return state
@@ -311,30 +271,6 @@ class RequireHandover(Command):
     handover: Identifier
 
 
-class RecordArrival(Command):
-    handover: Identifier
-    person: PersonCode
-    outcome: ArrivalOutcome
-    absence: AbsenceReason | None = None
-    diverted_to: OfficeCode | None = None
-    answer: int
-    corrects: int | None = None
-    office: OfficeCode
-
-
-class RecordUnlisted(Command):
-    handover: Identifier
-    person: PersonCode
-    initials: Initials
-    office: OfficeCode
-
-
-class RecordDecline(Command):
-    handover: Identifier
-    reason: DeclineReason
-    office: OfficeCode
-
-
 def decide(command: Command, state: State) -> Decision:
     if isinstance(command, DraftHandover):
         return _draft(command, state)
@@ -361,8 +297,17 @@ def decide(command: Command, state: State) -> Decision:
             return _correct_departure(command, state, state.drafted)
         case CloseHandover():
             return _close(command, state)
-        case RecordArrival() | RecordUnlisted() | RecordDecline():
-            return _record(command, state, state.drafted)
+        case answer.RecordArrival() | answer.RecordUnlisted() | answer.RecordDecline():
+            return answer.decide(
+                command,
+                state.answers,
+                answer.Asked(
+                    office=state.drafted.receiving_office,
+                    operation=state.drafted.operation,
+                    entries=tuple(state.entries),
+                    declined=state.phase == "declined",
+                ),
+            )
     raise TypeError(command)
 
 
@@ -398,7 +343,7 @@ def _add(command: AddEntry, state: State) -> Decision:
 
 def _withdraw_entry(command: WithdrawEntry, state: State, drafted: HandoverDrafted) -> Decision:
     if command.person not in state.entries:
-        return _already_answered() if command.person in state.answers else []
+        return _already_answered() if command.person in state.answers.given else []
     if state.phase == "withdrawn":
         return []
     if state.phase in ("draft", "submitted", "approved"):
@@ -407,7 +352,7 @@ def _withdraw_entry(command: WithdrawEntry, state: State, drafted: HandoverDraft
         ]
     if state.phase != "issued":
         return _wrong_phase(state, "Penarikan hanya mungkin sebelum keberangkatan.")
-    if command.person in state.answers:
+    if command.person in state.answers.given:
         return _already_answered()
     remaining = tuple(_without(state.entries, command.person).values())
     if not remaining:
@@ -501,7 +446,7 @@ def _withdraw(handover: str, reason: str, state: State, drafted: HandoverDrafted
         return []
     if state.phase not in ("draft", "submitted", "approved", "issued"):
         return _wrong_phase(state, "Penarikan hanya mungkin sebelum keberangkatan.")
-    if state.answers:
+    if state.answers.given:
         return _already_answered()
     return [
         HandoverWithdrawn(
@@ -542,7 +487,7 @@ def _correct_departure(
         return []
     if state.phase != "departed":
         return _wrong_phase(state, "Keberangkatan ini tidak dapat dikoreksi lagi.")
-    if any(outcome == "arrived" for _, outcome in state.answers.values()):
+    if any(outcome == "arrived" for _, outcome in state.answers.given.values()):
         return _already_answered()
     return [
         DepartureCorrected(
@@ -560,7 +505,7 @@ def _close(command: CloseHandover, state: State) -> Decision:
         return []
     if state.phase != "departed":
         return _wrong_phase(state, "Hanya serah terima yang sudah berangkat dapat ditutup.")
-    waiting = [person for person in state.entries if person not in state.answers]
+    waiting = [person for person in state.entries if person not in state.answers.given]
     if waiting:
         return Refused(
             "ANSWERS_MISSING",
@@ -568,65 +513,6 @@ def _close(command: CloseHandover, state: State) -> Decision:
             "Tunggu pengakuannya atau hubungi kantor penerima; jangan menebak.",
         )
     return [HandoverClosed(handover=command.handover)]
-
-
-def _record(
-    command: RecordArrival | RecordUnlisted | RecordDecline, state: State, drafted: HandoverDrafted
-) -> Decision:
-    """What the receiver says becomes a fact here, unless it is not the receiver who says it."""
-    if command.office != drafted.receiving_office:
-        return Refused(
-            "NOT_THE_RECEIVER",
-            f"Kantor {command.office} bukan penerima serah terima ini.",
-            "Hanya kantor penerima yang mengakui daftarnya; hubungi kantor pengirim pesan.",
-        )
-    match command:
-        case RecordArrival():
-            number, outcome = state.answers.get(command.person, (0, ""))
-            if number == command.answer and outcome != command.outcome:
-                return Refused(
-                    "ANSWER_DIFFERS",
-                    f"Jawaban ke-{number} untuknya sudah tercatat: {outcome}.",
-                    "Hubungi kantor penerima; perubahan dikirim sebagai koreksi bernomor baru.",
-                )
-            if number >= command.answer:
-                return []
-            return [
-                ArrivalRecorded(
-                    handover=command.handover,
-                    person=command.person,
-                    outcome=command.outcome,
-                    at=command.occurred_at,
-                    absence=command.absence,
-                    diverted_to=command.diverted_to,
-                    answer=command.answer,
-                    corrects=command.corrects,
-                    listed=command.person in state.entries,
-                )
-            ]
-        case RecordUnlisted():
-            if command.person in state.unlisted:
-                return []
-            return [
-                UnlistedArrivalRecorded(
-                    handover=command.handover,
-                    operation=drafted.operation,
-                    receiving_office=drafted.receiving_office,
-                    person=command.person,
-                    initials=command.initials,
-                    at=command.occurred_at,
-                )
-            ]
-        case RecordDecline():
-            if state.phase == "declined":
-                return []
-            return [
-                DeclineRecorded(
-                    handover=command.handover,
-                    reason=command.reason,
-                    persons=tuple(state.entries),
-                )
-            ]
 
 
 def _without(entries: dict[str, ManifestLine], person: str) -> dict[str, ManifestLine]:
@@ -673,9 +559,9 @@ decider: Decider[State] = Decider(
         CorrectDeparture,
         CloseHandover,
         RequireHandover,
-        RecordArrival,
-        RecordUnlisted,
-        RecordDecline,
+        answer.RecordArrival,
+        answer.RecordUnlisted,
+        answer.RecordDecline,
     ),
     events=(
         HandoverDrafted,
@@ -689,9 +575,9 @@ decider: Decider[State] = Decider(
         HandoverWithdrawn,
         HandoverDeparted,
         DepartureCorrected,
-        ArrivalRecorded,
-        UnlistedArrivalRecorded,
-        DeclineRecorded,
+        answer.ArrivalRecorded,
+        answer.UnlistedArrivalRecorded,
+        answer.DeclineRecorded,
         HandoverClosed,
     ),
     initial=State(),

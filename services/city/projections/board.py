@@ -6,12 +6,12 @@ from claims and people, and stands open until an explanation for this very diffe
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from typing import Any
 
 from psycopg import AsyncConnection
 
-from services.city.domain import beneficiary, case, handover, operation
+from services.city.domain import answer, beneficiary, case, handover, operation
 from shared.kernel.projector import Projection, Recorded, Statement, rows
 
 TABLES = """
@@ -37,6 +37,9 @@ create table person (
 );
 create index on person (operation, state);
 """
+
+Finding = tuple[str, int, str]
+"""A discrepancy's name, its difference, and the words for it."""
 
 SET_STATE = (
     "update person set state = %(state)s, said_by = %(by)s, since = %(since)s"
@@ -123,12 +126,12 @@ def apply(recorded: Recorded) -> Iterator[Statement]:
             )
         case handover.DepartureCorrected(persons=persons):
             yield BACK_TO_ASSIGNED, {"persons": list(persons), "only": ["departed"]} | said
-        case handover.DeclineRecorded(handover=id_, persons=persons):
+        case answer.DeclineRecorded(handover=id_, persons=persons):
             yield (
                 BACK_TO_ASSIGNED + " and handover = %(handover)s",
                 {"persons": list(persons), "only": ["departed"], "handover": id_} | said,
             )
-        case handover.ArrivalRecorded() as arrival:
+        case answer.ArrivalRecorded() as arrival:
             yield (
                 ANSWER,
                 {
@@ -143,7 +146,7 @@ def apply(recorded: Recorded) -> Iterator[Statement]:
                 }
                 | said,
             )
-        case handover.UnlistedArrivalRecorded() as unlisted:
+        case answer.UnlistedArrivalRecorded() as unlisted:
             yield (
                 "insert into person (person, operation, initials, destination, listed, state,"
                 " office, said_by, since) values (%(person)s, %(operation)s, %(initials)s,"
@@ -189,8 +192,13 @@ async def operations(connection: AsyncConnection[Any]) -> list[dict[str, Any]]:
     )
 
 
-async def board(connection: AsyncConnection[Any], operation: str) -> dict[str, Any] | None:
-    """The board of one operation, or None where there is no such operation."""
+async def board(
+    connection: AsyncConnection[Any], operation: str, more: Sequence[Finding] = ()
+) -> dict[str, Any] | None:
+    """The board of one operation, or None where there is no such operation.
+
+    `more` are what other read models found not to add up.
+    """
     found = await rows(
         connection, "select * from rm_board.operation where operation = %s", operation
     )
@@ -225,7 +233,7 @@ async def board(connection: AsyncConnection[Any], operation: str) -> dict[str, A
         "claims": claims,
         "states": states,
         "by_destination": people,
-        "discrepancies": discrepancies(claims, people, explanations),
+        "discrepancies": discrepancies(claims, people, explanations, more),
     }
 
 
@@ -243,6 +251,7 @@ def discrepancies(
     claims: list[dict[str, Any]],
     people: list[dict[str, Any]],
     explanations: list[dict[str, Any]],
+    more: Sequence[Finding] = (),
 ) -> list[dict[str, Any]]:
     """What does not add up, by name: `difference` is found minus declared. Nothing is repaired."""
     found: list[dict[str, Any]] = []
@@ -310,6 +319,8 @@ def discrepancies(
                 figures[-1] - figures[0],
                 f"Sumber-sumber menyatakan angka yang berbeda: {figures}.",
             )
+    for finding in more:
+        note(*finding)
     return found
 
 

@@ -7,7 +7,7 @@ from typing import Any
 
 from psycopg import AsyncConnection
 
-from services.city.domain import handover
+from services.city.domain import answer, handover
 from shared.kernel.projector import Projection, Recorded, Statement, rows
 
 TABLES = """
@@ -94,21 +94,21 @@ def apply(recorded: Recorded) -> Iterator[Statement]:
                 {"handover": id_},
             )
             yield WAITING, {"handover": id_, "state": "issued", "only": ["departed"]}
-        case handover.ArrivalRecorded() as arrival:
+        case answer.ArrivalRecorded() as arrival:
             yield (
                 "update entry set state = %(outcome)s, answer = %(answer)s,"
                 " answered_at = %(at)s, absence = %(absence)s, diverted_to = %(diverted_to)s"
                 " where handover = %(handover)s and person = %(person)s",
                 arrival.model_dump(),
             )
-        case handover.UnlistedArrivalRecorded() as unlisted:
+        case answer.UnlistedArrivalRecorded() as unlisted:
             yield (
                 "insert into entry (handover, person, initials, listed, state, answer,"
                 " answered_at) values (%(handover)s, %(person)s, %(initials)s, false, 'unlisted',"
                 " 1, %(at)s)",
                 unlisted.model_dump(),
             )
-        case handover.DeclineRecorded(handover=id_, reason=reason):
+        case answer.DeclineRecorded(handover=id_, reason=reason):
             yield (
                 "update handover set phase = 'declined', note = %(note)s"
                 " where handover = %(handover)s",

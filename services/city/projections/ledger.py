@@ -163,3 +163,18 @@ async def ledger(connection: AsyncConnection[Any], operation: str) -> dict[str, 
         "advances": advances,
         "treasury_returns": papers,
     }
+
+
+async def findings(connection: AsyncConnection[Any], operation: str) -> list[tuple[str, int, str]]:
+    """What does not add up in the ledgers: name, difference in rupiah, words (rule 15)."""
+    found = await rows(
+        connection,
+        "select coalesce(sum(standing_rupiah), 0)::bigint as rupiah, count(*)::int as credits"
+        " from rm_ledger.credit where operation = %s and kind = 'duplicate'"
+        " and standing_rupiah > 0",
+        operation,
+    )
+    rupiah, credits_ = found[0]["rupiah"], found[0]["credits"]
+    return [
+        ("grants_duplicate", rupiah, f"{credits_} kredit ganda sebesar Rp{rupiah} belum kembali.")
+    ]

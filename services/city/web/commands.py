@@ -121,7 +121,7 @@ async def show_protection_path(desk: Desk, form: Form, path: dict[str, str]) -> 
     off = await _off_manifest(desk, state.handover, person, reason)
     if state.handover is not None:
         on_her_way: handover.State = await desk.state(handover.decider, state.handover)
-        if on_her_way.departed_at is not None or person in on_her_way.answers:
+        if on_her_way.departed_at is not None or person in on_her_way.answers.given:
             # She has left: the path is shown all the same; her arrival is the receiver's to say.
             off = []
     return Plan([Unit([show, *off])], {"person": person})

@@ -15,7 +15,8 @@ async def _operations(desk: Desk, _: dict[str, str]) -> Any:
 
 
 async def _board(desk: Desk, path: dict[str, str]) -> Any:
-    return await board.board(desk.reading, path["operation"])
+    more = await ledger.findings(desk.reading, path["operation"])
+    return await board.board(desk.reading, path["operation"], more)
 
 
 async def _persons(desk: Desk, path: dict[str, str]) -> Any:

@@ -101,7 +101,7 @@ class UnlistedArrivalAcknowledged(Event):
 
 class HandoverDeclined(Event):
     type: ClassVar[str] = "pulang.province.arrival.declined.v1"
-    words: ClassVar[str] = "Serah terima {handover} ditolak ({reason}): {explanation}"
+    words: ClassVar[str] = "Serah terima {handover} ditolak ({reason})."
     handover: Identifier
     city: OfficeCode
     reason: DeclineReason

@@ -53,7 +53,7 @@ class GrantConfirmed(Event):
 
 class GrantDisputed(Event):
     type: ClassVar[str] = "pulang.province.grant.disputed.v1"
-    words: ClassVar[str] = "Kredit {reference} tidak ada di rekening {person}: {reason}"
+    words: ClassVar[str] = "Kredit {reference} tidak ada di rekening {person}."
     person: PersonCode
     city: OfficeCode
     reference: Reference

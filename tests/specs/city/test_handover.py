@@ -6,13 +6,19 @@ import pytest
 from hypothesis import given as for_any
 from pydantic import ValidationError
 
+from services.city.domain.answer import (
+    ArrivalRecorded,
+    DeclineRecorded,
+    RecordArrival,
+    RecordDecline,
+    RecordUnlisted,
+    UnlistedArrivalRecorded,
+)
 from services.city.domain.handover import (
     AddEntry,
     ApproveHandover,
-    ArrivalRecorded,
     CloseHandover,
     CorrectDeparture,
-    DeclineRecorded,
     DepartHandover,
     DepartureCorrected,
     DraftHandover,
@@ -28,13 +34,9 @@ from services.city.domain.handover import (
     HandoverSubmitted,
     HandoverWithdrawn,
     IssueHandover,
-    RecordArrival,
-    RecordDecline,
-    RecordUnlisted,
     RequireHandover,
     ReturnHandover,
     SubmitHandover,
-    UnlistedArrivalRecorded,
     WithdrawEntry,
     WithdrawHandover,
     decider,
@@ -584,3 +586,10 @@ def test_whatever_is_asked_no_deed_is_issued_by_its_approver_or_approved_by_its_
                 case HandoverIssued():
                     assert approver is not None
                     assert command.by != approver
+
+
+def test_who_stands_on_the_manifest_is_not_unlisted():
+    """Rule 1: nobody is counted twice, whatever the receiver's message says."""
+    given(decider, *A_DEPARTED).when(
+        h(RecordUnlisted, person=ANN, initials="AA", office="35")
+    ).refused("IS_ON_MANIFEST")

@@ -7,6 +7,7 @@ import pytest
 from services.city import domain
 from services.city.domain import (
     advance,
+    answer,
     authority,
     beneficiary,
     case,
@@ -182,7 +183,7 @@ KEPT = [
         deed_date=date(2019, 10, 4),
     ),
     withdrawn(was_issued=False),
-    handover.ArrivalRecorded(
+    answer.ArrivalRecorded(
         handover="HO-1",
         person=ANN,
         outcome="arrived",
@@ -193,7 +194,7 @@ KEPT = [
         corrects=None,
         listed=True,
     ),
-    handover.UnlistedArrivalRecorded(
+    answer.UnlistedArrivalRecorded(
         handover="HO-1",
         operation="OP-1",
         receiving_office=EAST,
@@ -201,7 +202,7 @@ KEPT = [
         initials="BB",
         at=NOW,
     ),
-    handover.DeclineRecorded(handover="HO-1", reason="capacity", persons=(ANN, BEA)),
+    answer.DeclineRecorded(handover="HO-1", reason="capacity", persons=(ANN, BEA)),
     handover.HandoverClosed(handover="HO-1"),
     disbursed(office=None),
     redisbursed(office=None),

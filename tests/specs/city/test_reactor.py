@@ -3,6 +3,7 @@
 import pytest
 
 from services.city import domain
+from services.city.domain.answer import RecordArrival, RecordDecline, RecordUnlisted
 from services.city.domain.beneficiary import (
     GiveWillingness,
     HandoverLeft,
@@ -23,9 +24,6 @@ from services.city.domain.grant import (
 )
 from services.city.domain.handover import (
     DraftHandover,
-    RecordArrival,
-    RecordDecline,
-    RecordUnlisted,
     WithdrawEntry,
 )
 from services.city.reactor import react
