@@ -182,7 +182,7 @@ def test_her_arrival_passes_responsibility_in_one_step():
     """Rule 5."""
     office = on_their_way()
     office.does(*told(answer()))
-    assert state(office, "handover-HO-1").answers == {ANN: (1, "arrived")}
+    assert state(office, "handover-HO-1").answers.given == {ANN: (1, "arrived")}
     assert state(office, f"beneficiary-{ANN}").left == ("HO-1", "arrived")
     assert her_office(office) == ("35", "35")
 
