@@ -7,7 +7,8 @@ position 0, compared with it row by row, and switched to.
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterable, Iterator
+from collections.abc import AsyncIterator, Callable, Iterable, Iterator
+from contextlib import asynccontextmanager
 from dataclasses import dataclass
 from typing import Any
 
@@ -66,9 +67,14 @@ class Projector:
         self._types = types
         self.projection = projection
 
+    @asynccontextmanager
+    async def _transaction(self) -> AsyncIterator[AsyncConnection[Any]]:
+        async with self.pool.connection() as connection, connection.transaction():
+            yield connection
+
     async def prepare(self) -> None:
         """Makes the tables where there are none. An older version is left to `step` to replace."""
-        async with self.pool.connection() as connection:
+        async with self._transaction() as connection:
             await connection.execute("select pg_advisory_xact_lock(53710002)")
             cursor = await connection.execute(
                 "select 1 from projections where name = %s", (self.projection.name,)
@@ -82,7 +88,7 @@ class Projector:
 
         Where the live copy is of another version, this one is built beside it and switched to.
         """
-        async with self.pool.connection() as connection:
+        async with self._transaction() as connection:
             cursor = await connection.execute(
                 "select position, version from projections where name = %s for update",
                 (self.projection.name,),
@@ -117,18 +123,18 @@ class Projector:
         other tables, so there is nothing to compare.
         """
         beside = self.projection.schema + REBUILD_SUFFIX
-        async with self.pool.connection() as connection:
+        async with self._transaction() as connection:
             await self._create(connection, beside)
         position, size = 0, 1
         while position < size:
-            async with self.pool.connection() as connection:
+            async with self._transaction() as connection:
                 events = await read_events(connection, position, BATCH_EVENTS)
                 size = (await read_head(connection)).size
                 if events:
                     await self._apply(connection, beside, events)
                     position = events[-1].position
             progress(position, size)
-        async with self.pool.connection() as connection:
+        async with self._transaction() as connection:
             # From here the live projector waits: both copies are brought to the same position.
             cursor = await connection.execute(
                 "select position, version from projections where name = %s for update",

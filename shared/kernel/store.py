@@ -225,10 +225,8 @@ class Store:
                 parameters, new = self._parameters(commits, head)
                 cursor = await connection.execute(APPEND, parameters)
                 if cursor.rowcount:
-                    await connection.commit()
                     self._head = new
                     return new.size
-                await connection.rollback()
                 self._head = await read_head(connection)
                 if self._head.size == head.size:
                     raise Conflict("a stream that was read has moved on")

@@ -74,8 +74,10 @@ async def _open_pool(settings: Settings, patient: bool) -> AsyncConnectionPool:
             settings.database_url,
             min_size=2,
             max_size=settings.pool_connections,
-            kwargs={"options": "-c timezone=UTC"},
-            check=AsyncConnectionPool.check_connection,
+            # Most work is one statement, which is a transaction of its own; what needs more opens
+            # one. Connections are not tried before each use: whoever meets a dead one has the
+            # pool look at the others (`pool.check`), and is safe to ask again.
+            kwargs={"options": "-c timezone=UTC", "autocommit": True},
             open=False,
         )
         try:

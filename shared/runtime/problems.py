@@ -156,8 +156,10 @@ def install(app: FastAPI) -> None:
     @app.exception_handler(OperationalError)
     @app.exception_handler(InterfaceError)
     @app.exception_handler(PoolTimeout)
-    async def _database(_: Request, error: Exception) -> JSONResponse:
+    async def _database(request: Request, error: Exception) -> JSONResponse:
         log.warning("database: %s", type(error).__name__)
+        if isinstance(error, OperationalError):
+            await request.app.state.office.pool.check()
         return document(
             Problem(
                 503,

@@ -13,7 +13,7 @@ import logging
 from collections.abc import Awaitable, Callable, Sequence
 from typing import Any
 
-from psycopg import AsyncConnection, Error
+from psycopg import AsyncConnection, Error, OperationalError
 
 from shared.kernel.inbox import Inbox
 from shared.kernel.link import encode
@@ -124,6 +124,8 @@ class Worker:
                     self.troubles[name] = f"{name}: {error}"
                     done, failures = 0, failures + 1
                 except Exception as error:
+                    if isinstance(error, OperationalError):
+                        await self._office.pool.check()
                     # Its message may hold values, and health is open to all: the type must do.
                     self.troubles[name] = (
                         f"{name} stands still: {type(error).__name__}, see the log"
