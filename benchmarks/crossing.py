@@ -258,6 +258,7 @@ async def measure(places: Places) -> list[Row]:
                 lambda: backlog.ours(read_models=False),
                 backlog.raw,
                 loop,
+                rounds=3,
             ),
             await paired(
                 f"{BACKLOG:,} messages drained, read models at work",

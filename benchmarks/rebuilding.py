@@ -18,7 +18,7 @@ from services.city.projections import board
 from shared.kernel.projector import BATCH_EVENTS, Projector, Statement, recorded
 from shared.runtime.office import Office
 
-PERSONS = 3_000
+PERSONS = 2_000
 READ = (
     "select position, stream, version, type, body from events"
     " where position > %s order by position limit %s"

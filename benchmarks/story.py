@@ -89,11 +89,13 @@ def issue(id_: str) -> Command:
     return say(handover.IssueHandover, handover=id_, deed_number=f"BAST/{id_}")
 
 
-async def handle(handling: Handling, units: Sequence[Unit], actor: str = "petugas") -> None:
+async def handle(
+    handling: Handling, units: Sequence[Unit], actor: str = "petugas", batch: int = BATCH_UNITS
+) -> None:
     """Handles all units in batches. Raises where one is refused: that would measure nothing."""
-    for at in range(0, len(units), BATCH_UNITS):
+    for at in range(0, len(units), batch):
         outcome = await handling.handle(
-            units[at : at + BATCH_UNITS], at=NOW, actor=actor, correlation="ukur"
+            units[at : at + batch], at=NOW, actor=actor, correlation="ukur"
         )
         if outcome.refused:
             raise RuntimeError(f"refused: {outcome.refused[0]}")

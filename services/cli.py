@@ -26,10 +26,11 @@ from rich.table import Table
 
 from services.city.service import SERVICE as CITY
 from services.province.service import SERVICE as PROVINCE
+from shared.kernel.projector import RebuildRunning
 from shared.runtime import serve as processes
 from shared.runtime import status as statuses
 from shared.runtime.manifest import Problem, Service
-from shared.runtime.office import Office, open_office
+from shared.runtime.office import NotThisOffice, Office, open_office
 from shared.runtime.settings import KeyFileMissing, Settings, make_office_key, read_office_key
 from shared.runtime.staff import ROLES, add_staff
 
@@ -125,10 +126,15 @@ def worker() -> None:
 @app.command()
 def migrate() -> None:
     """Bring the precious tables to this version; at the very first run, draw the office's key."""
-    from shared.kernel.migrate import migrate as migrate_tables  # slow to import
+    from sqlalchemy.exc import SQLAlchemyError  # both are slow to import
+
+    from shared.kernel.migrate import migrate as migrate_tables
 
     settings = _settings()
-    migrate_tables(settings.database_url)
+    try:
+        migrate_tables(settings.database_url)
+    except SQLAlchemyError as error:
+        raise CouldNotRun(f"the database is away: {type(error).__name__}") from None
     if not settings.key_file.exists():
         if _person_keys(settings):
             raise CouldNotRun(
@@ -325,7 +331,7 @@ def main() -> int:
     try:
         # Outside its standalone mode the library gives the exit code instead of leaving with it.
         return app(standalone_mode=False) or 0
-    except (CouldNotRun, KeyFileMissing) as error:
+    except (CouldNotRun, KeyFileMissing, NotThisOffice, RebuildRunning) as error:
         sys.stderr.write(f"pulang: {error}\n")
     except (PoolTimeout, DatabaseError) as error:
         sys.stderr.write(f"pulang: the database is away or not migrated: {error}\n")

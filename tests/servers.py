@@ -6,6 +6,7 @@ The same tests run on both; the header of the run says on which.
 from __future__ import annotations
 
 import os
+import re
 import shutil
 import tempfile
 from collections.abc import Iterator
@@ -61,9 +62,7 @@ class Servers:
             )
 
     def _url(self, name: str) -> str:
-        before, _, rest = self.postgres_url.rpartition("/")
-        _, mark, query = rest.partition("?")
-        return f"{before}/{name}{mark}{query}"
+        return re.sub(r"^(postgresql://[^/]*)/[^?]*", rf"\1/{name}", self.postgres_url)
 
 
 @contextmanager

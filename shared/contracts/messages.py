@@ -9,15 +9,16 @@ from __future__ import annotations
 
 from collections.abc import Callable
 from datetime import date
-from typing import Any, ClassVar
+from typing import Annotated, Any, ClassVar
 
-from pydantic import AwareDatetime, Field
+from pydantic import AfterValidator, ConfigDict, Field
 
 from shared.contracts.values import (
     AbsenceReason,
     ArrivalOutcome,
     CaseStatus,
     DeclineReason,
+    FactTime,
     Identifier,
     Initials,
     Line,
@@ -28,6 +29,34 @@ from shared.contracts.values import (
     Reference,
     Value,
 )
+
+COUNT_AT_MOST = 1_000_000
+
+
+def _each_once(persons: tuple[str, ...]) -> tuple[str, ...]:
+    if len(set(persons)) != len(persons):
+        raise ValueError("a person stands here twice")
+    return persons
+
+
+def _entries_once(entries: tuple[ManifestLine, ...]) -> tuple[ManifestLine, ...]:
+    _each_once(tuple(entry.person for entry in entries))
+    return entries
+
+
+Persons = Annotated[tuple[PersonCode, ...], AfterValidator(_each_once)]
+Entries = Annotated[tuple[ManifestLine, ...], AfterValidator(_entries_once)]
+
+
+class Envelope(Value):
+    """The CloudEvents document around a message; further attributes are let pass."""
+
+    model_config = ConfigDict(extra="ignore")
+
+    id: str = Field(pattern=r"^[!-~]{1,200}$")
+    type: str = Field(pattern=r"^[!-~]{1,200}$")
+    time: FactTime
+    data: dict[str, Any]
 
 
 class Message(Value):
@@ -47,7 +76,7 @@ class HandoverIssued(Message):
     planned_departure: date
     transport: Line
     predecessor: Identifier | None = None
-    entries: tuple[ManifestLine, ...] = Field(min_length=1)
+    entries: Entries = Field(min_length=1)
 
 
 class HandoverAmended(Message):
@@ -55,9 +84,9 @@ class HandoverAmended(Message):
 
     type: ClassVar[str] = "pulang.handover.amended.v1"
     handover: Identifier
-    revision: int = Field(ge=1)
-    withdrawn: tuple[PersonCode, ...]
-    entries: tuple[ManifestLine, ...]
+    revision: int = Field(ge=1, le=COUNT_AT_MOST)
+    withdrawn: Persons
+    entries: Entries
 
 
 class HandoverWithdrawn(Message):
@@ -72,7 +101,7 @@ class HandoverDeparted(Message):
 
     type: ClassVar[str] = "pulang.handover.departed.v1"
     handover: Identifier
-    departed_at: AwareDatetime
+    departed_at: FactTime
     did_not_occur: bool = False
 
 
@@ -86,11 +115,11 @@ class ArrivalAcknowledged(Message):
     handover: Identifier
     person: PersonCode
     outcome: ArrivalOutcome
-    at: AwareDatetime
+    at: FactTime
     absence: AbsenceReason | None = None
     diverted_to: OfficeCode | None = None
-    answer: int = Field(ge=1)
-    corrects: int | None = None
+    answer: int = Field(ge=1, le=COUNT_AT_MOST)
+    corrects: int | None = Field(default=None, ge=1, le=COUNT_AT_MOST)
 
 
 class HandoverDeclined(Message):
@@ -99,7 +128,7 @@ class HandoverDeclined(Message):
     type: ClassVar[str] = "pulang.handover.declined.v1"
     handover: Identifier
     reason: DeclineReason
-    persons: tuple[PersonCode, ...]
+    persons: Persons
 
 
 class UnlistedArrival(Message):
@@ -109,7 +138,7 @@ class UnlistedArrival(Message):
     handover: Identifier
     person: PersonCode
     initials: Initials
-    at: AwareDatetime
+    at: FactTime
 
 
 class GrantDisbursed(Message):

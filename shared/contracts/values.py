@@ -8,10 +8,19 @@ from __future__ import annotations
 
 import re
 import secrets
-from datetime import date
+from datetime import date, datetime, timedelta
 from typing import Annotated, Literal
 
-from pydantic import AfterValidator, BaseModel, ConfigDict, Field, Strict, StringConstraints
+from pydantic import (
+    AfterValidator,
+    AwareDatetime,
+    BaseModel,
+    BeforeValidator,
+    ConfigDict,
+    Field,
+    Strict,
+    StringConstraints,
+)
 
 PROVINCES: dict[str, str] = {
     "11": "Aceh", "12": "Sumatera Utara", "13": "Sumatera Barat", "14": "Riau", "15": "Jambi",
@@ -83,6 +92,26 @@ Reason = Annotated[
     StringConstraints(min_length=3, max_length=500, strip_whitespace=True),
     AfterValidator(_one_line),
 ]
+
+
+def _written_out(value: object) -> object:
+    if isinstance(value, int | float) or (isinstance(value, str) and value.strip().isdigit()):
+        raise ValueError("harus waktu berbentuk 2019-10-04T08:00:00+08:00")
+    return value
+
+
+def _storable(time: datetime) -> datetime:
+    offset = time.utcoffset()
+    if offset is None or abs(offset) > timedelta(hours=14) or offset % timedelta(minutes=1):
+        raise ValueError("selisih zona waktunya tidak ada di dunia")
+    if not 1900 < time.year < 9999:
+        raise ValueError("tahunnya tidak mungkin")
+    return time
+
+
+FactTime = Annotated[AwareDatetime, BeforeValidator(_written_out), AfterValidator(_storable)]
+"""When something happened, written out, with an offset that exists (rule 17)."""
+
 PERSONAL_TEXT_CHARACTERS = 1_000
 
 

@@ -13,7 +13,7 @@ from typing import Any, ClassVar, Generic, TypeVar
 
 from pydantic import AwareDatetime
 
-from shared.contracts.values import Value
+from shared.contracts.values import FactTime, Value
 
 
 class Command(Value):
@@ -21,7 +21,7 @@ class Command(Value):
 
     by: str
     now: AwareDatetime
-    occurred_at: AwareDatetime
+    occurred_at: FactTime
 
 
 class Event(Value):

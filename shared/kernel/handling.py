@@ -103,10 +103,11 @@ class Handling:
             if outcome.refused and (all_or_nothing or not (outcome.events or received)):
                 return outcome
             refused = {one.index for one in outcome.refused}
+            written = {event.stream for event in outcome.events}
             commit = Commit(
                 at=at,
                 events=outcome.events,
-                unmoved=[r for r in read.items() if r[0] not in {e.stream for e in outcome.events}],
+                unmoved=[one for one in read.items() if one[0] not in written],
                 keys=[k for n, unit in enumerate(units) if n not in refused for k in unit.keys],
                 received=received,
                 parked=parked(outcome) if parked else (),

@@ -8,19 +8,29 @@ number: if it was genuine, its sender will send it again.
 
 from __future__ import annotations
 
-import json
+import logging
 from collections.abc import Callable, Sequence
 from datetime import datetime
-from typing import Any
 
+from psycopg import InterfaceError, OperationalError
+from psycopg_pool import PoolTimeout
 from pydantic import ValidationError
 
-from shared.contracts.messages import MESSAGES, UPCASTERS, Message
+from shared.contracts.messages import MESSAGES, UPCASTERS, Envelope, Message
+from shared.contracts.values import ManifestLine, Value
 from shared.kernel.decider import Command
 from shared.kernel.event import UnknownType, upcast
-from shared.kernel.handling import Handling, Outcome, Unit
+from shared.kernel.handling import Handling, Outcome, Undecided, Unit
 from shared.kernel.link import Frame, Receipt, Unreadable, decode
 from shared.kernel.store import Commit, Conflict, Parked, Received
+
+log = logging.getLogger(__name__)
+
+PASSING = (OperationalError, InterfaceError, PoolTimeout, Conflict, Undecided)
+"""What trying again can mend."""
+
+_MODELS: tuple[type[Value], ...] = (Envelope, ManifestLine, *MESSAGES.values())
+FIELDS = {name for model in _MODELS for name in model.model_fields}
 
 Reactor = Callable[[str, Message, str, datetime, datetime], Sequence[Command]]
 """(sender, message, actor, now, occurred_at) → this office's own commands, one unit. Pure."""
@@ -74,12 +84,32 @@ class Inbox:
                 gap = gap or sequence > expected
         if run:
             try:
-                await self._commit(run, now)
+                await self._commit_all(run, now)
                 applied = run[-1].sequence
             except Conflict:
                 # Another worker applied these first; what stands is read anew.
                 applied, gap = await self.applied_through(), False
         return Receipt(self._office, self._sender, applied, gap)
+
+    async def _commit_all(self, run: Sequence[Received], now: datetime) -> None:
+        """One commit for all; where that fails for what they are, one for each.
+
+        What the database or the code stumbles over is parked: no message is tried for ever.
+        """
+        try:
+            await self._commit(run, now)
+        except PASSING:
+            raise
+        except Exception as error:
+            if len(run) > 1:
+                for one in run:
+                    await self._commit_all([one], now)
+                return
+            log.exception("inbox: a message could not be applied")
+            (row,) = run
+            detail = type(error).__name__
+            parked = Parked(row.sender, row.sequence, "UNAPPLIABLE", detail, row.body)
+            await self._handling.store.append(Commit(at=now, received=run, parked=[parked]))
 
     async def _commit(self, run: Sequence[Received], now: datetime) -> None:
         actor = f"office:{self._sender}"
@@ -88,15 +118,14 @@ class Inbox:
         unread: list[Parked] = []
         for row in run:
             try:
-                document, message = read_message(row.body)
-                occurred = datetime.fromisoformat(document["time"])
-                commands = self._reactor(self._sender, message, actor, now, occurred)
-            except (UnknownType, ValidationError, KeyError, TypeError, ValueError) as error:
+                envelope, message = read_message(row.body)
+                commands = self._reactor(self._sender, message, actor, now, envelope.time)
+            except (UnknownType, ValidationError, TypeError, ValueError, RecursionError) as error:
                 reason = "UNKNOWN_TYPE" if isinstance(error, UnknownType) else "UNREADABLE_MESSAGE"
                 detail = describe(error)
                 unread.append(Parked(row.sender, row.sequence, reason, detail, row.body))
                 continue
-            units.append(Unit(commands, causation=str(document["id"])))
+            units.append(Unit(commands, causation=envelope.id))
             sources.append(row)
 
         def parked(outcome: Outcome) -> list[Parked]:
@@ -131,19 +160,24 @@ class Inbox:
         return int(row[0]) if row else 0
 
 
-def read_message(body: bytes) -> tuple[dict[str, Any], Message]:
-    """The CloudEvents document and the contract model in it, upcast to the newest version."""
-    document = json.loads(body)
-    type_, data = upcast(document["type"], document["data"], UPCASTERS)
+def read_message(body: bytes) -> tuple[Envelope, Message]:
+    """The envelope and the contract model in it, upcast to the newest version."""
+    envelope = Envelope.model_validate_json(body)
+    type_, data = upcast(envelope.type, envelope.data, UPCASTERS)
     if (model := MESSAGES.get(type_)) is None:
         raise UnknownType(type_)
-    return document, model.model_validate(data)
+    return envelope, model.model_validate(data)
 
 
 def describe(error: Exception) -> str:
-    """Says what is wrong without repeating the values: they may be somebody's secret."""
+    """Says what is wrong and where, without a value: it may be somebody's secret."""
     if isinstance(error, ValidationError):
-        return "; ".join(
-            f"{'.'.join(map(str, item['loc']))}: {item['type']}" for item in error.errors()
-        )
-    return f"{type(error).__name__}: {error}"
+        return "; ".join(f"{_place(one['loc'])}: {one['type']}" for one in error.errors())
+    return f"unknown type {error}" if isinstance(error, UnknownType) else type(error).__name__
+
+
+def _place(location: tuple[int | str, ...]) -> str:
+    """A field's place. A name that is none of the contract's could be anything, and is not said."""
+    return ".".join(
+        str(part) if isinstance(part, int) or part in FIELDS else "(unknown)" for part in location
+    )

@@ -56,6 +56,10 @@ class Transport(Protocol):
         """Takes a frame on; gives its entry id. Raises ConnectionError where it can't."""
         ...
 
+    async def clear(self, receiver: str) -> None:
+        """Forgets all that was sent: what is unconfirmed is about to be sent again."""
+        ...
+
     async def trim(self, receiver: str, through: bytes) -> None:
         """May forget the entries up to and with this id."""
         ...
@@ -82,7 +86,8 @@ def decode(raw: bytes, *, sender: str, receiver: str) -> Frame | Receipt:
         raise Unreadable(f"{len(raw)} bytes are more than a frame may have")
     try:
         headers = dict(line.split(": ", 1) for line in head.decode("ascii").split("\r\n"))
-        document: Any = json.loads(body)
+        text = body.decode("utf-8")
+        document: Any = json.loads(text)
     except (ValueError, RecursionError) as error:
         raise Unreadable(f"headers or body do not parse: {type(error).__name__}") from error
     if headers.get("link") != f"{sender}:{receiver}":
@@ -91,7 +96,7 @@ def decode(raw: bytes, *, sender: str, receiver: str) -> Frame | Receipt:
         case "application/vnd.pulang.receipt+json":
             return _receipt(document, sender, receiver)
         case "application/cloudevents-batch+json":
-            return _frame(headers, body, document, sender, receiver)
+            return _frame(headers, text, document, sender, receiver)
         case other:
             raise Unreadable(f"content type {other!r} is unknown")
 
@@ -103,9 +108,7 @@ def _receipt(document: Any, sender: str, receiver: str) -> Receipt:
     raise Unreadable("the receipt has no number")
 
 
-def _frame(
-    headers: dict[str, str], body: bytes, document: Any, sender: str, receiver: str
-) -> Frame:
+def _frame(headers: dict[str, str], text: str, document: Any, sender: str, receiver: str) -> Frame:
     if not isinstance(document, list) or not 0 < len(document) <= FRAME_MESSAGES:
         raise Unreadable("the body is no list of messages")
     try:
@@ -115,7 +118,7 @@ def _frame(
         raise Unreadable("messages without sequence numbers") from error
     if first < 1 or numbers != list(range(first, last + 1)):
         raise Unreadable("sequence numbers do not run from first to last")
-    return Frame(sender, receiver, first, tuple(_slices(body.decode(), len(document))))
+    return Frame(sender, receiver, first, tuple(_slices(text, len(document))))
 
 
 def _slices(batch: str, count: int) -> Iterator[bytes]:

@@ -39,9 +39,9 @@ class Relay:
         """Sends up to a few frames of what was not yet sent; gives the number of messages."""
         if self._sent is None:
             self._confirmed = await self._read_confirmed()
-            self._sent = self._confirmed
+            await self._go_back(self._confirmed)
             self._quiet_since = now
-        self._resend_when_quiet(now)
+        await self._resend_when_quiet(now)
         async with self._pool.connection() as connection:
             cursor = await connection.execute(
                 "select sequence, body from outbox where receiver = %s and sequence > %s"
@@ -84,8 +84,8 @@ class Relay:
                     {"receiver": self.receiver, "through": self._confirmed, "now": now},
                 )
             await self._trim()
-        if receipt.gap and self._sent is not None:
-            self._sent = min(self._sent, receipt.applied_through)
+        if receipt.gap and self._sent is not None and receipt.applied_through < self._sent:
+            await self._go_back(receipt.applied_through)
 
     async def _trim(self) -> None:
         confirmed: bytes | None = None
@@ -94,11 +94,17 @@ class Relay:
         if confirmed is not None:
             await self._transport.trim(self.receiver, confirmed)
 
-    def _resend_when_quiet(self, now: datetime) -> None:
+    async def _go_back(self, through: int) -> None:
+        """All after `through` is sent again. Older copies go first, or they would pile up."""
+        await self._transport.clear(self.receiver)
+        self._entries.clear()
+        self._sent = through
+
+    async def _resend_when_quiet(self, now: datetime) -> None:
         if self._sent is None or self._sent <= self._confirmed:
             self._quiet_since = now
         elif self._quiet_since is None or now - self._quiet_since >= self._resend_after:
-            self._sent = self._confirmed
+            await self._go_back(self._confirmed)
             self._quiet_since = now
             self._resend_after = min(self._resend_after * 2, RESEND_AT_MOST)
 

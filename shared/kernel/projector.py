@@ -57,6 +57,10 @@ class AheadOfLog(Exception):
     """A checkpoint beyond the log's end: the log was restored to an earlier time."""
 
 
+class RebuildRunning(Exception):
+    """Somebody else is rebuilding this read model just now."""
+
+
 class Projector:
     """Keeps one projection up to date. `step` does one batch."""
 
@@ -120,8 +124,23 @@ class Projector:
 
         Returns the differences found, each in words; the rebuilt copy is live afterwards in any
         case, since it is the one that follows from the log. A live copy of another version has
-        other tables, so there is nothing to compare.
+        other tables, so there is nothing to compare. Raises RebuildRunning.
         """
+        async with self.pool.connection() as connection:
+            cursor = await connection.execute(
+                "select pg_try_advisory_lock(53710004, hashtext(%s))", (self.projection.name,)
+            )
+            if await cursor.fetchone() != (True,):
+                raise RebuildRunning(f"{self.projection.name} is being rebuilt; wait for that")
+            await connection.commit()
+            try:
+                return await self._rebuild(progress)
+            finally:
+                await connection.execute(
+                    "select pg_advisory_unlock(53710004, hashtext(%s))", (self.projection.name,)
+                )
+
+    async def _rebuild(self, progress: Callable[[int, int], None]) -> list[str]:
         beside = self.projection.schema + REBUILD_SUFFIX
         async with self._transaction() as connection:
             await self._create(connection, beside)

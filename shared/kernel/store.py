@@ -17,9 +17,9 @@ from datetime import datetime
 from hashlib import sha256
 from typing import Any
 
-from psycopg import AsyncConnection, errors
+from psycopg import AsyncConnection, InterfaceError, OperationalError, errors
 from psycopg.types.json import Jsonb
-from psycopg_pool import AsyncConnectionPool
+from psycopg_pool import AsyncConnectionPool, PoolTimeout
 
 from shared.kernel import merkle
 from shared.kernel.event import NewEvent, StoredEvent
@@ -28,6 +28,9 @@ CHANNEL = "pulang_log"
 GROUP_COMMIT_EVENTS = 2_000
 HEAD_TRIES = 50
 WAITING_COMMITS = 10_000
+TEXT_CHARACTERS = 500
+AWAY = (OperationalError, InterfaceError, PoolTimeout)
+"""The database can't be reached: nothing is wrong with what was to be written."""
 
 
 class Conflict(Exception):
@@ -101,7 +104,8 @@ class Head:
 APPEND = """
 with h as (
   update log_head set size = %(new_size)s, frontier = %(frontier)s, outgoing = %(outgoing)s
-  where size = %(old_size)s and not exists (
+  where size = %(old_size)s and frontier = %(old_frontier)s and outgoing = %(old_outgoing)s
+    and not exists (
     select from events join unnest(%(u_stream)s::text[], %(u_version)s::int[])
       as u(stream, version) on events.stream = u.stream and events.version = u.version + 1
   ) returning size
@@ -196,23 +200,19 @@ class Store:
     async def _append_group(self, group: list[tuple[Commit, asyncio.Future[int]]]) -> None:
         try:
             size = await self._write([commit for commit, _ in group])
-        except (errors.UniqueViolation, Conflict) as taken:
-            self._head = None
-            if len(group) == 1:
-                _settle(group[0][1], Conflict(_explain(taken)))
-                return
-            # One of them lost a race; written one by one, only that one is refused.
-            for one in group:
-                await self._append_group([one])
-        except asyncio.CancelledError:
-            self._head = None
-            for _, future in group:
-                future.cancel()
-            raise
-        except Exception as error:
+        except AWAY as error:
             self._head = None
             for _, future in group:
                 _settle(future, error)
+        except Exception as error:
+            self._head = None
+            if len(group) == 1:
+                _settle(group[0][1], _conflict(error))
+                return
+            # One of them lost a race, or holds what the database can't: written one by one, only
+            # that one is refused.
+            for one in group:
+                await self._append_group([one])
         else:
             for _, future in group:
                 if not future.done():
@@ -228,7 +228,7 @@ class Store:
                     self._head = new
                     return new.size
                 self._head = await read_head(connection)
-                if self._head.size == head.size:
+                if self._head == head:
                     raise Conflict("a stream that was read has moved on")
         raise Conflict(f"the head of the log moved {HEAD_TRIES} times in a row")
 
@@ -261,6 +261,8 @@ class Store:
             "channel": CHANNEL,
             "at": commits[-1].at,
             "old_size": head.size,
+            "old_frontier": b"".join(head.frontier),
+            "old_outgoing": Jsonb(head.outgoing),
             "new_size": new.size,
             "frontier": b"".join(new.frontier),
             "outgoing": Jsonb(outgoing),
@@ -285,8 +287,8 @@ class Store:
             "i_body": [row.body for row in received],
             "p_sender": [row.sender for row in parked.values()],
             "p_sequence": [row.sequence for row in parked.values()],
-            "p_reason": [row.reason for row in parked.values()],
-            "p_detail": [row.detail for row in parked.values()],
+            "p_reason": [_text(row.reason) for row in parked.values()],
+            "p_detail": [_text(row.detail) for row in parked.values()],
             "p_raw": [row.raw for row in parked.values()],
             "p_digest": [digest for _, digest in parked],
             "k_person": [row.person for row in keys],
@@ -303,8 +305,10 @@ class Store:
         found: dict[str, list[StoredEvent]] = {stream: [] for stream in wanted}
         async with self.pool.connection() as connection:
             cursor = await connection.execute(
-                "select position, stream, version, type, body from events"
-                " where stream = any(%s) order by stream, version",
+                # Stream by stream through the index, also where the planner has no statistics.
+                "select e.* from unnest(%s::text[]) as wanted(stream) cross join lateral"
+                " (select position, stream, version, type, body from events"
+                " where stream = wanted.stream order by version) as e",
                 (wanted,),
             )
             for row in await cursor.fetchall():
@@ -358,7 +362,13 @@ def _settle(future: asyncio.Future[int], error: Exception) -> None:
         future.set_exception(error)
 
 
-def _explain(taken: errors.UniqueViolation | Conflict) -> str:
+def _conflict(error: Exception) -> Exception:
     """Says which stream, expected version, inbox row or key was taken."""
-    detail = taken.diag.message_detail if isinstance(taken, errors.UniqueViolation) else None
-    return detail or str(taken)
+    if isinstance(error, errors.UniqueViolation):
+        return Conflict(error.diag.message_detail or str(error))
+    return error
+
+
+def _text(said: str) -> str:
+    """Text that PostgreSQL can hold, of bounded length."""
+    return said.encode("utf-8", "replace").decode().replace("\0", "�")[:TEXT_CHARACTERS]

@@ -10,9 +10,11 @@ from __future__ import annotations
 import os
 from base64 import urlsafe_b64decode, urlsafe_b64encode
 from collections.abc import Sequence
+from typing import Any
 
 from cryptography.exceptions import InvalidTag
 from cryptography.hazmat.primitives.ciphers.aead import AESGCM
+from psycopg import AsyncConnection
 from psycopg_pool import AsyncConnectionPool
 
 from shared.kernel.store import PersonKey
@@ -49,20 +51,37 @@ class Vault:
         ]
         return texts, [PersonKey(p, _encrypt(self._office, key, p)) for p, key in fresh.items()]
 
-    async def open(self, person: str, sealed: str) -> str:
-        """The text. Raises Unopened."""
-        keys = await self._keys({person})
+    async def open(
+        self, person: str, sealed: Sequence[str], connection: AsyncConnection[Any]
+    ) -> list[str]:
+        """The texts about one person. Raises Unopened."""
+        keys = self._unwrap(await _wrapped(connection, [person]))
         if person not in keys:
             raise Unopened("no key")
-        return _decrypt(AESGCM(keys[person]), urlsafe_b64decode(sealed), person).decode()
+        key = AESGCM(keys[person])
+        return [_decrypt(key, urlsafe_b64decode(text), person).decode() for text in sealed]
+
+    async def check(self) -> None:
+        """Raises Unopened where this office key does not open the keys that are there."""
+        async with self._pool.connection() as connection:
+            cursor = await connection.execute("select person, wrapped from person_keys limit 1")
+            self._unwrap(await cursor.fetchall())
 
     async def _keys(self, persons: set[str]) -> dict[str, bytes]:
         async with self._pool.connection() as connection:
-            cursor = await connection.execute(
-                "select person, wrapped from person_keys where person = any(%s)", (list(persons),)
-            )
-            rows = await cursor.fetchall()
+            return self._unwrap(await _wrapped(connection, list(persons)))
+
+    def _unwrap(self, rows: Sequence[tuple[str, bytes]]) -> dict[str, bytes]:
         return {person: _decrypt(self._office, bytes(wrapped), person) for person, wrapped in rows}
+
+
+async def _wrapped(
+    connection: AsyncConnection[Any], persons: Sequence[str]
+) -> list[tuple[str, bytes]]:
+    cursor = await connection.execute(
+        "select person, wrapped from person_keys where person = any(%s)", (list(persons),)
+    )
+    return await cursor.fetchall()
 
 
 def _encrypt(key: AESGCM, text: bytes, person: str) -> bytes:

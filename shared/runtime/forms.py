@@ -10,9 +10,9 @@ import re
 from collections.abc import Awaitable, Callable, Mapping, Sequence
 from typing import Any
 
-from pydantic import AwareDatetime, create_model
+from pydantic import create_model
 
-from shared.contracts.values import Value
+from shared.contracts.values import FactTime, Value
 from shared.kernel.decider import Command
 from shared.kernel.handling import Unit
 from shared.runtime.manifest import CommandRoute, Desk, Plan
@@ -23,7 +23,7 @@ MoreCommands = Callable[[Desk, Any], Awaitable[Sequence[Command]]]
 class Form(Value):
     """A body. `occurred_at` is when it happened, with its offset; left out, it is now."""
 
-    occurred_at: AwareDatetime | None = None
+    occurred_at: FactTime | None = None
 
 
 def form_of(

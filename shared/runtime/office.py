@@ -12,7 +12,7 @@ from psycopg_pool import AsyncConnectionPool, PoolTimeout
 from shared.kernel.handling import Handling
 from shared.kernel.projector import Projector
 from shared.kernel.store import Store
-from shared.kernel.vault import Vault
+from shared.kernel.vault import Unopened, Vault
 from shared.runtime.clock import Clock, system_clock
 from shared.runtime.manifest import Service
 from shared.runtime.settings import Settings, read_office_key
@@ -20,6 +20,10 @@ from shared.runtime.settings import Settings, read_office_key
 log = logging.getLogger(__name__)
 
 DATABASE_WAIT_SECONDS = 10.0
+
+
+class NotThisOffice(Exception):
+    """Database, key and settings do not belong to the same office."""
 
 
 @dataclass(frozen=True)
@@ -40,8 +44,8 @@ async def open_office(
 ) -> AsyncIterator[Office]:
     """Connects to the office's database and prepares its read models.
 
-    Raises KeyFileMissing, and psycopg_pool.PoolTimeout where the database is away; `patient`
-    waits for it however long it takes, and says so.
+    Raises KeyFileMissing, NotThisOffice, and psycopg_pool.PoolTimeout where the database is away;
+    `patient` waits for it however long it takes, and says so.
     """
     if settings.kind != service.kind:
         raise ValueError(f"office {settings.office} is no {service.kind}")
@@ -51,6 +55,8 @@ async def open_office(
     try:
         handling = Handling(store, service.deciders, service.publisher)
         projectors = tuple(Projector(pool, handling.types, p) for p in service.projections)
+        vault = Vault(pool, key)
+        await _check_database(pool, vault, settings)
         for projector in projectors:
             await projector.prepare()
         yield Office(
@@ -59,7 +65,7 @@ async def open_office(
             pool,
             store,
             handling,
-            Vault(pool, key),
+            vault,
             projectors,
             system_clock(settings.zone),
         )
@@ -89,3 +95,25 @@ async def _open_pool(settings: Settings, patient: bool) -> AsyncConnectionPool:
             log.warning("the database is away; waiting for it")
         else:
             return pool
+
+
+async def _check_database(pool: AsyncConnectionPool, vault: Vault, settings: Settings) -> None:
+    """The database belongs to the office that opens it first, and its key opens what is in it."""
+    async with pool.connection() as connection:
+        await connection.execute(
+            "update log_head set office = %s where office is null", (settings.office,)
+        )
+        cursor = await connection.execute("select office from log_head")
+        row = await cursor.fetchone()
+    if row is None or row[0] != settings.office:
+        raise NotThisOffice(
+            f"this database is that of office {row[0] if row else None}, not of {settings.office}:"
+            " look at PULANG_DATABASE_URL and PULANG_OFFICE"
+        )
+    try:
+        await vault.check()
+    except Unopened:
+        raise NotThisOffice(
+            f"{settings.key_file} is not the key that this database's keys were wrapped with:"
+            " restore the right file"
+        ) from None

@@ -12,7 +12,7 @@ from typing import Any
 from fastapi import FastAPI, Request
 from fastapi.exceptions import RequestValidationError
 from fastapi.responses import JSONResponse
-from psycopg import InterfaceError, OperationalError
+from psycopg import DataError, InterfaceError, OperationalError
 from psycopg_pool import PoolTimeout
 from starlette.exceptions import HTTPException
 
@@ -108,6 +108,21 @@ def unit_errors(refused: Sequence[RefusedUnit], rows: Sequence[int] = ()) -> lis
     ]
 
 
+async def database_away(app: FastAPI, error: Exception) -> JSONResponse:
+    """The 503 of a database that can't be reached; has the pool look at its connections."""
+    log.warning("database: %s", type(error).__name__)
+    if isinstance(error, OperationalError):
+        await app.state.office.pool.check()
+    return document(
+        Problem(
+            503,
+            "DATABASE_AWAY",
+            "Basis data sedang tidak terjangkau.",
+            "Kirim lagi dengan Idempotency-Key yang sama; yang sudah tersimpan tidak terulang.",
+        )
+    )
+
+
 def install(app: FastAPI) -> None:
     """Answers every error of the app with a problem document."""
 
@@ -157,15 +172,16 @@ def install(app: FastAPI) -> None:
     @app.exception_handler(InterfaceError)
     @app.exception_handler(PoolTimeout)
     async def _database(request: Request, error: Exception) -> JSONResponse:
-        log.warning("database: %s", type(error).__name__)
-        if isinstance(error, OperationalError):
-            await request.app.state.office.pool.check()
+        return await database_away(request.app, error)
+
+    @app.exception_handler(DataError)
+    async def _unstorable(_: Request, error: DataError) -> JSONResponse:
         return document(
             Problem(
-                503,
-                "DATABASE_AWAY",
-                "Basis data sedang tidak terjangkau.",
-                "Kirim lagi dengan Idempotency-Key yang sama; yang sudah tersimpan tidak terulang.",
+                422,
+                "INVALID_INPUT",
+                "Ada isian yang tidak dapat disimpan.",
+                "Hapus karakter yang tidak terlihat dan kirim lagi.",
             )
         )
 

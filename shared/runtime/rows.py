@@ -9,6 +9,7 @@ from __future__ import annotations
 import csv
 import io
 import json
+import re
 from collections.abc import Sequence
 from typing import Annotated, Any, TypeVar
 
@@ -22,6 +23,7 @@ from shared.runtime.problems import field_errors
 
 IMPORT_ROWS = 20_000
 ERRORS_SHOWN = 200
+UNKNOWN_COLUMN = "(kolom tidak dikenal)"
 
 R = TypeVar("R", bound=BaseModel)
 
@@ -59,6 +61,14 @@ def _csv_rows(raw: bytes) -> list[dict[str, Any]]:
         ) from None
     try:
         reader = csv.DictReader(io.StringIO(text), restkey="(kolom berlebih)", strict=True)
+        names = reader.fieldnames or []
+        if len(set(names)) != len(names):
+            raise Problem(
+                422,
+                "CSV_HEADER_REPEATED",
+                "Sebuah kolom tertulis dua kali.",
+                "Hapus salah satunya.",
+            )
         return [
             {name: _cell(value) for name, value in row.items() if value not in ("", None)}
             for row in reader
@@ -83,6 +93,7 @@ def check_rows(
     """
     good: list[tuple[int, R]] = []
     errors: list[dict[str, Any]] = []
+    known = {*model.model_fields, "body"}
     whole = {name for name, info in model.model_fields.items() if info.annotation is int}
     flags = {name for name, info in model.model_fields.items() if info.annotation is bool}
     for number, row in enumerate(rows, 1):
@@ -90,11 +101,13 @@ def check_rows(
             good.append((number, model.model_validate(_typed(row, whole, flags))))
         except ValidationError as error:
             for one in field_errors(error.errors()):
+                # What is no column's name may be a cell of a file without a header line.
+                cell = one["where"] if one["where"] in known else UNKNOWN_COLUMN
                 errors.append(
                     {
                         "row": number,
                         "code": "INVALID_ROW",
-                        "cell": one["where"],
+                        "cell": cell,
                         "message": one["message"],
                     }
                 )
@@ -104,7 +117,8 @@ def check_rows(
             422,
             "INVALID_ROWS",
             f"{bad} dari {len(rows)} baris tidak sah.",
-            "Perbaiki sel yang disebut, atau minta impor sebagian (partial).",
+            "Perbaiki sel yang disebut, atau minta impor sebagian (partial)."
+            f" Kolomnya: {', '.join(model.model_fields)}.",
             errors[:ERRORS_SHOWN],
         )
     return good, errors[:ERRORS_SHOWN]
@@ -115,7 +129,7 @@ def _typed(row: dict[str, Any], whole: set[str], flags: set[str]) -> dict[str, A
     words = {"ya": True, "tidak": False, "true": True, "false": False}
     return {
         name: int(value)
-        if name in whole and isinstance(value, str) and value.isascii() and value.isdigit()
+        if name in whole and isinstance(value, str) and re.fullmatch(r"[0-9]{1,15}", value)
         else words.get(value.lower(), value)
         if name in flags and isinstance(value, str)
         else value

@@ -13,6 +13,8 @@ from pydantic_settings import BaseSettings, NoDecode, SettingsConfigDict
 
 from shared.contracts.values import OfficeCode
 
+OFFICE_KEY_BYTES = 32
+
 
 def _split(value: Any) -> Any:
     return tuple(filter(None, value.split(","))) if isinstance(value, str) else value
@@ -52,17 +54,22 @@ class Settings(BaseSettings):
 
 
 class KeyFileMissing(Exception):
-    """The office's key file is not there."""
+    """The office's key file is not there, or is none."""
 
 
 def read_office_key(path: Path) -> bytes:
     """The 32 bytes that wrap this office's person keys. Raises KeyFileMissing."""
     try:
-        return b64decode(path.read_text().strip(), validate=True)
+        key = b64decode(path.read_text().strip(), validate=True)
     except FileNotFoundError:
         raise KeyFileMissing(
             f"{path} is missing: restore it, or run `pulang migrate` once"
         ) from None
+    except (OSError, ValueError) as error:
+        raise KeyFileMissing(f"{path} can't be read as a key: {type(error).__name__}") from None
+    if len(key) != OFFICE_KEY_BYTES:
+        raise KeyFileMissing(f"{path} is no office key: it has {len(key)} bytes")
+    return key
 
 
 def make_office_key(path: Path) -> None:
@@ -73,4 +80,4 @@ def make_office_key(path: Path) -> None:
     except FileExistsError:
         return
     with os.fdopen(descriptor, "w") as file:
-        file.write(b64encode(os.urandom(32)).decode() + "\n")
+        file.write(b64encode(os.urandom(OFFICE_KEY_BYTES)).decode() + "\n")

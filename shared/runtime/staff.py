@@ -7,6 +7,7 @@ not, and gets argon2id.
 from __future__ import annotations
 
 import asyncio
+import re
 import secrets
 from dataclasses import dataclass
 from hashlib import sha256
@@ -40,6 +41,8 @@ async def add_staff(
 
     Raises ValueError for an unknown role, an empty set of roles, or a password under 12 characters.
     """
+    if not re.fullmatch(r"[a-z0-9][a-z0-9._-]{0,63}", username):
+        raise ValueError("a username has small letters, digits, dot, dash and underscore, up to 64")
     if not roles or not roles <= ROLES:
         raise ValueError(f"roles are {', '.join(sorted(ROLES))}")
     if {"issuer", "approver"} <= roles:

@@ -70,7 +70,7 @@ async def status(connection: AsyncConnection[Any], partners: Sequence[str]) -> d
         "worker": "active" if active[0]["n"] else "absent",
         "projections": [row | {"lag": head.size - row["position"]} for row in positions],
         "links": await links(connection, partners),
-        "parked": len(await parked(connection)),
+        "parked": (await rows(connection, "select count(*)::int as n from parked"))[0]["n"],
     }
 
 

@@ -9,10 +9,11 @@ from __future__ import annotations
 import asyncio
 import base64
 import binascii
+import contextlib
 import inspect
 import time
 from collections.abc import AsyncIterator, Callable
-from contextlib import asynccontextmanager
+from contextlib import AsyncExitStack, asynccontextmanager
 from dataclasses import replace
 from datetime import datetime, timedelta
 from hashlib import sha256
@@ -21,6 +22,8 @@ from typing import Annotated, Any
 from fastapi import Depends, FastAPI, Header, Path, Request
 from fastapi.openapi.utils import get_openapi
 from fastapi.responses import HTMLResponse, JSONResponse
+from psycopg import OperationalError
+from psycopg_pool import PoolTimeout
 from starlette.types import ASGIApp, Message, Receive, Scope, Send
 
 from shared.kernel.handling import Outcome, StalePlan, Undecided
@@ -35,6 +38,7 @@ from shared.runtime.tasks import end
 from shared.runtime.worker import WORKER_LOCK, Worker
 
 PREFIX = "/api/v1"
+OPEN_PATHS = ("/health/live", "/health/ready")
 PLAN_TRIES = 20
 PathValue = Annotated[str, Path(max_length=64, pattern=r"^[^\x00-\x1F\x7F]+$")]
 FUTURE_TOLERANCE = timedelta(minutes=5)
@@ -48,16 +52,16 @@ def make_app(
 
     @asynccontextmanager
     async def lifespan(app: FastAPI) -> AsyncIterator[None]:
-        async with opened() as office:
-            app.state.office = office
-            worker = Worker(office) if with_worker else None
-            app.state.worker = worker
-            task = asyncio.create_task(worker.run()) if worker else None
-            try:
-                yield
-            finally:
-                if task:
-                    await end([task])
+        async with AsyncExitStack() as stack:
+            app.state.office = await stack.enter_async_context(opened())
+            app.state.worker = None
+            if with_worker:
+                # On connections of its own, so that many readers can't bring it to a stand.
+                worker = Worker(await stack.enter_async_context(opened()))
+                task = asyncio.create_task(worker.run())
+                stack.push_async_callback(end, [task])
+                app.state.worker = worker
+            yield
 
     app = FastAPI(
         title=f"Pulang ({service.kind})",
@@ -67,7 +71,7 @@ def make_app(
         redoc_url=None,
         openapi_url=None,
     )
-    app.add_middleware(BodyLimit, limit_bytes=body_bytes)
+    app.add_middleware(Gate, limit_bytes=body_bytes)
     problems.install(app)
     for command in service.commands:
         _add_command(app, command)
@@ -86,8 +90,12 @@ def app_for(settings: Any, service: Any, *, with_worker: bool) -> FastAPI:
     )
 
 
-class BodyLimit:
-    """Refuses a body that is too long before it is read, whatever its headers say."""
+class Gate:
+    """What is looked at before a body is read: who asks, and how much she sends.
+
+    A body that is too long is refused whatever its headers say, and so is anybody without an
+    account at any address but the open ones.
+    """
 
     def __init__(self, app: ASGIApp, limit_bytes: int) -> None:
         self._app = app
@@ -97,10 +105,24 @@ class BodyLimit:
         if scope["type"] != "http":
             await self._app(scope, receive, send)
             return
+        try:
+            self._check_length(scope)
+            if scope["path"] not in OPEN_PATHS:
+                scope.setdefault("state", {})["staff"] = await authenticate(Request(scope))
+        except Problem as problem:
+            await problems.document(problem)(scope, receive, send)
+        except (OperationalError, PoolTimeout) as error:
+            await (await problems.database_away(scope["app"], error))(scope, receive, send)
+        else:
+            await self._counted(scope, receive, send)
+
+    def _check_length(self, scope: Scope) -> None:
         length = dict(scope["headers"]).get(b"content-length", b"0")
         if not length.isdigit() or int(length) > self._limit_bytes:
-            await problems.document(self._too_long())(scope, receive, send)
-            return
+            raise self._too_long()
+
+    async def _counted(self, scope: Scope, receive: Receive, send: Send) -> None:
+        """Passes the body on as far as it may go; beyond it, ours is the answer."""
         received = 0
 
         async def counted() -> Message:
@@ -111,7 +133,14 @@ class BodyLimit:
                 raise self._too_long()
             return message
 
-        await self._app(scope, counted, send)
+        async def answered(message: Message) -> None:
+            if received <= self._limit_bytes:
+                await send(message)
+
+        with contextlib.suppress(Problem):
+            await self._app(scope, counted, answered)
+        if received > self._limit_bytes:
+            await problems.document(self._too_long())(scope, receive, send)
 
     def _too_long(self) -> Problem:
         return Problem(
@@ -120,6 +149,12 @@ class BodyLimit:
             f"Kiriman lebih dari {self._limit_bytes} byte.",
             "Bagi menjadi beberapa kiriman.",
         )
+
+
+def staff_of(request: Request) -> Staff:
+    """The member of staff whom the gate let in."""
+    staff: Staff = request.state.staff
+    return staff
 
 
 async def authenticate(request: Request) -> Staff:
@@ -181,7 +216,7 @@ def _parameters(path: str) -> list[inspect.Parameter]:
     kind = inspect.Parameter.KEYWORD_ONLY
     return [
         inspect.Parameter("request", kind, annotation=Request),
-        inspect.Parameter("staff", kind, annotation=Annotated[Staff, Depends(authenticate)]),
+        inspect.Parameter("staff", kind, annotation=Annotated[Staff, Depends(staff_of)]),
         *(inspect.Parameter(name, kind, annotation=PathValue) for name in names),
     ]
 
@@ -377,9 +412,7 @@ def _add_open_routes(app: FastAPI) -> None:
         )
 
     @app.get("/", summary="Apa yang dapat dibaca di sini", response_class=HTMLResponse)
-    async def home(
-        request: Request, staff: Annotated[Staff, Depends(authenticate)]
-    ) -> HTMLResponse:
+    async def home(request: Request, staff: Annotated[Staff, Depends(staff_of)]) -> HTMLResponse:
         office: Office = request.app.state.office
         reads = (*office.service.reads, *status.READS)
         mine = [read for read in reads if read.roles & staff.roles]
@@ -387,7 +420,7 @@ def _add_open_routes(app: FastAPI) -> None:
 
     @app.get("/openapi.json", summary="Uraian API ini")
     async def openapi(
-        request: Request, staff: Annotated[Staff, Depends(authenticate)]
+        request: Request, staff: Annotated[Staff, Depends(staff_of)]
     ) -> dict[str, Any]:
         _require(staff, ROLES)
         return describe(request.app)

@@ -39,10 +39,14 @@ class Wire:
 
     frames: list[bytes] = field(default_factory=list)
     trimmed: list[bytes] = field(default_factory=list)
+    cleared: int = 0
 
     async def send(self, receiver: str, frame: bytes) -> bytes:
         self.frames.append(frame)
         return str(len(self.frames)).encode()
+
+    async def clear(self, receiver: str) -> None:
+        self.cleared += 1
 
     async def trim(self, receiver: str, through: bytes) -> None:
         self.trimmed.append(through)
@@ -111,6 +115,8 @@ async def test_what_is_not_confirmed_is_sent_again(pair: Pair) -> None:
     assert await pair.relay.step(NOW) == 2
     assert await pair.relay.step(NOW + RESEND_AFTER / 2) == 0
     assert await pair.relay.step(NOW + RESEND_AFTER) == 2
+    # Before each, the copies that nobody confirmed are taken away: they would pile up.
+    assert pair.wire.cleared == 2
     # A further silence is waited for twice as long.
     assert await pair.relay.step(NOW + RESEND_AFTER * 2) == 0
     assert await pair.relay.step(NOW + RESEND_AFTER * 3) == 2
@@ -239,3 +245,51 @@ async def test_a_wire_that_loses_repeats_and_reorders_still_delivers_all_once(
     assert await pair.received() == recorded
     assert await pair.inbox.applied_through() == recorded
     assert await pair.parked() == []
+
+
+POISON: list[dict[str, object]] = [
+    told(1, type="x\0y"),
+    told(1, id="\ud800"),
+    told(1, id=5),
+    told(1, time="2019-10-04T08:00:00+23:59"),
+    told(1, time="0001-01-01T00:00:00+14:00"),
+    told(1, time=1570147200),
+    told(1, data={"a\0b": 1}),
+    told(1, data={"nama rahasia": "nilai rahasia"}),
+    told(1, data=[]),
+    {key: value for key, value in told(1).items() if key != "id"},
+]
+
+
+@pytest.mark.parametrize("poison", POISON, ids=range(len(POISON)))
+async def test_no_message_blocks_its_link_whatever_it_holds(
+    pair: Pair, poison: dict[str, object]
+) -> None:
+    receipt = await pair.deliver(frame_of(poison, told(2)))
+    assert receipt == Receipt("35", "53.71", 2)
+    assert await pair.received() == 1
+    ((reason, number, detail),) = await pair.parked()
+    assert number == 1
+    assert reason in ("UNKNOWN_TYPE", "UNREADABLE_MESSAGE")
+    assert "rahasia" not in detail
+
+
+async def test_what_nobody_foresaw_is_parked_and_not_tried_for_ever(
+    pair: Pair, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Whatever the code or the database stumbles over: the others are applied all the same."""
+    original = pair.inbox._reactor
+
+    def stumble(sender: str, message: Message, *rest: object) -> Sequence[Command]:
+        assert isinstance(message, CaseStatusChanged)
+        commands = original(sender, message, *rest)  # type: ignore[arg-type]
+        if message.status == "closed":
+            return [c.model_copy(update={"counter": "\0"}) for c in commands]
+        return commands
+
+    monkeypatch.setattr(pair.inbox, "_reactor", stumble)
+    closed = {"person": "PM-0000000001", "status": "closed"}
+    receipt = await pair.deliver(frame_of(told(1), told(2, data=closed), told(3)))
+    assert receipt == Receipt("35", "53.71", 3)
+    assert await pair.received() == 2
+    assert [(r, n) for r, n, _ in await pair.parked()] == [("UNAPPLIABLE", 2)]

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import json
+from dataclasses import replace
 from hashlib import sha256
 from uuid import uuid4
 
@@ -195,8 +196,6 @@ async def test_the_same_rubbish_is_parked_once_and_counted(
 async def test_each_link_counts_its_own_messages(store: Store, pool: AsyncConnectionPool) -> None:
     both = event("a", 1)
     other = [Outgoing("53", "a", both.messages[0].message), *both.messages]
-    from dataclasses import replace
-
     await store.append(commit(replace(both, messages=tuple(other)), event("a", 2)))
     numbers = "select sequence from outbox where receiver = '{}' order by 1"
     assert await column(pool, numbers.format("35")) == [1, 2]
@@ -232,3 +231,36 @@ async def test_a_commit_is_refused_where_a_stream_that_it_only_read_moved_on(
     assert isinstance(results[0], Conflict)
     assert results[1] == 4
     assert len((await store.load(["a"]))["a"]) == 1
+
+
+async def test_what_the_database_cannot_hold_fails_alone(store: Store) -> None:
+    """Others who waited in the same statement are written all the same."""
+    bad = replace(event("bad", 1), actor="a\0b")
+    results = await asyncio.gather(
+        *(store.append(commit(event(f"s{n}", 1))) for n in range(5)),
+        store.append(commit(bad)),
+        *(store.append(commit(event(f"t{n}", 1))) for n in range(5)),
+        return_exceptions=True,
+    )
+    assert [type(r).__name__ for r in results if not isinstance(r, int)] == ["DataError"]
+    assert (await store.head()).size == 10
+
+
+async def test_a_log_that_was_put_back_is_not_written_on_with_a_tree_of_its_future(
+    store: Store, pool: AsyncConnectionPool
+) -> None:
+    """A database restored under a running process: the size may fit again, the tree must too."""
+    await store.append(commit(event("a", 1)))
+    await store.append(commit(event("a", 2)))
+    async with pool.connection() as connection:
+        await connection.execute("delete from events")
+        await connection.execute("delete from outbox")
+        await connection.execute("update log_head set size = 0, frontier = '', outgoing = '{}'")
+    other = Store(pool, "53.71")
+    await other.append(commit(event("b", 1)))
+    await other.append(commit(event("b", 2)))
+    await other.close()
+    await store.append(commit(event("b", 3)))
+    head = await store.head()
+    assert merkle.root(head.frontier) == naive_root([e.body for e in await store.read(0, 9)])
+    assert head.outgoing == {"35": 3}

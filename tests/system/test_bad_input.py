@@ -70,7 +70,7 @@ async def test_a_decision_of_ten_thousand_that_refuses_one_takes_none(desk: Desk
         ({"nik": "9971010101900001"}, "nik", "provinsinya"),
         ({"nik": "5371013213900001"}, "nik", "tanggal lahir di dalamnya"),
         ({"nik": "5371010101800001"}, "body", "tidak cocok"),
-        ({"salary": 5}, "salary", "tidak dikenal"),
+        ({"salary": 5}, "(kolom tidak dikenal)", "tidak dikenal"),
         ({"name": "baris\nbaru"}, "name", "kendali"),
     ],
 )
@@ -123,8 +123,12 @@ async def test_a_body_of_ten_megabytes_is_refused_before_it_is_read(desk: Desk) 
         for _ in range(160):
             yield b" " * 65_536
 
-    for content in (b" " * 10_485_760, body()):
-        response = await desk.send("intake", INTAKE, content=content)
+    for role, path, content in (
+        ("intake", INTAKE, b" " * 10_485_760),
+        ("intake", INTAKE, body()),
+        ("issuer", "/operations", body()),
+    ):
+        response = await desk.send(role, path, content=content)
         assert response.status_code == 413
         assert response.json()["code"] == "BODY_TOO_LONG"
 
@@ -173,6 +177,71 @@ async def test_a_person_nobody_knows_gets_no_money(desk: Desk) -> None:
     }
     path = "/operations/OP-TEST/bank-file"
     assert await desk.refused("treasurer", path, {"rows": [row]}) == "BENEFICIARY_UNKNOWN"
+
+
+@pytest.mark.parametrize(
+    "when",
+    [
+        "0001-01-01T00:00:00+14:00",
+        "9999-12-31T23:59:59-12:00",
+        "2019-10-04T08:00:00+23:59",
+        "2019-10-04T08:00:00+08:00:30",
+        1_570_147_200,
+        "1570147200",
+        "kemarin",
+    ],
+)
+async def test_a_time_that_nothing_can_have_happened_at_is_refused(
+    desk: Desk, when: object
+) -> None:
+    body = {"occurred_at": when}
+    assert await desk.refused("issuer", "/handovers/HO-1/departure", body) == "INVALID_INPUT"
+    rows = {"rows": [story.intake_row()], "occurred_at": when}
+    assert await desk.refused("intake", INTAKE, rows) == "INVALID_INPUT"
+
+
+@pytest.mark.parametrize("path", ["/history/a%00", "/handovers/a%00b", "/cases/%0a"])
+async def test_an_address_with_what_no_code_can_hold_leads_nowhere(desk: Desk, path: str) -> None:
+    response = await desk.http.get(
+        f"/api/v1{path}", headers={"Authorization": f"Bearer {desk.tokens['auditor']}"}
+    )
+    assert response.status_code in (404, 422)
+
+
+async def test_a_sign_that_matches_everything_matches_nothing(desk: Desk) -> None:
+    for path in ("/history/%25", "/history/_", "/history/%5C"):
+        response = await desk.http.get(
+            f"/api/v1{path}", headers={"Authorization": f"Bearer {desk.tokens['auditor']}"}
+        )
+        assert response.status_code == 404
+
+
+async def test_a_csv_file_without_its_header_line_is_not_repeated_to_anybody(desk: Desk) -> None:
+    text = "NAMA CONTOH,5371014101900001,1990-01-01\nCONTOH DUA,5371014101900002,1990-01-01\n"
+    response = await desk.send(
+        "intake", INTAKE, content=text.encode(), headers={"Content-Type": "text/csv"}
+    )
+    assert response.status_code == 422
+    assert "CONTOH" not in response.text
+    assert "537101" not in response.text
+
+
+async def test_a_number_with_thousands_of_digits_is_no_number(desk: Desk) -> None:
+    text = (
+        f"person,reference,status,amount_rupiah,credited_on\nx,K,credited,{'9' * 5000},2019-10-02"
+    )
+    response = await desk.send(
+        "treasurer",
+        "/operations/OP-TEST/bank-file",
+        content=text.encode(),
+        headers={"Content-Type": "text/csv"},
+    )
+    assert response.status_code == 422
+
+
+async def test_nobody_without_an_account_has_a_body_read(desk: Desk) -> None:
+    response = await desk.http.post("/api/v1/operations", content=b"{")
+    assert response.status_code == 401
 
 
 @pytest.mark.parametrize("key", [None, "short", "with space", "x" * 200])

@@ -11,6 +11,7 @@ from typing import Any
 
 import pytest
 
+from shared.runtime.settings import make_office_key
 from tests.system import story
 from tests.system.offices import Desk
 
@@ -154,3 +155,31 @@ async def test_migrate_never_draws_a_new_key_over_lost_persons(city: Desk) -> No
     assert code == 2
     assert "Restore the file from your backup" in err
     assert not Path(lost["PULANG_KEY_FILE"]).exists()
+
+
+async def test_an_office_does_not_open_another_ones_database(city: Desk) -> None:
+    """It would write in its own name into somebody else's log."""
+    wrong = environment(city) | {"PULANG_OFFICE": "35", "PULANG_PARTNERS": "53.71"}
+    code, _, err = await pulang("status", **wrong)
+    assert code == 2
+    assert "this database is that of office 53.71" in err
+    code, out, _ = await pulang("status", "--json", **environment(city))
+    names = [row["name"] for row in json.loads(out)["projections"]]
+    assert names == ["board", "handovers", "ledger"]
+
+
+async def test_a_key_file_that_is_none_is_told_plainly(city: Desk, tmp_path: Path) -> None:
+    await story.open_operation(city)
+    await story.register(city, story.intake_row())
+    other = tmp_path / "other.key"
+    make_office_key(other)
+    short = tmp_path / "short.key"
+    short.write_text("YQ==")
+    for path, said in (
+        (other, "restore the right file"),
+        (short, "has 1 bytes"),
+        (tmp_path, "can't be read as a key"),
+    ):
+        code, _, err = await pulang("status", **environment(city) | {"PULANG_KEY_FILE": str(path)})
+        assert code == 2
+        assert said in err

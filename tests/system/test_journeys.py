@@ -366,3 +366,79 @@ async def test_nobody_is_left_behind_in_a_handover_that_is_withdrawn_while_she_e
         city.post("issuer", "/handovers/HO-1/withdrawal", {"reason": "Batal"}),
     )
     await story.draft(city, persons, "HO-2")
+
+
+async def test_an_answer_corrected_while_she_is_on_the_next_manifest_is_not_lost(
+    city: Desk, province: Desk
+) -> None:
+    """Rules 1 and 5: she is in the house, and no board may say that she is absent."""
+    (person,) = await story.issued(city, 1)
+    await story.expected(province)
+    await story.open_house(province)
+    absent = {"outcome": "absent", "absence": "not_on_transport"}
+    await story.answer(province, person, absent)
+    await story.until_states(city, {person: "absent"})
+    await story.draft(city, [person], "HO-2")
+    await city.post("issuer", "/handovers/HO-2/submission")
+    approval = {"signatory": "kepala", "deed_date": "2019-10-04"}
+    await city.post("approver", "/handovers/HO-2/approval", approval)
+    await province.post(
+        "reception",
+        f"/arrivals/HO-1/entries/{person}/correction",
+        story.ARRIVED | {"corrects": 1, "reason": "Ternyata ada"},
+    )
+    await eventually(lambda: has_state(city, person, "arrived"))
+    board = await city.get("auditor", "/operations/OP-TEST/board")
+    assert [d["discrepancy"] for d in board["discrepancies"]] == [
+        "received_while_on_another_manifest"
+    ]
+    issue = {"deed_number": "BAST/2"}
+    assert await city.refused("issuer", "/handovers/HO-2/issue", issue) == "ALREADY_RECEIVED"
+    path = f"/handovers/HO-2/entries/{person}/withdrawal"
+    await city.post("issuer", path, {"reason": "Sudah di sana"})
+    assert await has_state(city, person, "arrived")
+    board = await city.get("auditor", "/operations/OP-TEST/board")
+    assert board["discrepancies"] == []
+
+
+async def test_a_decline_that_crosses_a_withdrawal_ends_alike_at_both_offices(
+    city: Desk, stack: AsyncExitStack, settings: Callable[..., Settings]
+) -> None:
+    """The province declines before it hears that the city has withdrawn."""
+    await story.issued(city, 1)
+    of_35 = settings("35", ("53.71",))
+    async with AsyncExitStack() as for_a_while:
+        province = await open_desk(for_a_while, of_35, PROVINCE)
+        await story.expected(province)
+    await city.post("issuer", "/handovers/HO-1/withdrawal", {"reason": "Kapal batal"})
+    async with AsyncExitStack() as without_worker:
+        province = await open_desk(without_worker, of_35, PROVINCE, with_worker=False)
+        decline = {"reason": "capacity", "explanation": "Penuh"}
+        await province.post("reception", "/arrivals/HO-1/decline", decline)
+    province = await open_desk(stack, of_35, PROVINCE)
+    await story.in_sync(city, province)
+
+    async def alike() -> bool:
+        theirs = await province.get("auditor", "/arrivals/HO-1")
+        ours = await city.get("auditor", "/handovers/HO-1")
+        return bool(
+            {e["state"] for e in theirs["entries"]} == {e["state"] for e in ours["entries"]}
+            and theirs["phase"] == ours["phase"] == "withdrawn"
+        )
+
+    await eventually(alike)
+
+
+async def test_many_readers_of_sealed_cases_bring_nobody_to_a_stand(
+    city: Desk, province: Desk
+) -> None:
+    import asyncio
+
+    (person,) = await story.issued(city, 1)
+    await story.expected(province)
+    await story.open_house(province)
+    await story.answer(province, person, story.ARRIVED)
+    texts = {"potential": "A", "wish": "B", "opportunity": "C"}
+    await province.post("case_worker", f"/cases/{person}/assessment", texts)
+    async with asyncio.timeout(20):
+        await asyncio.gather(*(province.get("case_worker", f"/cases/{person}") for _ in range(60)))

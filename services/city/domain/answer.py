@@ -73,7 +73,8 @@ class Asked:
     office: str
     operation: str
     entries: tuple[str, ...]
-    declined: bool
+    issued: frozenset[str]
+    ended: bool
 
 
 def evolve(state: State, event: Event) -> State:
@@ -121,6 +122,12 @@ def decide(
         )
     match command:
         case RecordArrival():
+            if command.person not in asked.issued:
+                return Refused(
+                    "NOT_ON_MANIFEST",
+                    "Ia tidak pernah tercantum dalam daftar serah terima ini.",
+                    "Hubungi kantor penerima; mungkin ia datang tanpa terdaftar.",
+                )
             number, outcome = state.given.get(command.person, (0, ""))
             if number == command.answer and outcome != command.outcome:
                 return Refused(
@@ -163,7 +170,7 @@ def decide(
                 )
             ]
         case RecordDecline():
-            if asked.declined:
+            if asked.ended:
                 return []
             return [
                 DeclineRecorded(

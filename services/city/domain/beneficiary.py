@@ -82,6 +82,15 @@ class HandoverLeft(Event):
     cause: LeavingCause
 
 
+class ReceivedElsewhere(Event):
+    """An earlier handover's receiver corrected its answer: she is there, whatever came since."""
+
+    type: ClassVar[str] = "pulang.city.beneficiary.received-elsewhere.v1"
+    words: ClassVar[str] = "{person} ternyata sudah diterima menurut serah terima {handover}."
+    person: PersonCode
+    handover: Identifier
+
+
 @dataclass(frozen=True)
 class State:
     registered: BeneficiaryRegistered | None = None
@@ -89,6 +98,7 @@ class State:
     willingness: str | None = None
     withdrawn_statements: frozenset[str] = frozenset()
     protected: bool = False
+    received_in: str | None = None
     handover: str | None = None
     left: tuple[str, str] | None = None
 
@@ -113,7 +123,15 @@ def evolve(state: State, event: Event) -> State:
         case HandoverEntered(handover=handover):
             return replace(state, handover=handover, left=None)
         case HandoverLeft(handover=handover, cause=cause):
-            return replace(state, handover=None, left=(handover, cause))
+            still = None if handover == state.received_in else state.received_in
+            return replace(
+                state,
+                handover=None if handover == state.handover else state.handover,
+                left=(handover, cause),
+                received_in=handover if cause == "arrived" else still,
+            )
+        case ReceivedElsewhere(handover=handover):
+            return replace(state, received_in=handover)
     return state
 
 
@@ -171,6 +189,12 @@ class LeaveHandover(Command):
     cause: LeavingCause
 
 
+class RequireNotReceived(Command):
+    """Asks whether she is still the city's to send; it changes nothing."""
+
+    person: PersonCode
+
+
 class RequireBeneficiary(Command):
     """Asks whether she is registered; it changes nothing."""
 
@@ -219,11 +243,10 @@ def decide(command: Command, state: State) -> Decision:
             return [ProtectionPathShown(person=command.person)]
         case EnterHandover():
             return _enter(command, state)
-        case LeaveHandover(handover=handover, cause=cause):
-            corrected = state.left is not None and state.left[0] == handover
-            if state.handover != handover and (not corrected or state.left == (handover, cause)):
-                return []
-            return [HandoverLeft(person=command.person, handover=handover, cause=cause)]
+        case RequireNotReceived():
+            return _already_received() if state.received_in is not None else []
+        case LeaveHandover():
+            return _leave(command, state)
     raise TypeError(command)
 
 
@@ -275,12 +298,8 @@ def _enter(command: EnterHandover, state: State) -> Decision:
         return []
     if state.handover is not None:
         return _in_handover(state.handover)
-    if state.left is not None and state.left[1] == "arrived":
-        return Refused(
-            "ALREADY_RECEIVED",
-            "Ia sudah diterima oleh kantor provinsi.",
-            "Serah terima berikutnya dibuat oleh kantor yang menerimanya.",
-        )
+    if state.received_in is not None:
+        return _already_received()
     if state.protected:
         return _protection_path()
     if state.willingness is None:
@@ -302,6 +321,26 @@ def _enter(command: EnterHandover, state: State) -> Decision:
             "Masukkan ia ke serah terima untuk tujuannya.",
         )
     return [HandoverEntered(person=command.person, handover=command.handover)]
+
+
+def _leave(command: LeaveHandover, state: State) -> Decision:
+    handover, cause = command.handover, command.cause
+    known = state.handover == handover or (
+        state.left is not None and state.left[0] == handover and state.left[1] != cause
+    )
+    if known or (state.received_in == handover and cause != "arrived"):
+        return [HandoverLeft(person=command.person, handover=handover, cause=cause)]
+    if cause == "arrived" and state.received_in is None and state.handover is not None:
+        return [ReceivedElsewhere(person=command.person, handover=handover)]
+    return []
+
+
+def _already_received() -> Refused:
+    return Refused(
+        "ALREADY_RECEIVED",
+        "Ia sudah diterima oleh kantor provinsi.",
+        "Keluarkan ia dari daftar ini; serah terima berikutnya dibuat oleh kantor penerimanya.",
+    )
 
 
 def _protection_path() -> Refused:
@@ -338,6 +377,7 @@ decider: Decider[State] = Decider(
         EnterHandover,
         LeaveHandover,
         RequireBeneficiary,
+        RequireNotReceived,
     ),
     events=(
         BeneficiaryRegistered,
@@ -347,6 +387,7 @@ decider: Decider[State] = Decider(
         ProtectionPathShown,
         HandoverEntered,
         HandoverLeft,
+        ReceivedElsewhere,
     ),
     initial=State(),
     evolve=evolve,

@@ -273,6 +273,12 @@ def _disburse(command: DisburseGrant, state: State) -> Decision:
                 "Cocokkan dengan rekening koran; satu nomor hanya untuk satu kredit.",
             )
         )
+    if command.credited_on > command.now.date():
+        return Refused(
+            "CREDIT_IN_FUTURE",
+            f"Kredit {command.reference} bertanggal {command.credited_on.isoformat()}.",
+            "Rencana bukan kredit; catat setelah uangnya masuk rekening.",
+        )
     standing = state.standing_rupiah + command.amount_rupiah
     kind: CreditKind = (
         "duplicate"

@@ -27,6 +27,7 @@ from shared.contracts.values import (
 )
 from shared.kernel.decider import Command, Decider, Decision, Event, Refused
 
+ENTRIES_AT_MOST = 1_000
 Phase = Literal[
     "unknown", "draft", "submitted", "approved", "issued", "departed", "withdrawn", "declined",
     "closed",
@@ -165,6 +166,7 @@ class State:
     departed_at: AwareDatetime | None = None
     revision: int = 0
     entries: dict[str, ManifestLine] = field(default_factory=dict)
+    manifest: frozenset[str] = frozenset()
     answers: answer.State = field(default_factory=answer.State)
 
 
@@ -184,8 +186,9 @@ def evolve(state: State, event: Event) -> State:
             return replace(state, phase="draft", submitted_by=None, approved=None)
         case HandoverApproved():
             return replace(state, phase="approved", approved=event)
-        case HandoverIssued(deed_number=number):
-            return replace(state, phase="issued", deed_number=number)
+        case HandoverIssued(deed_number=number, entries=entries):
+            everyone = frozenset(entry.person for entry in entries)
+            return replace(state, phase="issued", deed_number=number, manifest=everyone)
         case HandoverWithdrawn():
             return replace(state, phase="withdrawn")
         case HandoverDeparted(departed_at=departed_at):
@@ -305,7 +308,8 @@ def decide(command: Command, state: State) -> Decision:
                     office=state.drafted.receiving_office,
                     operation=state.drafted.operation,
                     entries=tuple(state.entries),
-                    declined=state.phase == "declined",
+                    issued=state.manifest,
+                    ended=state.phase in ("declined", "withdrawn"),
                 ),
             )
     raise TypeError(command)
@@ -335,6 +339,12 @@ def _draft(command: DraftHandover, state: State) -> Decision:
 def _add(command: AddEntry, state: State) -> Decision:
     if command.person in state.entries:
         return []
+    if len(state.entries) >= ENTRIES_AT_MOST:
+        return Refused(
+            "MANIFEST_FULL",
+            f"Daftar nominatif memuat paling banyak {ENTRIES_AT_MOST} orang.",
+            "Buat serah terima kedua.",
+        )
     if state.phase != "draft":
         return _wrong_phase(state, "Orang baru hanya dapat ditambahkan pada rancangan.")
     entry = ManifestLine(person=command.person, initials=command.initials, origin=command.origin)

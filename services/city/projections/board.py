@@ -32,7 +32,8 @@ create table explanation (
 create table person (
   person text primary key, operation text not null, initials text not null, origin text,
   destination text, listed boolean not null, willing boolean not null default false,
-  state text not null, office text, handover text, answered_in text, case_status text,
+  state text not null, office text, handover text, answered_in text, received_in text,
+  case_status text,
   said_by text not null, since timestamptz not null
 );
 create index on person (operation, state);
@@ -50,7 +51,7 @@ SET_STATE = (
 ANSWER = (
     "update person set state = %(state)s, office = %(office)s, answered_in = %(handover)s,"
     " said_by = %(by)s, since = %(since)s where person = %(person)s"
-    " and coalesce(handover, answered_in, %(handover)s) = %(handover)s"
+    " and coalesce(received_in, handover, answered_in, %(handover)s) = %(handover)s"
 )
 BACK_TO_ASSIGNED = (
     "update person set state = case when destination is null then 'undetermined'"
@@ -117,8 +118,25 @@ def apply(recorded: Recorded) -> Iterator[Statement]:
                 {"person": person, "handover": id_},
             )
             yield BACK_TO_ASSIGNED, {"persons": [person], "only": ["absent", "diverted"]} | said
-        case beneficiary.HandoverLeft(person=person):
-            yield "update person set handover = null where person = %(p)s", {"p": person}
+        case beneficiary.HandoverLeft(person=person, handover=id_, cause=cause):
+            yield (
+                "update person set handover = nullif(handover, %(handover)s), received_in ="
+                " case when %(arrived)s then %(handover)s else nullif(received_in, %(handover)s)"
+                " end where person = %(person)s",
+                {"person": person, "handover": id_, "arrived": cause == "arrived"},
+            )
+        case beneficiary.ReceivedElsewhere(person=person, handover=id_):
+            yield (
+                "update person set state = 'arrived', office = %(office)s, received_in ="
+                " %(handover)s, answered_in = %(handover)s, said_by = %(by)s, since = %(since)s"
+                " where person = %(person)s",
+                {
+                    "person": person,
+                    "handover": id_,
+                    "office": recorded.actor.removeprefix("office:"),
+                }
+                | said,
+            )
         case handover.HandoverDeparted(handover=id_, persons=persons):
             yield (
                 SET_STATE + " and state = 'assigned' and handover = %(handover)s",
@@ -217,6 +235,21 @@ async def board(
         " group by 1, 2, 3 order by 1, 2, 3",
         operation,
     )
+    crossed = await rows(
+        connection,
+        "select count(*)::int as persons from rm_board.person where operation = %s"
+        " and received_in is not null and handover is not null and handover <> received_in",
+        operation,
+    )
+    number = crossed[0]["persons"]
+    more = [
+        *more,
+        (
+            "received_while_on_another_manifest",
+            number,
+            f"{number} orang sudah diterima, tetapi tercantum dalam serah terima lain.",
+        ),
+    ]
     explanations = await rows(
         connection,
         "select discrepancy, difference, explanation, explained_by, recorded_at"

@@ -105,7 +105,7 @@ def apply(recorded: Recorded) -> Iterator[Statement]:
             yield (
                 "insert into entry (handover, person, initials, listed, state, answer,"
                 " answered_at) values (%(handover)s, %(person)s, %(initials)s, false, 'unlisted',"
-                " 1, %(at)s)",
+                " 1, %(at)s) on conflict (handover, person) do nothing",
                 unlisted.model_dump(),
             )
         case answer.DeclineRecorded(handover=id_, reason=reason):

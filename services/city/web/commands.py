@@ -173,19 +173,27 @@ async def _authority(desk: Desk, command: handover.ApproveHandover) -> Sequence[
     ]
 
 
-async def _share_grants(desk: Desk, command: handover.IssueHandover) -> Sequence[Command]:
-    """With the handover the receiving office learns of the grants of its people."""
+async def _hand_over(desk: Desk, command: handover.IssueHandover) -> Sequence[Command]:
+    """Nobody is handed over who was received already; the receiver learns of the grants."""
     state: handover.State = await desk.state(handover.decider, command.handover)
     if state.drafted is None:
         return []
+    office = state.drafted.receiving_office
     return [
-        desk.command(
-            grant.ShareGrant,
-            person=person,
-            office=state.drafted.receiving_office,
-            handover=command.handover,
-        )
+        *await _all_still_here(desk, command),
+        *(
+            desk.command(grant.ShareGrant, person=person, office=office, handover=command.handover)
+            for person in state.entries
+        ),
+    ]
+
+
+async def _all_still_here(desk: Desk, command: Any) -> Sequence[Command]:
+    state: handover.State = await desk.state(handover.decider, command.handover)
+    return [
+        desk.command(beneficiary.RequireNotReceived, person=person)
         for person in state.entries
+        if person not in state.answers.given
     ]
 
 
@@ -312,13 +320,14 @@ COMMANDS: tuple[CommandRoute, ...] = (
         "Terbitkan BAST",
         handover.IssueHandover,
         ISSUER,
-        after=_share_grants,
+        after=_hand_over,
     ),
     command_route(
         "/handovers/{handover}/departure",
         "Catat keberangkatan",
         handover.DepartHandover,
         ISSUER,
+        after=_all_still_here,
     ),
     command_route(
         "/handovers/{handover}/departure-correction",

@@ -40,7 +40,7 @@ def apply(recorded: Recorded) -> Iterator[Statement]:
                 yield (
                     "insert into entry (handover, person, initials, origin, listed, state)"
                     " values (%(handover)s, %(person)s, %(initials)s, %(origin)s, true,"
-                    " 'expected')",
+                    " 'expected') on conflict (handover, person) do nothing",
                     entry.model_dump() | {"handover": expected.handover},
                 )
         case arrival.ExpectationAmended(handover=id_, withdrawn=gone, crossed=crossed):
@@ -57,7 +57,7 @@ def apply(recorded: Recorded) -> Iterator[Statement]:
             )
             yield (
                 "update entry set state = 'withdrawn'"
-                " where handover = %(handover)s and state = 'expected'",
+                " where handover = %(handover)s and state in ('expected', 'declined')",
                 {"handover": id_},
             )
             yield _cross(id_, list(crossed))
@@ -78,7 +78,9 @@ def apply(recorded: Recorded) -> Iterator[Statement]:
             yield (
                 "insert into entry (handover, person, initials, listed, state, answer,"
                 " answered_at, answered_by) values (%(handover)s, %(person)s, %(initials)s,"
-                " false, 'unlisted', 1, %(at)s, %(by)s)",
+                " false, 'unlisted', 1, %(at)s, %(by)s) on conflict (handover, person) do update"
+                " set state = 'unlisted', listed = false, answered_at = excluded.answered_at,"
+                " answered_by = excluded.answered_by",
                 unlisted.model_dump() | {"by": recorded.actor},
             )
         case arrival.HandoverDeclined(handover=id_):

@@ -38,17 +38,15 @@ async def _case(desk: Desk, path: dict[str, str]) -> Any:
     found = await cases.one(desk.reading, path["person"])
     if found is None:
         return None
-    for name in SEALED:
-        if found[name] is None:
-            continue
-        if "case_worker" not in desk.staff.roles:
-            found[name] = "(tersegel)"
-            continue
+    sealed = [name for name in SEALED if found[name] is not None]
+    opened = ["(tersegel)"] * len(sealed)
+    if "case_worker" in desk.staff.roles:
         try:
-            found[name] = await desk.vault.open(path["person"], found[name])
+            texts = [found[name] for name in sealed]
+            opened = await desk.vault.open(path["person"], texts, desk.reading)
         except Unopened:
-            found[name] = "(tidak dapat dibuka)"
-    return found
+            opened = ["(tidak dapat dibuka)"] * len(sealed)
+    return found | dict(zip(sealed, opened, strict=True))
 
 
 READS: tuple[ReadRoute, ...] = (

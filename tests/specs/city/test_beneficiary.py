@@ -16,8 +16,10 @@ from services.city.domain.beneficiary import (
     HandoverLeft,
     LeaveHandover,
     ProtectionPathShown,
+    ReceivedElsewhere,
     RegisterBeneficiary,
     RequireBeneficiary,
+    RequireNotReceived,
     ShowProtectionPath,
     WillingnessGiven,
     WillingnessWithdrawn,
@@ -324,3 +326,31 @@ def test_whatever_is_asked_she_enters_one_handover_at_a_time_and_willingly(comma
             case HandoverLeft(handover=handover):
                 assert inside in (None, handover)
                 inside = None
+
+
+# An answer that is corrected while she is in the next handover
+
+
+ELSEWHERE = ReceivedElsewhere(person=ANN, handover="HO-1")
+IN_THE_NEXT = (*READY_TO_GO, entered(), left("absent"), entered("HO-2"))
+
+
+def test_who_was_received_after_all_is_received_whatever_manifest_she_is_on():
+    """Rules 1 and 5: absent at first, put on another manifest, and then found to be there."""
+    given(decider, *IN_THE_NEXT).when(leave("arrived")).then(ELSEWHERE)
+
+
+def test_who_was_received_elsewhere_is_not_sent_again():
+    """Rule 8."""
+    gone = (*IN_THE_NEXT, ELSEWHERE, left("withdrawn", "HO-2"))
+    given(decider, *gone).when(enter("HO-3")).refused("ALREADY_RECEIVED")
+    here = say(RequireNotReceived, person=ANN)
+    given(decider, *IN_THE_NEXT).when(here).nothing()
+    given(decider, *IN_THE_NEXT, ELSEWHERE).when(here).refused("ALREADY_RECEIVED")
+
+
+def test_a_correction_of_that_answer_lets_her_be_sent_again():
+    """Rule 18."""
+    history = (*IN_THE_NEXT, ELSEWHERE, left("withdrawn", "HO-2"))
+    given(decider, *history).when(leave("absent")).then(left("absent"))
+    given(decider, *history, left("absent")).when(enter("HO-3")).then(entered("HO-3"))

@@ -374,3 +374,18 @@ def test_a_repeated_bank_file_changes_nothing_whatever_is_in_it(commands):
     once = [event for _, events in run(decider, file) for event in events]
     twice = [event for _, events in run(decider, file + file) for event in events]
     assert twice == once
+
+
+def test_a_credit_of_tomorrow_is_a_plan_and_no_credit():
+    """Rule 4."""
+    given(decider).when(
+        say(
+            DisburseGrant,
+            person=ANN,
+            operation="OP-1",
+            reference="SP2D/9",
+            amount_rupiah=6_000_000,
+            credited_on=date(2999, 1, 1),
+            entitlement_rupiah=6_000_000,
+        )
+    ).refused("CREDIT_IN_FUTURE")

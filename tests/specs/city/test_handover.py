@@ -593,3 +593,19 @@ def test_who_stands_on_the_manifest_is_not_unlisted():
     given(decider, *A_DEPARTED).when(
         h(RecordUnlisted, person=ANN, initials="AA", office="35")
     ).refused("IS_ON_MANIFEST")
+
+
+def test_an_answer_for_somebody_who_never_stood_on_the_manifest_is_no_fact():
+    """Rule 6: the receiver answers for its manifest; others it reports as unlisted."""
+    given(decider, *A_DEPARTED).when(answer(CIA)).refused("NOT_ON_MANIFEST")
+
+
+def test_a_manifest_has_a_bound():
+    many = [
+        EntryAdded(
+            handover="HO-1",
+            entry=ManifestLine(person=f"PM-{n:010d}", initials="AA", origin="35.78"),
+        )
+        for n in range(100_000, 101_000)
+    ]
+    given(decider, DRAFTED, *many).when(ADD_ANN).refused("MANIFEST_FULL")

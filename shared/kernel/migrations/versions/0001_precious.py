@@ -27,9 +27,10 @@ create table log_head (
   one boolean primary key default true check (one),
   size bigint not null,
   frontier bytea not null,
-  outgoing jsonb not null
+  outgoing jsonb not null,
+  office text
 );
-comment on table log_head is 'Size and RFC 9162 frontier of the log, last sequence of each link.';
+comment on table log_head is 'Size, RFC 9162 frontier, last sequence of each link, whose it is.';
 insert into log_head (size, frontier, outgoing) values (0, '', '{}');
 
 create table outbox (
