@@ -108,7 +108,7 @@ class Inbox:
             log.exception("inbox: a message could not be applied")
             (row,) = run
             detail = type(error).__name__
-            parked = Parked(row.sender, row.sequence, "UNAPPLIABLE", detail, row.body)
+            parked = Parked(row.sender, row.sequence, "UNAPPLIABLE_MESSAGE", detail, row.body)
             await self._handling.store.append(Commit(at=now, received=run, parked=[parked]))
 
     async def _commit(self, run: Sequence[Received], now: datetime) -> None:

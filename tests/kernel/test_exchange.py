@@ -292,4 +292,4 @@ async def test_what_nobody_foresaw_is_parked_and_not_tried_for_ever(
     receipt = await pair.deliver(frame_of(told(1), told(2, data=closed), told(3)))
     assert receipt == Receipt("35", "53.71", 3)
     assert await pair.received() == 2
-    assert [(r, n) for r, n, _ in await pair.parked()] == [("UNAPPLIABLE", 2)]
+    assert [(r, n) for r, n, _ in await pair.parked()] == [("UNAPPLIABLE_MESSAGE", 2)]
