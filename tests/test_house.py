@@ -33,7 +33,7 @@ def committed() -> list[Path]:
         )
     if listed is None or listed.returncode:
         # A copy without git or its history: look at all but what was built or downloaded.
-        built = {".venv", ".git", "var", "__pycache__", "uv.lock"}
+        built = {".venv", ".git", "var", "__pycache__", "uv.lock", ".hypothesis"}
         return [p for p in ROOT.rglob("*") if p.is_file() and not _below(p, built)]
     return [ROOT / line for line in listed.stdout.splitlines() if (ROOT / line).is_file()]
 

@@ -51,6 +51,7 @@ def react(
                     person=message.person,
                     initials=message.initials,
                     office=sender,
+                    did_not_occur=message.did_not_occur,
                 ),
                 *_care(sender, message, said),
             ]
@@ -90,6 +91,11 @@ def _care(
 ) -> Sequence[Command]:
     """Who arrived is in the sender's care, and her grant its business; who didn't is not."""
     about = said | {"person": message.person, "office": sender, "handover": message.handover}
-    if isinstance(message, messages.UnlistedArrival) or message.outcome == "arrived":
+    here = (
+        not message.did_not_occur
+        if isinstance(message, messages.UnlistedArrival)
+        else message.outcome == "arrived"
+    )
+    if here:
         return [case.BeginCare(**about), grant.ShareGrant(**about)]
     return [case.EndCare(**about), grant.StopSharingGrant(**about)]

@@ -41,7 +41,7 @@ def publish(stream: str, event: Event) -> Iterator[Outgoing]:
                     corrects=event.corrects,
                 ),
             )
-        case arrival.UnlistedArrivalAcknowledged():
+        case arrival.UnlistedArrivalAcknowledged() | arrival.UnlistedArrivalCorrected():
             yield Outgoing(
                 event.city,
                 event.person,
@@ -50,6 +50,7 @@ def publish(stream: str, event: Event) -> Iterator[Outgoing]:
                     person=event.person,
                     initials=event.initials,
                     at=event.at,
+                    did_not_occur=isinstance(event, arrival.UnlistedArrivalCorrected),
                 ),
             )
         case arrival.HandoverDeclined():

@@ -132,13 +132,17 @@ class HandoverDeclined(Message):
 
 
 class UnlistedArrival(Message):
-    """Somebody arrived who stands on no manifest; `person` is a code drawn by the receiver."""
+    """Somebody arrived who stands on no manifest; `person` is a code drawn by the receiver.
+
+    `did_not_occur` takes that back (rule 18).
+    """
 
     type: ClassVar[str] = "pulang.arrival.unlisted.v1"
     handover: Identifier
     person: PersonCode
     initials: Initials
     at: FactTime
+    did_not_occur: bool = False
 
 
 class GrantDisbursed(Message):

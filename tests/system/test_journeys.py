@@ -77,6 +77,13 @@ async def test_somebody_who_stands_on_no_list_is_shown_and_never_swallowed(
     await story.in_sync(city, province)
     board = await city.get("auditor", "/operations/OP-TEST/board")
     assert [d["discrepancy"] for d in board["discrepancies"]] == ["unlisted_35"]
+    # It was a mistake: she is taken back at both offices, with the bed and the case (rule 18).
+    path = f"/arrivals/HO-1/unlisted/{person}/correction"
+    await province.post("reception", path, {"reason": "Salah orang"})
+    await story.in_sync(city, province)
+    board = await city.get("auditor", "/operations/OP-TEST/board")
+    assert board["discrepancies"] == []
+    assert (await province.get("auditor", "/houses"))[0]["residents"] == 0
 
 
 async def has_state(city: Desk, person: str, state: str) -> bool:

@@ -50,6 +50,15 @@ class UnlistedArrivalRecorded(Event):
     at: AwareDatetime
 
 
+class UnlistedArrivalCorrected(Event):
+    """The receiving office took back an unlisted arrival: it did not occur (rule 18)."""
+
+    type: ClassVar[str] = "pulang.city.handover.unlisted-corrected.v1"
+    words: ClassVar[str] = "Kedatangan {person} tanpa tercantum dalam {handover} tidak terjadi."
+    handover: Identifier
+    person: PersonCode
+
+
 class DeclineRecorded(Event):
     type: ClassVar[str] = "pulang.city.handover.decline-recorded.v1"
     words: ClassVar[str] = "Serah terima {handover} ditolak kantor penerima ({reason})."
@@ -83,6 +92,8 @@ def evolve(state: State, event: Event) -> State:
             return replace(state, given=state.given | {person: (number, outcome)})
         case UnlistedArrivalRecorded(person=person):
             return replace(state, unlisted=state.unlisted | {person})
+        case UnlistedArrivalCorrected(person=person):
+            return replace(state, unlisted=state.unlisted - {person})
     return state
 
 
@@ -102,6 +113,7 @@ class RecordUnlisted(Command):
     person: PersonCode
     initials: Initials
     office: OfficeCode
+    did_not_occur: bool = False
 
 
 class RecordDecline(Command):
@@ -151,6 +163,10 @@ def decide(
                 )
             ]
         case RecordUnlisted():
+            if command.did_not_occur:
+                known = command.person in state.unlisted
+                gone = UnlistedArrivalCorrected(handover=command.handover, person=command.person)
+                return [gone] if known else []
             if command.person in state.unlisted:
                 return []
             if command.person in asked.entries:
@@ -179,3 +195,7 @@ def decide(
                     persons=asked.entries,
                 )
             ]
+
+
+COMMANDS = (RecordArrival, RecordUnlisted, RecordDecline)
+EVENTS = (ArrivalRecorded, UnlistedArrivalRecorded, UnlistedArrivalCorrected, DeclineRecorded)

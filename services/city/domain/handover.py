@@ -197,7 +197,11 @@ def evolve(state: State, event: Event) -> State:
             return replace(state, phase="issued", departed_at=None)
         case answer.DeclineRecorded():
             return replace(state, phase="declined")
-        case answer.ArrivalRecorded() | answer.UnlistedArrivalRecorded():
+        case (
+            answer.ArrivalRecorded()
+            | answer.UnlistedArrivalRecorded()
+            | answer.UnlistedArrivalCorrected()
+        ):
             return replace(state, answers=answer.evolve(state.answers, event))
         case HandoverClosed():
             return replace(state, phase="closed")
@@ -569,9 +573,7 @@ decider: Decider[State] = Decider(
         CorrectDeparture,
         CloseHandover,
         RequireHandover,
-        answer.RecordArrival,
-        answer.RecordUnlisted,
-        answer.RecordDecline,
+        *answer.COMMANDS,
     ),
     events=(
         HandoverDrafted,
@@ -585,10 +587,8 @@ decider: Decider[State] = Decider(
         HandoverWithdrawn,
         HandoverDeparted,
         DepartureCorrected,
-        answer.ArrivalRecorded,
-        answer.UnlistedArrivalRecorded,
-        answer.DeclineRecorded,
         HandoverClosed,
+        *answer.EVENTS,
     ),
     initial=State(),
     evolve=evolve,

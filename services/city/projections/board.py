@@ -173,6 +173,8 @@ def apply(recorded: Recorded) -> Iterator[Statement]:
                 " office = excluded.office, said_by = excluded.said_by, since = excluded.since",
                 unlisted.model_dump() | said,
             )
+        case answer.UnlistedArrivalCorrected(person=person):
+            yield "delete from person where person = %(p)s and not listed", {"p": person}
         case case.CareEnded(person=person):
             yield "update person set case_status = null where person = %(p)s", {"p": person}
         case case.CaseStatusRecorded(person=person, status=status):

@@ -108,6 +108,12 @@ def apply(recorded: Recorded) -> Iterator[Statement]:
                 " 1, %(at)s) on conflict (handover, person) do nothing",
                 unlisted.model_dump(),
             )
+        case answer.UnlistedArrivalCorrected(handover=id_, person=person):
+            yield (
+                "delete from entry where handover = %(handover)s and person = %(person)s"
+                " and not listed",
+                {"handover": id_, "person": person},
+            )
         case answer.DeclineRecorded(handover=id_, reason=reason):
             yield (
                 "update handover set phase = 'declined', note = %(note)s"

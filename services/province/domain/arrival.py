@@ -99,6 +99,19 @@ class UnlistedArrivalAcknowledged(Event):
     at: AwareDatetime
 
 
+class UnlistedArrivalCorrected(Event):
+    """The unlisted arrival recorded before did not occur (rule 18)."""
+
+    type: ClassVar[str] = "pulang.province.arrival.unlisted-corrected.v1"
+    words: ClassVar[str] = "Kedatangan {person} tanpa tercantum dalam {handover} tidak terjadi."
+    handover: Identifier
+    city: OfficeCode
+    person: PersonCode
+    initials: Initials
+    at: AwareDatetime
+    reason: Reason
+
+
 class HandoverDeclined(Event):
     type: ClassVar[str] = "pulang.province.arrival.declined.v1"
     words: ClassVar[str] = "Serah terima {handover} ditolak ({reason})."
@@ -117,7 +130,7 @@ class State:
     departed_at: AwareDatetime | None = None
     entries: dict[str, ManifestLine] = field(default_factory=dict)
     answers: dict[str, ArrivalAcknowledged] = field(default_factory=dict)
-    unlisted: frozenset[str] = frozenset()
+    unlisted: dict[str, UnlistedArrivalAcknowledged] = field(default_factory=dict)
 
 
 def evolve(state: State, event: Event) -> State:
@@ -133,7 +146,10 @@ def evolve(state: State, event: Event) -> State:
         case ArrivalAcknowledged(person=person):
             return replace(state, answers=state.answers | {person: event})
         case UnlistedArrivalAcknowledged(person=person):
-            return replace(state, unlisted=state.unlisted | {person})
+            return replace(state, unlisted=state.unlisted | {person: event})
+        case UnlistedArrivalCorrected(person=gone):
+            left = {person: one for person, one in state.unlisted.items() if person != gone}
+            return replace(state, unlisted=left)
         case HandoverDeclined():
             return replace(state, phase="declined")
     return state
@@ -199,6 +215,14 @@ class AcknowledgeUnlisted(Command):
     initials: Initials
 
 
+class CorrectUnlisted(Command):
+    """That arrival did not occur: she was mistaken for somebody, or is on the manifest."""
+
+    handover: Identifier
+    person: PersonCode
+    reason: Reason
+
+
 class DeclineHandover(Command):
     """This office does not take the handover. `explanation` stays here, `reason` travels."""
 
@@ -223,6 +247,8 @@ def decide(command: Command, state: State) -> Decision:
             return _acknowledge(command, state, state.expected)
         case AcknowledgeUnlisted():
             return _unlisted(command, state, state.expected)
+        case CorrectUnlisted():
+            return _correct_unlisted(command, state)
         case DeclineHandover():
             return _decline(command, state, state.expected)
     raise TypeError(command)
@@ -379,6 +405,22 @@ def _unlisted(command: AcknowledgeUnlisted, state: State, expected: HandoverExpe
     ]
 
 
+def _correct_unlisted(command: CorrectUnlisted, state: State) -> Decision:
+    recorded = state.unlisted.get(command.person)
+    if recorded is None:
+        return []
+    return [
+        UnlistedArrivalCorrected(
+            handover=command.handover,
+            city=recorded.city,
+            person=command.person,
+            initials=recorded.initials,
+            at=recorded.at,
+            reason=command.reason,
+        )
+    ]
+
+
 def _decline(command: DeclineHandover, state: State, expected: HandoverExpected) -> Decision:
     if state.phase == "declined":
         return []
@@ -425,6 +467,7 @@ decider: Decider[State] = Decider(
         AcknowledgeArrival,
         CorrectAcknowledgement,
         AcknowledgeUnlisted,
+        CorrectUnlisted,
         DeclineHandover,
     ),
     events=(
@@ -434,6 +477,7 @@ decider: Decider[State] = Decider(
         DepartureNoted,
         ArrivalAcknowledged,
         UnlistedArrivalAcknowledged,
+        UnlistedArrivalCorrected,
         HandoverDeclined,
     ),
     initial=State(),

@@ -83,6 +83,12 @@ def apply(recorded: Recorded) -> Iterator[Statement]:
                 " answered_by = excluded.answered_by",
                 unlisted.model_dump() | {"by": recorded.actor},
             )
+        case arrival.UnlistedArrivalCorrected(handover=id_, person=person):
+            yield (
+                "delete from entry where handover = %(handover)s and person = %(person)s"
+                " and not listed",
+                {"handover": id_, "person": person},
+            )
         case arrival.HandoverDeclined(handover=id_):
             yield (
                 "update handover set phase = 'declined' where handover = %(handover)s",

@@ -50,6 +50,10 @@ class UnlistedForm(Form):
     override_reason: Reason | None = None
 
 
+class UnlistedCorrectionForm(Form):
+    reason: Reason
+
+
 async def _handover(desk: Desk, key: str) -> tuple[arrival.State, arrival.HandoverExpected]:
     state: arrival.State = await desk.state(arrival.decider, key)
     if state.expected is None:
@@ -116,6 +120,19 @@ async def unlisted(desk: Desk, form: UnlistedForm, path: dict[str, str]) -> Plan
         *_settle(desk, expected, person, form.house, form.willing, form),
     ]
     return Plan([Unit(commands)], {"handover": path["handover"], "person": person})
+
+
+async def correct_unlisted(desk: Desk, form: UnlistedCorrectionForm, path: dict[str, str]) -> Plan:
+    """It did not occur: with it go the case and the bed that it had opened (rule 18)."""
+    said = {"handover": path["handover"], "person": path["person"]}
+    commands = [desk.command(arrival.CorrectUnlisted, **said, reason=form.reason)]
+    state: case.State = await desk.state(case.decider, path["person"])
+    if state.opened is not None and state.opened.handover == path["handover"]:
+        commands += [
+            desk.command(case.CancelCase, person=path["person"]),
+            desk.command(house.ReleasePerson, house=state.opened.house, person=path["person"]),
+        ]
+    return Plan([Unit(commands)], dict(said))
 
 
 def _outcome(form: AnswerForm) -> dict[str, Any]:
@@ -188,6 +205,13 @@ COMMANDS: tuple[CommandRoute, ...] = (
         RECEPTION,
         UnlistedForm,
         unlisted,
+    ),
+    CommandRoute(
+        "/arrivals/{handover}/unlisted/{person}/correction",
+        "Koreksi: kedatangan tanpa tercantum tidak terjadi",
+        RECEPTION,
+        UnlistedCorrectionForm,
+        correct_unlisted,
     ),
     command_route(
         "/arrivals/{handover}/decline", "Tolak serah terima", arrival.DeclineHandover, RECEPTION

@@ -12,6 +12,7 @@ from services.city.domain.answer import (
     RecordArrival,
     RecordDecline,
     RecordUnlisted,
+    UnlistedArrivalCorrected,
     UnlistedArrivalRecorded,
 )
 from services.city.domain.handover import (
@@ -526,6 +527,7 @@ def test_a_closed_handover_still_hears_a_correction():
 
 
 VALUES = {
+    "did_not_occur": [False, True],
     **{name: [value] for name, value in PLAN.items()},
     "person": [ANN, BEA],
     "initials": ["AA"],
@@ -609,3 +611,20 @@ def test_a_manifest_has_a_bound():
         for n in range(100_000, 101_000)
     ]
     given(decider, DRAFTED, *many).when(ADD_ANN).refused("MANIFEST_FULL")
+
+
+def test_an_unlisted_arrival_that_did_not_occur_is_taken_back():
+    """Rule 18."""
+    seen = UnlistedArrivalRecorded(
+        handover="HO-1",
+        operation="OP-1",
+        receiving_office="35",
+        person=CIA,
+        initials="CC",
+        at=NOW,
+    )
+    back = h(RecordUnlisted, person=CIA, initials="CC", office="35", did_not_occur=True)
+    given(decider, *A_DEPARTED, seen).when(back).then(
+        UnlistedArrivalCorrected(handover="HO-1", person=CIA)
+    )
+    given(decider, *A_DEPARTED).when(back).nothing()

@@ -124,6 +124,7 @@ TOLD = [
 """Each event that another office hears of, and the messages that go with it."""
 
 KEPT = [
+    answer.UnlistedArrivalCorrected(handover="HO-1", person=BEA),
     beneficiary.ReceivedElsewhere(person=ANN, handover="HO-1"),
     operation.OperationOpened(
         operation="OP-1",

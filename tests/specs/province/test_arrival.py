@@ -12,6 +12,7 @@ from services.province.domain.arrival import (
     AmendExpectation,
     ArrivalAcknowledged,
     CorrectAcknowledgement,
+    CorrectUnlisted,
     DeclineHandover,
     DepartureNoted,
     ExpectationAmended,
@@ -21,6 +22,7 @@ from services.province.domain.arrival import (
     HandoverExpected,
     NoteDeparture,
     UnlistedArrivalAcknowledged,
+    UnlistedArrivalCorrected,
     WithdrawExpectation,
     decider,
 )
@@ -393,3 +395,19 @@ def test_whatever_is_asked_one_answer_stands_for_each_person(commands):
             assert event.corrects == before
             assert event.answer == (before or 0) + 1
             standing[event.person] = event.answer
+
+
+def test_an_unlisted_arrival_that_did_not_occur_is_taken_back():
+    """Rule 18."""
+    back = h(CorrectUnlisted, person=CIA, reason="Salah orang")
+    given(decider, EXPECTED, seen_unlisted(CIA)).when(back).then(
+        UnlistedArrivalCorrected(
+            handover="HO-1",
+            city="53.71",
+            person=CIA,
+            initials="CC",
+            at=NOW,
+            reason="Salah orang",
+        )
+    )
+    given(decider, EXPECTED).when(back).nothing()
