@@ -6,6 +6,7 @@ from services.city import publisher, reactor
 from services.city.domain import (
     advance,
     authority,
+    bank,
     beneficiary,
     case,
     grant,
@@ -24,6 +25,7 @@ SERVICE = Service(
     deciders=(
         operation.decider,
         authority.decider,
+        bank.decider,
         beneficiary.decider,
         handover.decider,
         grant.decider,

@@ -70,7 +70,7 @@ async def test_a_bank_file_sent_twice_changes_nothing(city: Desk) -> None:
         f"{person},K/1,returned,1000000,2019-10-03,Contoh\n"
     )
     path = "/operations/OP-TEST/bank-file"
-    assert (await send_csv(city, path, text)).json()["recorded"] == 2
+    assert (await send_csv(city, path, text)).json()["recorded"] == 3
     before = await city.size()
     assert (await send_csv(city, path, text)).json()["recorded"] == 0
     assert await city.size() == before

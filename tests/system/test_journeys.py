@@ -184,7 +184,7 @@ async def test_a_failed_grant_is_paid_again_confirmed_and_never_nets(
     await credit(city, person, "K/1")
     await credit(city, person, "K/1", status="failed", reason="Rekening salah")
     again = await credit(city, person, "K/2", replaces="K/1")
-    assert again["recorded"] == 1
+    assert again["recorded"] == 2
     repeated = await credit(city, person, "K/2", replaces="K/1")
     assert repeated["recorded"] == 0
     await story.expected(province)

@@ -8,7 +8,7 @@ from typing import Literal
 
 from pydantic import model_validator
 
-from services.city.domain import advance, beneficiary, grant, operation
+from services.city.domain import advance, bank, beneficiary, grant, operation
 from services.city.web.commands import INTAKE, TREASURER
 from shared.contracts.values import (
     Identifier,
@@ -131,7 +131,10 @@ async def import_bank_file(desk: Desk, form: Import, path: dict[str, str]) -> Pl
     rows, errors = check_rows(CreditRow, form.rows, partial=form.partial)
     units = []
     for _, row in rows:
-        known = desk.command(beneficiary.RequireBeneficiary, person=row.person)
+        commands = [
+            desk.command(beneficiary.RequireBeneficiary, person=row.person),
+            desk.command(bank.UseReference, reference=row.reference, person=row.person),
+        ]
         reason = row.reason or "Menurut berkas bank"
         if row.status == "credited":
             what = desk.command(
@@ -157,7 +160,7 @@ async def import_bank_file(desk: Desk, form: Import, path: dict[str, str]) -> Pl
                 returned_on=row.credited_on,
                 reason=reason,
             )
-        units.append(Unit([known, what]))
+        units.append(Unit([*commands, what]))
     numbers = [number for number, _ in rows]
     return Plan(units, {"operation": opened.operation}, not form.partial, numbers, errors)
 

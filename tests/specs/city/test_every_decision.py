@@ -13,6 +13,8 @@ from pydantic import ValidationError
 from services.city import domain
 
 from ..spec import (
+    ANN,
+    BEA,
     NOW,
     aggregates,
     codes_provoked,
@@ -47,6 +49,7 @@ VALUES = {
     "advance": test_advance.VALUES,
     "authority": any_of(AUTHORITY)
     | {"on": [NOW.date()], "valid_until": [date(2019, 10, 31), date(2019, 10, 15)]},
+    "bank": {"reference": ["SP2D/1"], "person": [ANN, BEA]},
     "beneficiary": test_beneficiary.VALUES,
     "case": test_case.VALUES,
     "grant": test_grant.VALUES,

@@ -9,6 +9,7 @@ from services.city.domain import (
     advance,
     answer,
     authority,
+    bank,
     beneficiary,
     case,
     grant,
@@ -124,6 +125,7 @@ TOLD = [
 """Each event that another office hears of, and the messages that go with it."""
 
 KEPT = [
+    bank.ReferenceUsed(reference="SP2D/1", person=ANN),
     answer.UnlistedArrivalCorrected(handover="HO-1", person=BEA),
     beneficiary.ReceivedElsewhere(person=ANN, handover="HO-1"),
     operation.OperationOpened(
