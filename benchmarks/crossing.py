@@ -289,6 +289,9 @@ class Wireless:
         self.frames.append(frame)
         return b"0-1"
 
+    async def clear(self, receiver: str) -> None:
+        pass
+
     async def trim(self, receiver: str, through: bytes) -> None:
         pass
 
