@@ -1,9 +1,9 @@
 """Is this office's worker at work? Exit 0 if so; the health check of a worker's container.
 
 It asks those who would notice: the office's database, whether a worker holds the lock, and Redis,
-how long ago that worker last asked each incoming link for messages. Parked messages, a silent
-partner or one with nothing to say make no worker unhealthy. A second worker that stands by is as
-healthy as the one that is active.
+how long ago that worker last asked each incoming link for messages (from Redis 7.2 on). Parked
+messages, a silent partner or one with nothing to say make no worker unhealthy. A second worker
+that stands by is as healthy as the one that is active.
 
 It runs every few seconds in every worker's container and imports little for that reason: not the
 application, whose start costs many times as much. So the names below are written twice; where they
@@ -46,10 +46,13 @@ def trouble() -> str | None:
     ) as client:
         for partner in partners:
             consumers = client.xinfo_consumers(f"pulang:{partner}:{office}", office)
-            silent = [c["idle"] for c in consumers if c["name"] == CONSUMER]
-            if not silent:
+            readers = [c for c in consumers if c["name"] == CONSUMER]
+            if not readers:
                 return f"nobody has read the link from {partner}"
-            if min(silent) > SILENT_MILLISECONDS:
+            # Before 7.2 Redis counts a reader idle that asks and gets nothing, and has no
+            # `inactive`: there only the lock can tell.
+            silent = [c["idle"] for c in readers if "inactive" in c]
+            if silent and min(silent) > SILENT_MILLISECONDS:
                 return f"the link from {partner} was last read {min(silent)} ms ago"
     return None
 

@@ -35,6 +35,8 @@ DIRECTORY = Path("var/demo")
 EXAMPLE = ROOT / "examples" / "karang-dempel-2019"
 READY_SECONDS = 60.0
 SYNC_SECONDS = 60.0
+OPERATION = "KD-2019"
+ON_THE_WAY = ("issued", "departed")
 
 OFFICES: dict[str, dict[str, Any]] = {
     "53.71": {
@@ -250,10 +252,9 @@ def _wait_in_sync(clients: dict[str, Client]) -> dict[str, Any]:
 def summary(clients: dict[str, Client]) -> dict[str, Any]:
     """The board of the example from the offices' own answers, compared person by person."""
     city = clients["53.71"]
-    operation = "KD-2019"
-    board = city.get("auditor", f"/operations/{operation}/board")
-    ledger = city.get("auditor", f"/operations/{operation}/ledger")
-    people = city.get("auditor", f"/operations/{operation}/beneficiaries")
+    board = city.get("auditor", f"/operations/{OPERATION}/board")
+    ledger = city.get("auditor", f"/operations/{OPERATION}/ledger")
+    people = city.get("auditor", f"/operations/{OPERATION}/beneficiaries")
     offices = {"53.71": {"states": board["states"]}}
     disagreements: list[str] = []
     for code in ("53", "35"):
@@ -265,6 +266,7 @@ def summary(clients: dict[str, Client]) -> dict[str, Any]:
             if ours.get(person) != theirs.get(person)
         ]
         credits = _credits(clients[code].get("auditor", "/grants")["credits"])
+        credits = {one for one in credits if one[0] in ours}
         known = _credits(c for c in ledger["credits"] if c["person"] in ours)
         disagreements += [f"{code}: grant of {person}" for person, _ in credits ^ known]
         states: dict[str, int] = {}
@@ -292,10 +294,12 @@ def summary(clients: dict[str, Client]) -> dict[str, Any]:
 
 def _entries(city: Client, code: str) -> dict[str, str]:
     return {
-        entry["person"]: entry["state"]
+        # What the city calls issued or departed is expected there.
+        entry["person"]: "expected" if entry["state"] in ON_THE_WAY else entry["state"]
         for handover in city.get("auditor", "/handovers")
-        if handover["receiving_office"] == code
+        if handover["receiving_office"] == code and handover["operation"] == OPERATION
         for entry in city.get("auditor", f"/handovers/{handover['handover']}")["entries"]
+        if entry["state"] != "listed"
     }
 
 
@@ -303,6 +307,7 @@ def _arrivals(province: Client) -> dict[str, str]:
     return {
         entry["person"]: entry["state"]
         for handover in province.get("auditor", "/arrivals")
+        if handover["operation"] == OPERATION
         for entry in province.get("auditor", f"/arrivals/{handover['handover']}")["entries"]
     }
 

@@ -79,7 +79,9 @@ def document(problem: Problem) -> JSONResponse:
             "code": problem.code,
             "detail": problem.detail,
             "remedy": problem.remedy,
-            "unchanged": "Tidak ada yang disimpan.",
+            "unchanged": "Tidak ada yang disimpan."
+            if problem.status < 500
+            else "Mungkin sudah tersimpan; kirim lagi dengan kunci yang sama.",
             "errors": problem.errors,
         },
         status_code=problem.status,

@@ -449,3 +449,64 @@ async def test_many_readers_of_sealed_cases_bring_nobody_to_a_stand(
     await province.post("case_worker", f"/cases/{person}/assessment", texts)
     async with asyncio.timeout(20):
         await asyncio.gather(*(province.get("case_worker", f"/cases/{person}") for _ in range(60)))
+
+
+async def test_an_issue_that_is_repeated_later_tells_nobody_of_her_money(
+    city: Desk, province: Desk
+) -> None:
+    """The office that she doesn't go to after all hears no more of her (ADR 0006)."""
+    (person,) = await story.issued(city, 1)
+    await story.expected(province)
+    await city.post("issuer", "/handovers/HO-1/withdrawal", {"reason": "Batal"})
+    before = await city.size()
+    again = await city.post("issuer", "/handovers/HO-1/issue", {"deed_number": "BAST/HO-1"})
+    assert again["recorded"] == 0
+    assert await city.size() == before
+    await credit(city, person, "K/1")
+    await story.in_sync(city, province)
+    assert await grants_at(province) == []
+
+
+async def test_a_duplicate_is_what_a_person_holds_beyond_her_grant(city: Desk) -> None:
+    """Rule 15: whichever of the credits went back."""
+    await story.open_operation(city)
+    (person,) = await story.register(city, story.intake_row())
+
+    async def excess() -> list[int]:
+        board = await city.get("auditor", "/operations/OP-TEST/board")
+        found = board["discrepancies"]
+        return [d["difference"] for d in found if d["discrepancy"] == "grants_duplicate"]
+
+    await credit(city, person, "K/1", amount_rupiah=4_000_000)
+    await credit(city, person, "K/2", amount_rupiah=4_000_000)
+    assert await excess() == [2_000_000]
+    await credit(city, person, "K/1", status="returned", amount_rupiah=2_000_000)
+    assert await excess() == []
+
+
+async def test_a_corrected_hour_brings_nobody_back_from_her_family(
+    city: Desk, province: Desk
+) -> None:
+    (person,) = await story.issued(city, 1)
+    await credit(city, person, "K/1")
+    await story.expected(province)
+    await story.open_house(province)
+    await story.answer(province, person, story.ARRIVED)
+    await story.in_sync(city, province)
+    texts = {"potential": "A", "wish": "B", "opportunity": "C"}
+    for path, body in (
+        (f"/cases/{person}/assessment", texts),
+        (f"/cases/{person}/readiness", {}),
+        (f"/beneficiaries/{person}/grant-confirmations", {"reference": "K/1"}),
+        (f"/cases/{person}/family-return", {"agrees": True}),
+    ):
+        await province.post("case_worker", path, body)
+    await eventually(lambda: has_state(city, person, "returned_to_family"))
+    correction = story.ARRIVED | {
+        "corrects": 1,
+        "reason": "Jamnya keliru",
+        "occurred_at": "2019-10-06T06:00:00+07:00",
+    }
+    await province.post("reception", f"/arrivals/HO-1/entries/{person}/correction", correction)
+    await story.in_sync(city, province)
+    assert await has_state(city, person, "returned_to_family")

@@ -196,9 +196,10 @@ class RequireNotReceived(Command):
 
 
 class RequireBeneficiary(Command):
-    """Asks whether she is registered; it changes nothing."""
+    """Asks whether she is registered, for this operation if one is named; it changes nothing."""
 
     person: PersonCode
+    operation: Identifier | None = None
 
 
 def decide(command: Command, state: State) -> Decision:
@@ -211,13 +212,21 @@ def decide(command: Command, state: State) -> Decision:
                 "Penerima manfaat dengan kode ini tidak terdaftar.",
                 "Periksa kode PM; pendaftaran dilakukan pada intake.",
             )
-        case RequireBeneficiary():
-            return []
+        case RequireBeneficiary(operation=operation):
+            if operation is None or operation == state.registered.operation:
+                return []
+            return Refused(
+                "ANOTHER_OPERATION",
+                f"Ia terdaftar pada kegiatan {state.registered.operation}.",
+                "Periksa kode kegiatannya; uangnya dicatat pada kegiatannya sendiri.",
+            )
         case DetermineDestination(destination=destination):
             if destination == state.destination:
                 return []
             if state.handover is not None:
                 return _in_handover(state.handover)
+            if state.received_in is not None:
+                return _already_received()
             return [DestinationDetermined(person=command.person, destination=destination)]
         case GiveWillingness(statement=statement):
             if statement == state.willingness:
@@ -328,6 +337,9 @@ def _leave(command: LeaveHandover, state: State) -> Decision:
     known = state.handover == handover or (
         state.left is not None and state.left[0] == handover and state.left[1] != cause
     )
+    if state.received_in == handover and cause == "withdrawn":
+        # The city can't withdraw whom the receiver has.
+        return []
     if known or (state.received_in == handover and cause != "arrived"):
         return [HandoverLeft(person=command.person, handover=handover, cause=cause)]
     if cause == "arrived" and state.received_in is None and state.handover is not None:

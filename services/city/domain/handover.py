@@ -356,8 +356,10 @@ def _add(command: AddEntry, state: State) -> Decision:
 
 
 def _withdraw_entry(command: WithdrawEntry, state: State, drafted: HandoverDrafted) -> Decision:
+    if command.person in state.answers.given:
+        return _already_answered()
     if command.person not in state.entries:
-        return _already_answered() if command.person in state.answers.given else []
+        return []
     if state.phase == "withdrawn":
         return []
     if state.phase in ("draft", "submitted", "approved"):
@@ -366,8 +368,6 @@ def _withdraw_entry(command: WithdrawEntry, state: State, drafted: HandoverDraft
         ]
     if state.phase != "issued":
         return _wrong_phase(state, "Penarikan hanya mungkin sebelum keberangkatan.")
-    if command.person in state.answers.given:
-        return _already_answered()
     remaining = tuple(_without(state.entries, command.person).values())
     if not remaining:
         return _withdraw(command.handover, command.reason, state, drafted)

@@ -49,13 +49,15 @@ SET_STATE = (
 # An answer counts for the handover she is in, or else for the one that was answered last: a late
 # word about an earlier handover must not undo what a later one brought.
 ANSWER = (
-    "update person set state = %(state)s, office = %(office)s, answered_in = %(handover)s,"
+    "update person set state = case when %(state)s::text = 'arrived'"
+    " and received_in = %(handover)s and state in ('returned_to_family', 'closed')"
+    " then state else %(state)s end, office = %(office)s, answered_in = %(handover)s,"
     " said_by = %(by)s, since = %(since)s where person = %(person)s"
     " and coalesce(received_in, handover, answered_in, %(handover)s) = %(handover)s"
 )
 BACK_TO_ASSIGNED = (
     "update person set state = case when destination is null then 'undetermined'"
-    " else 'assigned' end, said_by = %(by)s, since = %(since)s"
+    " else 'assigned' end, office = null, said_by = %(by)s, since = %(since)s"
     " where person = any(%(persons)s) and state = any(%(only)s)"
 )
 
@@ -125,6 +127,19 @@ def apply(recorded: Recorded) -> Iterator[Statement]:
                 " end where person = %(person)s",
                 {"person": person, "handover": id_, "arrived": cause == "arrived"},
             )
+            if cause == "arrived":
+                # Of two receivers who both say that she arrived, the one heard last has her.
+                yield (
+                    "update person set state = 'arrived', office = %(office)s, answered_in ="
+                    " %(handover)s, said_by = %(by)s, since = %(since)s where person = %(person)s"
+                    " and answered_in is distinct from %(handover)s",
+                    {
+                        "person": person,
+                        "handover": id_,
+                        "office": recorded.actor.removeprefix("office:"),
+                    }
+                    | said,
+                )
         case beneficiary.ReceivedElsewhere(person=person, handover=id_):
             yield (
                 "update person set state = 'arrived', office = %(office)s, received_in ="
@@ -142,8 +157,11 @@ def apply(recorded: Recorded) -> Iterator[Statement]:
                 SET_STATE + " and state = 'assigned' and handover = %(handover)s",
                 {"persons": list(persons), "state": "departed", "handover": id_} | said,
             )
-        case handover.DepartureCorrected(persons=persons):
-            yield BACK_TO_ASSIGNED, {"persons": list(persons), "only": ["departed"]} | said
+        case handover.DepartureCorrected(handover=id_, persons=persons):
+            yield (
+                BACK_TO_ASSIGNED + " and handover = %(handover)s",
+                {"persons": list(persons), "only": ["departed"], "handover": id_} | said,
+            )
         case answer.DeclineRecorded(handover=id_, persons=persons):
             yield (
                 BACK_TO_ASSIGNED + " and handover = %(handover)s",
@@ -344,7 +362,9 @@ def discrepancies(
         ("unlisted", 1, "tiba tanpa tercantum dalam daftar"),
     ):
         for destination in sorted({group["destination"] for group in people}):
-            number = count(state=state, destination=destination)
+            # Who came unlisted stays so, wherever she is now, until that is explained.
+            wanted = {"listed": False} if state == "unlisted" else {"state": state}
+            number = count(destination=destination, **wanted)
             note(f"{state}_{destination}", sign * number, f"{destination}: {number} orang {words}.")
     for subject in ("persons", "grants_rupiah", "fares_rupiah"):
         figures = sorted({c["figure"] for c in claims if c["subject"] == subject})

@@ -11,7 +11,7 @@ from typing import Any
 
 from psycopg import AsyncConnection
 
-from services.city.domain import advance, grant, treasury
+from services.city.domain import advance, grant, operation, treasury
 from shared.kernel.projector import Projection, Recorded, Statement, rows
 
 TABLES = """
@@ -25,6 +25,7 @@ create table credit (
   primary key (person, reference)
 );
 create index on credit (operation);
+create table entitlement (operation text primary key, grant_rupiah bigint not null);
 create table movement (
   person text not null, operation text not null, fund text not null, kind text not null,
   paper text not null, amount_rupiah bigint not null, remark text,
@@ -49,6 +50,11 @@ ANSWER = (
 
 def apply(recorded: Recorded) -> Iterator[Statement]:
     match recorded.event:
+        case operation.OperationOpened(operation=id_, grant_rupiah=grant_rupiah):
+            yield (
+                "insert into entitlement values (%(operation)s, %(grant_rupiah)s)",
+                {"operation": id_, "grant_rupiah": grant_rupiah},
+            )
         case grant.GrantDisbursed() | grant.GrantRedisbursed() as credit:
             yield (
                 "insert into credit (person, reference, operation, amount_rupiah, credited_on,"
@@ -119,7 +125,7 @@ def apply(recorded: Recorded) -> Iterator[Statement]:
 projection = Projection("ledger", 1, TABLES, apply)
 
 
-async def ledger(connection: AsyncConnection[Any], operation: str) -> dict[str, Any]:
+async def ledger(connection: AsyncConnection[Any], operation_: str) -> dict[str, Any]:
     """Both ledgers of one operation, whole and per person, in rupiah."""
     grants = await rows(
         connection,
@@ -131,14 +137,14 @@ async def ledger(connection: AsyncConnection[Any], operation: str) -> dict[str, 
         " count(*) filter (where answer = 'confirmed')::int as confirmed,"
         " count(*) filter (where answer = 'disputed')::int as disputed"
         " from rm_ledger.credit where operation = %s",
-        operation,
+        operation_,
     )
     credits_ = await rows(
         connection,
         "select person, reference, amount_rupiah, credited_on, kind, replaces, failed,"
         " returned_rupiah, standing_rupiah, answer, answered_by"
         " from rm_ledger.credit where operation = %s order by person, credited_on, reference",
-        operation,
+        operation_,
     )
     advances = await rows(
         connection,
@@ -148,12 +154,12 @@ async def ledger(connection: AsyncConnection[Any], operation: str) -> dict[str, 
         " 0)::bigint as returned_rupiah, sum(case when kind = 'released' then amount_rupiah else"
         " -amount_rupiah end)::bigint as outstanding_rupiah from rm_ledger.movement"
         " where operation = %s group by person, fund order by person",
-        operation,
+        operation_,
     )
     papers = await rows(
         connection,
         "select * from rm_ledger.sts where operation = %s order by deposited_on, sts",
-        operation,
+        operation_,
     )
     parts = ("released_rupiah", "spent_rupiah", "returned_rupiah", "outstanding_rupiah")
     return {
@@ -165,16 +171,18 @@ async def ledger(connection: AsyncConnection[Any], operation: str) -> dict[str, 
     }
 
 
-async def findings(connection: AsyncConnection[Any], operation: str) -> list[tuple[str, int, str]]:
-    """What does not add up in the ledgers: name, difference in rupiah, words (rule 15)."""
+async def findings(connection: AsyncConnection[Any], operation_: str) -> list[tuple[str, int, str]]:
+    """What does not add up in the ledgers: name, difference in rupiah, words (rule 15).
+
+    A duplicate is what a person holds beyond the operation's grant, whichever credit it came by.
+    """
     found = await rows(
         connection,
-        "select coalesce(sum(standing_rupiah), 0)::bigint as rupiah, count(*)::int as credits"
-        " from rm_ledger.credit where operation = %s and kind = 'duplicate'"
-        " and standing_rupiah > 0",
-        operation,
+        "select coalesce(sum(greatest(0, p.rupiah - o.grant_rupiah)), 0)::bigint as rupiah"
+        " from (select sum(standing_rupiah) as rupiah from rm_ledger.credit"
+        " where operation = %s group by person) p, rm_ledger.entitlement o where o.operation = %s",
+        operation_,
+        operation_,
     )
-    rupiah, credits_ = found[0]["rupiah"], found[0]["credits"]
-    return [
-        ("grants_duplicate", rupiah, f"{credits_} kredit ganda sebesar Rp{rupiah} belum kembali.")
-    ]
+    rupiah = found[0]["rupiah"]
+    return [("grants_duplicate", rupiah, f"Rp{rupiah} melebihi hak penerimanya dan belum kembali.")]

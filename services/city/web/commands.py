@@ -149,6 +149,8 @@ async def _leaving(
     return [
         command
         for person in (state.entries if persons is None else persons)
+        # Whom the receiver has answered for is where it says, whatever is withdrawn here.
+        if person not in state.answers.given
         for command in (
             desk.command(
                 beneficiary.LeaveHandover, person=person, handover=handover_, cause="withdrawn"
@@ -176,7 +178,8 @@ async def _authority(desk: Desk, command: handover.ApproveHandover) -> Sequence[
 async def _hand_over(desk: Desk, command: handover.IssueHandover) -> Sequence[Command]:
     """Nobody is handed over who was received already; the receiver learns of the grants."""
     state: handover.State = await desk.state(handover.decider, command.handover)
-    if state.drafted is None:
+    if state.drafted is None or state.phase != "approved":
+        # A repetition, or about to be refused: nobody is shared anew.
         return []
     office = state.drafted.receiving_office
     return [

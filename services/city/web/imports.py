@@ -132,7 +132,9 @@ async def import_bank_file(desk: Desk, form: Import, path: dict[str, str]) -> Pl
     units = []
     for _, row in rows:
         commands = [
-            desk.command(beneficiary.RequireBeneficiary, person=row.person),
+            desk.command(
+                beneficiary.RequireBeneficiary, person=row.person, operation=opened.operation
+            ),
             desk.command(bank.UseReference, reference=row.reference, person=row.person),
         ]
         reason = row.reason or "Menurut berkas bank"
@@ -172,7 +174,9 @@ async def release_advances(desk: Desk, form: Import, path: dict[str, str]) -> Pl
     units = [
         Unit(
             [
-                desk.command(beneficiary.RequireBeneficiary, person=row.person),
+                desk.command(
+                    beneficiary.RequireBeneficiary, person=row.person, operation=opened.operation
+                ),
                 desk.command(
                     advance.ReleaseAdvance,
                     person=row.person,

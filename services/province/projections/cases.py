@@ -58,7 +58,7 @@ def apply(recorded: Recorded) -> Iterator[Statement]:
         case case.TrainingsChosen(person=person, chosen=chosen):
             yield (
                 "update casework set chosen = %(chosen)s, status = case when %(some)s then"
-                " 'in_training' else 'assessed' end where person = %(person)s",
+                " 'in_training' else status end where person = %(person)s",
                 {"person": person, "chosen": Jsonb(list(chosen)), "some": bool(chosen)},
             )
         case case.TrainingCompleted(person=person, training=training):
@@ -69,7 +69,8 @@ def apply(recorded: Recorded) -> Iterator[Statement]:
             )
         case case.FollowedUp(person=person):
             yield (
-                "update casework set follow_ups = follow_ups + 1 where person = %(person)s",
+                "update casework set follow_ups = follow_ups + 1, status = 'follow_up'"
+                " where person = %(person)s",
                 {"person": person},
             )
         case case.CaseEvent() as event if type(event) in STATUS_OF:

@@ -354,3 +354,20 @@ def test_a_correction_of_that_answer_lets_her_be_sent_again():
     history = (*IN_THE_NEXT, ELSEWHERE, left("withdrawn", "HO-2"))
     given(decider, *history).when(leave("absent")).then(left("absent"))
     given(decider, *history, left("absent")).when(enter("HO-3")).then(entered("HO-3"))
+
+
+def test_money_of_another_operation_is_not_hers():
+    """Rule 13: per person, operation and fund."""
+    given(decider, REGISTERED).when(say(RequireBeneficiary, person=ANN, operation="OP-1")).nothing()
+    given(decider, REGISTERED).when(say(RequireBeneficiary, person=ANN, operation="OP-2")).refused(
+        "ANOTHER_OPERATION"
+    )
+
+
+def test_whom_the_receiver_has_the_city_cannot_withdraw():
+    """Rule 5: a withdrawal that is repeated after her arrival undoes nothing."""
+    arrived = (*READY_TO_GO, entered(), left("arrived"))
+    given(decider, *arrived).when(leave("withdrawn")).nothing()
+    given(decider, *arrived).when(say(DetermineDestination, person=ANN, destination="53")).refused(
+        "ALREADY_RECEIVED"
+    )
