@@ -50,6 +50,18 @@ async def parked(connection: AsyncConnection[Any]) -> list[dict[str, Any]]:
     )
 
 
+async def worker_active(connection: AsyncConnection[Any]) -> bool:
+    """Whether any process holds the lock of this database's worker."""
+    held = await rows(
+        connection,
+        "select exists (select from pg_locks l join pg_database d on d.oid = l.database"
+        " where l.locktype = 'advisory' and l.objid = %s and l.granted"
+        " and d.datname = current_database()) as held",
+        WORKER_LOCK,
+    )
+    return bool(held[0]["held"])
+
+
 async def status(connection: AsyncConnection[Any], partners: Sequence[str]) -> dict[str, Any]:
     """The log's head, the read models' positions, the links, and whether a worker is active."""
     head = await read_head(connection)
@@ -58,16 +70,9 @@ async def status(connection: AsyncConnection[Any], partners: Sequence[str]) -> d
         "select p.name, p.version, p.position, p.updated_at, e.recorded_at as waiting_since"
         " from projections p left join events e on e.position = p.position + 1 order by p.name",
     )
-    active = await rows(
-        connection,
-        "select count(*)::int as n from pg_locks l join pg_database d on d.oid = l.database"
-        " where l.locktype = 'advisory' and l.objid = %s and d.datname = current_database()"
-        " and l.granted",
-        WORKER_LOCK,
-    )
     return {
         "log": {"size": head.size, "root": merkle.root(head.frontier).hex()},
-        "worker": "active" if active[0]["n"] else "absent",
+        "worker": "active" if await worker_active(connection) else "absent",
         "projections": [row | {"lag": head.size - row["position"]} for row in positions],
         "links": await links(connection, partners),
         "parked": (await rows(connection, "select count(*)::int as n from parked"))[0]["n"],

@@ -35,7 +35,7 @@ from shared.runtime.office import Office, open_office
 from shared.runtime.rows import import_body, read_import
 from shared.runtime.staff import ROLES, Staff, by_password, by_token
 from shared.runtime.tasks import end
-from shared.runtime.worker import WORKER_LOCK, Worker
+from shared.runtime.worker import Worker
 
 PREFIX = "/api/v1"
 OPEN_PATHS = ("/health/live", "/health/ready")
@@ -349,18 +349,13 @@ async def _wait_visible(office: Office, position: int) -> bool:
     while True:
         async with office.pool.connection() as connection:
             cursor = await connection.execute(
-                "select min(position), exists (select from pg_locks l join pg_database d"
-                " on d.oid = l.database where d.datname = current_database() and l.granted"
-                " and l.locktype = 'advisory' and l.objid = %s)"
-                " from projections where name = any(%s)",
-                (WORKER_LOCK, names),
+                "select min(position) from projections where name = any(%s)", (names,)
             )
             row = await cursor.fetchone()
-        visible, working = (row[0] or 0, row[1]) if row else (0, False)
-        if visible >= position:
-            return True
-        if not working or time.monotonic() > deadline:
-            return False
+            if row and (row[0] or 0) >= position:
+                return True
+            if time.monotonic() > deadline or not await status.worker_active(connection):
+                return False
         await asyncio.sleep(0.02)
 
 
