@@ -1,19 +1,58 @@
-"""Brings the precious tables of one office to this version of the software, with Alembic."""
+"""Brings the precious tables of one office to this version of the software, with Alembic.
+
+The owner of the tables migrates; the software runs under another role, `pulang_running`'s member,
+that can append and can neither change nor delete what is precious.
+"""
 
 from __future__ import annotations
 
 from pathlib import Path
 
+import psycopg
 from alembic import command
 from alembic.config import Config
+from psycopg import sql
+from psycopg.conninfo import conninfo_to_dict
 
 MIGRATIONS = Path(__file__).parent / "migrations"
+ROLE_LOCK = 53710005
 
 
-def migrate(database_url: str) -> None:
-    """Blocking; safe to run again and by two processes at once. Read models are never migrated."""
+def migrate(owner_url: str, running_url: str | None = None) -> None:
+    """Blocking; safe to run again and by two processes at once. Read models are never migrated.
+
+    `running_url` is the address that the software runs with: its role is made where it is missing,
+    given the password in that address, and admitted to this database.
+    """
     config = Config()
     config.set_main_option("script_location", str(MIGRATIONS))
-    url = database_url.replace("postgresql://", "postgresql+psycopg://", 1)
+    url = owner_url.replace("postgresql://", "postgresql+psycopg://", 1)
     config.set_main_option("sqlalchemy.url", url.replace("%", "%%"))
     command.upgrade(config, "head")
+    if running_url is not None:
+        admit(owner_url, running_url)
+
+
+def admit(owner_url: str, running_url: str) -> None:
+    """Lets the role in `running_url` run the software on this database, and nothing more."""
+    running = conninfo_to_dict(running_url)
+    owner = str(conninfo_to_dict(owner_url).get("user", ""))
+    name, password = str(running.get("user", "")), running.get("password")
+    if not name or name == owner:
+        return
+    role = sql.Identifier(name)
+    with psycopg.connect(owner_url) as connection:
+        # Roles belong to the whole server, on which other offices may be migrated just now.
+        connection.execute("select pg_advisory_xact_lock(%s)", (ROLE_LOCK,))
+        known = connection.execute("select from pg_roles where rolname = %s", (name,)).fetchone()
+        make = "alter role {} login" if known is not None else "create role {} login"
+        connection.execute(sql.SQL(make).format(role))
+        if password:
+            connection.execute(sql.SQL("alter role {} password {}").format(role, str(password)))
+        connection.execute(sql.SQL("grant pulang_running to {}").format(role))
+        database = sql.Identifier(connection.info.dbname)
+        connection.execute(
+            sql.SQL("grant connect, create, temporary on database {} to pulang_running").format(
+                database
+            )
+        )
