@@ -26,13 +26,18 @@ from rich.table import Table
 
 from services.city.service import SERVICE as CITY
 from services.province.service import SERVICE as PROVINCE
+from shared.kernel import rotation
+from shared.kernel.keyring import Keyring, NoKeys, NotAVerifierKey
 from shared.kernel.projector import RebuildRunning
 from shared.runtime import serve as processes
 from shared.runtime import status as statuses
+from shared.runtime.hardware_keys import HardwareUnusable
+from shared.runtime.key_file import KeyFileUnusable, SealedFile
 from shared.runtime.manifest import Problem, Service
-from shared.runtime.office import NotThisOffice, Office, open_office
-from shared.runtime.settings import KeyFileMissing, Settings, make_office_key, read_office_key
-from shared.runtime.staff import ROLES, add_staff
+from shared.runtime.office import NotThisOffice, Office, open_keyring, open_office
+from shared.runtime.settings import Settings
+from shared.runtime import staff as accounts
+from shared.runtime.staff import ROLES, NewAccount, add_staff
 
 T = TypeVar("T")
 
@@ -43,6 +48,8 @@ DEMO = Path("var/demo")
 app = typer.Typer(no_args_is_help=True, add_completion=False, help=__doc__)
 staff_app = typer.Typer(no_args_is_help=True, help="Staff accounts.")
 app.add_typer(staff_app, name="staff")
+keys_app = typer.Typer(no_args_is_help=True, help="The office's keys, and whom it trusts.")
+app.add_typer(keys_app, name="keys")
 console = Console()
 JsonFlag = Annotated[bool, typer.Option("--json", help="Print JSON.")]
 
@@ -125,33 +132,153 @@ def worker() -> None:
 
 @app.command()
 def migrate() -> None:
-    """Bring the precious tables to this version; at the very first run, draw the office's key."""
+    """Bring the precious tables to this version; at the very first run, draw the office's keys.
+
+    The tables' owner is in PULANG_OWNER_DATABASE_URL; the role in PULANG_DATABASE_URL, under which
+    the software runs, is made here and can't change what is precious.
+    """
     from sqlalchemy.exc import SQLAlchemyError  # both are slow to import
 
     from shared.kernel.migrate import migrate as migrate_tables
 
     settings = _settings()
     try:
-        migrate_tables(settings.database_url)
+        migrate_tables(settings.owner_database_url or settings.database_url, settings.database_url)
     except SQLAlchemyError as error:
         raise CouldNotRun(f"the database is away: {type(error).__name__}") from None
-    if not settings.key_file.exists():
-        if _person_keys(settings):
+    _draw_keys(settings)
+    console.print(f"Office {settings.office}: tables are up to date.")
+
+
+def _draw_keys(settings: Settings) -> bool:
+    """The office's first keys, where it has none; says whether it drew them."""
+    import psycopg
+
+    if settings.key_file is not None and not settings.key_file.exists():
+        with psycopg.connect(settings.database_url) as connection:
+            row = connection.execute("select exists (select from office_keys)").fetchone()
+        if row and row[0]:
             raise CouldNotRun(
                 f"{settings.key_file} is missing, and this database has keys wrapped by it."
                 " Restore the file from your backup; a new one could open nothing."
             )
-        make_office_key(settings.key_file)
-    read_office_key(settings.key_file)
-    console.print(f"Office {settings.office}: tables are up to date.")
+        if settings.key_passphrase is None:
+            raise CouldNotRun("set PULANG_KEY_PASSPHRASE: the key file is sealed with it.")
+        SealedFile.make(
+            settings.key_file, settings.key_passphrase.get_secret_value(), settings.office
+        )
+    return _with_keyring(rotation.init)
 
 
-def _person_keys(settings: Settings) -> bool:
-    import psycopg
+def _with_keyring(work: Callable[[Keyring], Awaitable[T]]) -> T:
+    settings = _settings()
 
-    with psycopg.connect(settings.database_url) as connection:
-        row = connection.execute("select exists (select from person_keys)").fetchone()
-    return bool(row and row[0])
+    async def run() -> T:
+        async with open_keyring(settings) as keyring:
+            return await work(keyring)
+
+    return asyncio.run(run())
+
+
+@keys_app.command("init")
+def keys_init() -> None:
+    """Draw this office's first keys. Does nothing where it has some."""
+    drawn = _draw_keys(_settings())
+    console.print("Keys drawn." if drawn else "This office has keys already.")
+
+
+@keys_app.command("rotate")
+def keys_rotate(
+    prepare_signing: Annotated[
+        bool, typer.Option(help="Draw the next signing key, for partners to trust beforehand.")
+    ] = False,
+    switch_signing: Annotated[
+        bool, typer.Option(help="Sign with the prepared key; partners must trust it by now.")
+    ] = False,
+) -> None:
+    """Open a new key epoch: every living key is wrapped anew, the old epoch destroyed.
+
+    Make a new backup of the key tables and of the key file after it: older ones open nothing.
+    """
+
+    async def work(keyring: Keyring) -> str:
+        await keyring.refresh()
+        if prepare_signing:
+            key_id = await rotation.prepare_signing(keyring)
+            return f"Signing key {key_id} is prepared: export it, and have partners trust it."
+        if switch_signing:
+            switched = await rotation.switch_signing(keyring)
+            if switched is None:
+                raise CouldNotRun("no signing key is prepared: --prepare-signing comes first.")
+            return f"This office signs with {switched} now; partners can revoke the old one."
+        return f"Key epoch {await rotation.rotate(keyring)}: back up keys anew, now."
+
+    console.print(_with_keyring(work), highlight=False)
+
+
+@keys_app.command("list")
+def keys_list(as_json: JsonFlag = False) -> None:
+    """This office's keys, by purpose and epoch, and the partners' keys that it trusts."""
+
+    async def work(keyring: Keyring) -> dict[str, Any]:
+        return await statuses.keys(keyring)
+
+    found = _with_keyring(work)
+    if as_json:
+        _print_json(found)
+        return
+    own = Table("key", "purpose", "epoch", "state", "since", title=f"Epoch {found['epoch']}")
+    for row in found["keys"]:
+        own.add_row(*(str(row[name]) for name in ("key_id", "purpose", "epoch", "state", "since")))
+    trusted = Table("office", "key", "trusted", "by", "revoked", title="Partners")
+    for row in found["trusted"]:
+        names = ("office", "key_id", "trusted_at", "trusted_by", "revoked_at")
+        trusted.add_row(*(str(row[name] or "") for name in names))
+    console.print(own, trusted)
+
+
+@keys_app.command("export-public")
+def keys_export_public() -> None:
+    """Print this office's note verifier keys, a line each: what partners are to trust."""
+
+    async def work(keyring: Keyring) -> list[tuple[str, str]]:
+        return await keyring.public()
+
+    lines = _with_keyring(work)
+    if not lines:
+        raise CouldNotRun("this office has no keys yet: run `pulang keys init`.")
+    for _, line in lines:
+        sys.stdout.write(line + "\n")
+
+
+@keys_app.command("trust")
+def keys_trust(
+    partner: Annotated[str, typer.Argument(help="The partner's office code.")],
+    key: Annotated[
+        str, typer.Argument(help="Its verifier key, `-` for lines from standard input.")
+    ] = "-",
+    revoke: Annotated[
+        bool, typer.Option(help="KEY is a key id: trust it no more, for good.")
+    ] = False,
+) -> None:
+    """Trust a partner's signing key; compare it with the partner by another way first."""
+    by = os.environ.get("SUDO_USER") or os.environ.get("USER") or "operator"
+    settings = _settings()
+    if partner not in settings.partners:
+        raise CouldNotRun(f"{partner} is no partner of office {settings.office}.")
+    lines = [one for one in sys.stdin.read().splitlines() if one] if key == "-" else [key]
+
+    async def work(keyring: Keyring) -> list[str]:
+        if revoke:
+            return [one for one in lines if await keyring.revoke(partner, one, by)]
+        return [await keyring.trust(partner, one, by) for one in lines]
+
+    done = _with_keyring(work)
+    if not done:
+        raise CouldNotRun("no such key is trusted." if revoke else "no key was given.")
+    word = "revoked" if revoke else "trusted"
+    for key_id in done:
+        console.print(f"Office {settings.office}: key {key_id} of {partner} {word}.")
 
 
 @app.command()
@@ -284,19 +411,33 @@ def staff_add(
     password: Annotated[
         str | None, typer.Option(envvar="PULANG_PASSWORD", help="Drawn if left out.")
     ] = None,
+    totp: Annotated[
+        bool, typer.Option(help="A second factor; approvers and auditors get one anyway.")
+    ] = False,
     as_json: JsonFlag = False,
 ) -> None:
-    """Make an account, or renew its roles, password and token. The token is shown this once."""
-    chosen = password or secrets.token_urlsafe(12)
+    """Make an account, or renew its roles, password, token and TOTP secret, shown this once."""
+    chosen = password or secrets.token_urlsafe(15)
 
-    async def work(office: Office) -> str:
-        return await add_staff(office.pool, username, frozenset(roles.split(",")), chosen)
+    async def work(office: Office) -> NewAccount:
+        return await add_staff(
+            office.pool,
+            username,
+            frozenset(roles.split(",")),
+            chosen,
+            kind=office.service.kind,
+            wrap=office.keyring,
+            words=(office.settings.office_name, office.settings.office),
+            totp=totp,
+        )
 
     try:
-        token = _with_office(work)
+        made = _with_office(work)
     except ValueError as error:
         raise CouldNotRun(str(error)) from None
-    account = {"username": username, "password": chosen, "token": token}
+    account = {"username": username, "password": chosen, "token": made.token}
+    if made.totp_secret is not None and made.totp_uri is not None:
+        account |= {"totp_secret": made.totp_secret, "totp_uri": made.totp_uri}
     if as_json:
         _print_json(account)
     else:
@@ -304,19 +445,39 @@ def staff_add(
             console.print(f"{name}: {value}", highlight=False, soft_wrap=True)
 
 
+@staff_app.command("disable")
+def staff_disable(username: str) -> None:
+    """End an account: its sessions, its token, its password. History keeps its name."""
+    if not _with_office(lambda office: accounts.disable(office.pool, username)):
+        raise CouldNotRun(f"there is no account {username}.")
+    console.print(f"{username}: disabled.")
+
+
+@staff_app.command("sign-out")
+def staff_sign_out(username: str) -> None:
+    """End all sessions of an account."""
+    ended = _with_office(lambda office: accounts.sign_out(office.pool, username))
+    console.print(f"{username}: {ended} session(s) ended.")
+
+
+@staff_app.command("oidc")
+def staff_oidc(
+    username: str,
+    subject: Annotated[
+        str | None, typer.Option(help="Her `sub` at the identity provider; none if left out.")
+    ] = None,
+) -> None:
+    """Say who an account is at the identity provider. Nobody is made an account by signing in."""
+    if not _with_office(lambda office: accounts.link_oidc(office.pool, username, subject)):
+        raise CouldNotRun(f"there is no account {username}.")
+    console.print(f"{username}: linked." if subject else f"{username}: no longer linked.")
+
+
 @staff_app.command("list")
 def staff_list(as_json: JsonFlag = False) -> None:
     """The accounts of this office and their roles."""
 
-    async def work(office: Office) -> list[dict[str, Any]]:
-        async with office.pool.connection() as connection:
-            cursor = await connection.execute(
-                "select username, roles, active from staff order by username"
-            )
-            found = await cursor.fetchall()
-        return [{"username": u, "roles": roles, "active": active} for u, roles, active in found]
-
-    found = _with_office(work)
+    found = _with_office(lambda office: accounts.every_account(office.pool))
     if as_json:
         _print_json(found)
     else:
@@ -331,7 +492,15 @@ def main() -> int:
     try:
         # Outside its standalone mode the library gives the exit code instead of leaving with it.
         return app(standalone_mode=False) or 0
-    except (CouldNotRun, KeyFileMissing, NotThisOffice, RebuildRunning) as error:
+    except (
+        CouldNotRun,
+        HardwareUnusable,
+        KeyFileUnusable,
+        NoKeys,
+        NotAVerifierKey,
+        NotThisOffice,
+        RebuildRunning,
+    ) as error:
         sys.stderr.write(f"pulang: {error}\n")
     except (PoolTimeout, DatabaseError) as error:
         sys.stderr.write(f"pulang: the database is away or not migrated: {error}\n")

@@ -22,13 +22,15 @@ from pathlib import Path
 from typing import Any
 
 import httpx
-from psycopg_pool import AsyncConnectionPool
 from rich.console import Console
 
 from shared.kernel.migrate import migrate
+from shared.kernel.rotation import init
 from shared.runtime.embedded import EmbeddedServers
-from shared.runtime.settings import make_office_key
-from shared.runtime.staff import add_staff
+from shared.runtime.key_file import SealedFile
+from shared.runtime.office import open_keyring
+from shared.runtime.settings import Settings
+from shared.runtime.staff import Kind, add_staff
 
 ROOT = Path(__file__).resolve().parent.parent
 DIRECTORY = Path("var/demo")
@@ -44,6 +46,7 @@ OFFICES: dict[str, dict[str, Any]] = {
         "port": 8071,
         "time_zone": "Asia/Makassar",
         "partners": "35,53",
+        "kind": "city",
         "roles": ("intake", "issuer", "approver", "treasurer", "auditor", "operator", "admin"),
     },
     "53": {
@@ -51,14 +54,16 @@ OFFICES: dict[str, dict[str, Any]] = {
         "port": 8053,
         "time_zone": "Asia/Makassar",
         "partners": "53.71",
-        "roles": ("reception", "case_worker", "auditor", "operator", "admin"),
+        "kind": "province",
+        "roles": ("reception", "case_worker", "approver", "auditor", "operator", "admin"),
     },
     "35": {
         "name": "Dinas Sosial Provinsi Jawa Timur",
         "port": 8035,
         "time_zone": "Asia/Jakarta",
         "partners": "53.71",
-        "roles": ("reception", "case_worker", "auditor", "operator", "admin"),
+        "kind": "province",
+        "roles": ("reception", "case_worker", "approver", "auditor", "operator", "admin"),
     },
 }
 
@@ -108,7 +113,8 @@ def run(*, once: bool) -> int:
         out.print("Menyalakan PostgreSQL dan Valkey …")
         servers = stack.enter_context(EmbeddedServers.start(DIRECTORY.resolve() / "servers"))
         environments = {code: _environment(code, servers) for code in OFFICES}
-        accounts = {code: _prepare(code, environments[code]) for code in OFFICES}
+        keys = {code: _migrate(code, environments[code]) for code in OFFICES}
+        accounts = {code: _prepare(code, environments[code], keys) for code in OFFICES}
         for code in OFFICES:
             stack.callback(_stop, _start(code, environments[code]))
         clients = {
@@ -162,38 +168,79 @@ def _check_ports() -> None:
 
 def _environment(code: str, servers: EmbeddedServers) -> dict[str, str]:
     office = OFFICES[code]
+    owner = servers.database_url("pulang_" + code.replace(".", "_"))
     settings = {
         "PULANG_OFFICE": code,
         "PULANG_OFFICE_NAME": office["name"],
         "PULANG_PARTNERS": office["partners"],
         "PULANG_TIME_ZONE": office["time_zone"],
-        "PULANG_DATABASE_URL": servers.database_url("pulang_" + code.replace(".", "_")),
+        "PULANG_DATABASE_URL": owner.replace("//pulang@", "//pulang_app@", 1),
         "PULANG_REDIS_URL": servers.redis_url,
         "PULANG_KEY_FILE": str(DIRECTORY.resolve() / f"{code}.key"),
+        "PULANG_KEY_PASSPHRASE": _passphrase(code),
         "PULANG_PORT": str(office["port"]),
     }
     text = "".join(f"{name}={value}\n" for name, value in settings.items())
     _write_private(DIRECTORY / f"{code}.env", text)
-    return os.environ | settings
+    return os.environ | settings | {"PULANG_OWNER_DATABASE_URL": owner}
 
 
-def _prepare(code: str, environment: dict[str, str]) -> dict[str, dict[str, str]]:
-    """Migrates, and gives each role an account with a fresh password and token."""
-    migrate(environment["PULANG_DATABASE_URL"])
-    make_office_key(Path(environment["PULANG_KEY_FILE"]))
+def _passphrase(code: str) -> str:
+    """The one that an earlier demo sealed its key file with, or a new one."""
+    environment = DIRECTORY / f"{code}.env"
+    known = environment.read_text().splitlines() if environment.exists() else []
+    for line in known:
+        if line.startswith("PULANG_KEY_PASSPHRASE="):
+            return line.partition("=")[2]
+    return secrets.token_hex(32)
+
+
+def _settings(environment: dict[str, str]) -> Settings:
+    given = {name: value for name, value in environment.items() if name.startswith("PULANG_")}
+    return Settings(**{name.removeprefix("PULANG_").lower(): v for name, v in given.items()})  # type: ignore[arg-type]
+
+
+def _migrate(code: str, environment: dict[str, str]) -> list[str]:
+    """Makes tables, roles and keys; gives the lines by which others are to trust this office."""
+    settings = _settings(environment)
+    migrate(environment["PULANG_OWNER_DATABASE_URL"], settings.database_url)
+    SealedFile.make(DIRECTORY.resolve() / f"{code}.key", environment["PULANG_KEY_PASSPHRASE"], code)
+
+    async def keys() -> list[str]:
+        async with open_keyring(settings) as keyring:
+            await init(keyring)
+            return [line for _, line in await keyring.public()]
+
+    return asyncio.run(keys())
+
+
+def _prepare(
+    code: str, environment: dict[str, str], keys: dict[str, list[str]]
+) -> dict[str, dict[str, str]]:
+    """Has the office trust its partners; gives each role an account with a fresh password."""
+    settings = _settings(environment)
+    kind: Kind = OFFICES[code]["kind"]
 
     async def accounts() -> dict[str, dict[str, str]]:
         made = {}
-        async with AsyncConnectionPool(environment["PULANG_DATABASE_URL"], open=False) as pool:
+        async with open_keyring(settings) as keyring:
+            await keyring.refresh()
+            for partner in settings.partners:
+                for line in keys[partner]:
+                    await keyring.trust(partner, line, "demo")
             for role in OFFICES[code]["roles"]:
-                password = secrets.token_urlsafe(12)
-                token = await add_staff(pool, role, frozenset({role}), password)
+                password = secrets.token_urlsafe(15)
+                account = await add_staff(
+                    keyring.pool, role, frozenset({role}), password, kind=kind, wrap=keyring
+                )
                 made[role] = {
                     "role": role,
                     "username": role,
                     "password": password,
-                    "token": token,
+                    "token": account.token,
                 }
+                if account.totp_secret is not None:
+                    made[role]["totp_secret"] = account.totp_secret
         return made
 
     return asyncio.run(accounts())

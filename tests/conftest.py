@@ -11,16 +11,22 @@ from typing import Any
 import pytest
 from argon2 import PasswordHasher
 from psycopg_pool import AsyncConnectionPool
+from pydantic import SecretStr
 
 from shared.kernel.store import Store
-from shared.runtime import staff
-from shared.runtime.settings import Settings, make_office_key
+from shared.kernel import rotation
+from shared.kernel.keyring import Keyring
+from shared.runtime import passwords
+from shared.runtime.key_file import SealedFile
+from shared.runtime.settings import Settings
 from tests.servers import Servers, engine_answers, start_servers
 
 ON_ENGINE = engine_answers()
 
 # A hundred milliseconds a hash is what people pay who guess passwords; the tests need not.
-staff._HASHER = PasswordHasher(time_cost=1, memory_cost=64, parallelism=1)
+passwords._HASHER = PasswordHasher(time_cost=1, memory_cost=64, parallelism=1)
+
+PASSPHRASE = "kata sandi berkas kunci contoh"
 
 
 def pytest_report_header() -> str:
@@ -48,13 +54,20 @@ async def store(pool: AsyncConnectionPool) -> AsyncIterator[Store]:
     await one.close()
 
 
+async def make_keyring(pool: AsyncConnectionPool, path: Path, office: str) -> Keyring:
+    """An office's first keys, in a new sealed file."""
+    keyring = Keyring(pool, SealedFile.make(path / f"{office}.key", PASSPHRASE, office), office)
+    await rotation.init(keyring)
+    return keyring
+
+
 @pytest.fixture
 def settings(servers: Servers, tmp_path: Path) -> Callable[..., Settings]:
-    """Makes the settings of an office with a new database and key."""
+    """Makes the settings of an office with a new database and key file."""
 
     def make(office: str, partners: tuple[str, ...], **more: Any) -> Settings:
         key = tmp_path / f"{office}.key"
-        make_office_key(key)
+        SealedFile.make(key, PASSPHRASE, office)
         return Settings(
             office=office,
             office_name=f"Kantor {office}",
@@ -62,6 +75,7 @@ def settings(servers: Servers, tmp_path: Path) -> Callable[..., Settings]:
             database_url=servers.database(),
             redis_url=servers.redis_url,
             key_file=key,
+            key_passphrase=SecretStr(PASSPHRASE),
             **more,
         )
 

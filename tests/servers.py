@@ -17,7 +17,7 @@ from pathlib import Path
 import psycopg
 from psycopg import sql
 
-from shared.kernel.migrate import migrate
+from shared.kernel.migrate import admit, migrate
 
 TEMPLATE = "pulang_template"
 
@@ -48,10 +48,18 @@ class Servers:
         migrate(self._url(TEMPLATE))
 
     def database(self) -> str:
+        """The address of a new one, under the role that the running software has."""
         self._made += 1
         name = f"test_{os.getpid()}_{self._made}"
         self._create(name, TEMPLATE)
-        return self._url(name)
+        owner = self._url(name)
+        running = as_running(owner)
+        admit(owner, running)
+        return running
+
+    def owner(self, running_url: str) -> str:
+        """The address of that database for its owner, who may do what the software can't."""
+        return self._url(running_url.partition("?")[0].rpartition("/")[2])
 
     def _create(self, name: str, template: str) -> None:
         with psycopg.connect(self.postgres_url, autocommit=True) as connection:
@@ -63,6 +71,11 @@ class Servers:
 
     def _url(self, name: str) -> str:
         return re.sub(r"^(postgresql://[^/]*)/[^?]*", rf"\1/{name}", self.postgres_url)
+
+
+def as_running(owner_url: str) -> str:
+    """The same database under the running software's role."""
+    return re.sub(r"^postgresql://[^@]*@", "postgresql://pulang_app:kata-sandi@", owner_url)
 
 
 @contextmanager

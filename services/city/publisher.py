@@ -6,10 +6,11 @@ know that the person exists (ADR 0006).
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Iterable, Iterator
 
 from services.city.domain import grant, handover
 from shared.contracts import messages
+from shared.contracts.values import ManifestEntry, ManifestLine
 from shared.kernel.decider import Event
 from shared.kernel.event import Outgoing
 
@@ -29,8 +30,9 @@ def publish(stream: str, event: Event) -> Iterator[Outgoing]:
                     planned_departure=event.planned_departure,
                     transport=event.transport,
                     predecessor=event.predecessor,
-                    entries=event.entries,
+                    entries=_lines(event.entries),
                 ),
+                {entry.person: entry.identity for entry in event.entries if entry.identity},
             )
         case handover.EntryWithdrawn():
             yield Outgoing(
@@ -40,7 +42,7 @@ def publish(stream: str, event: Event) -> Iterator[Outgoing]:
                     handover=event.handover,
                     revision=event.revision,
                     withdrawn=(event.person,),
-                    entries=event.entries,
+                    entries=_lines(event.entries),
                 ),
             )
         case handover.HandoverWithdrawn(was_issued=True):
@@ -74,6 +76,11 @@ def publish(stream: str, event: Event) -> Iterator[Outgoing]:
             yield _failed(office, event.person, event.reference)
         case grant.GrantReturned(office=str(office)):
             yield _returned(office, event.person, event.reference, event.returned_rupiah)
+
+
+def _lines(entries: Iterable[ManifestEntry]) -> tuple[ManifestLine, ...]:
+    """The manifest as it travels: who they are goes beside it, sealed."""
+    return tuple(ManifestLine(person=entry.person, origin=entry.origin) for entry in entries)
 
 
 def _credit(office: str, person: str, credit: grant.Credit) -> Iterator[Outgoing]:

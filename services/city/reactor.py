@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from datetime import datetime
 from typing import Any
 
@@ -14,9 +14,16 @@ from shared.kernel.event import UnknownType
 
 
 def react(
-    sender: str, message: Message, actor: str, now: datetime, occurred_at: datetime
+    sender: str,
+    message: Message,
+    actor: str,
+    now: datetime,
+    occurred_at: datetime,
+    identities: Mapping[str, str],
 ) -> Sequence[Command]:
     """This office's commands for one message, which stand or fall together. Pure.
+
+    `identities` has who its persons are, sealed under this office's own keys.
 
     Raises UnknownType for a message that is none of the city's business.
     """
@@ -49,7 +56,7 @@ def react(
                     **said | {"occurred_at": message.at},
                     handover=message.handover,
                     person=message.person,
-                    initials=message.initials,
+                    identity=identities.get(message.person),
                     office=sender,
                     did_not_occur=message.did_not_occur,
                 ),

@@ -17,7 +17,7 @@ from services.city.domain import (
 from services.city.projections import board, handovers, ledger
 from services.city.web.commands import COMMANDS
 from services.city.web.imports import IMPORTS
-from services.city.web.reads import READS
+from services.city.web.reads import READS, TEXTS, may_find, retained
 from shared.runtime.manifest import Service
 
 SERVICE = Service(
@@ -38,4 +38,7 @@ SERVICE = Service(
     projections=(board.projection, handovers.projection, ledger.projection),
     commands=COMMANDS + IMPORTS,
     reads=READS,
+    texts=TEXTS,
+    may_find=may_find,
+    retained=retained,
 )

@@ -42,16 +42,17 @@ def publish(stream: str, event: Event) -> Iterator[Outgoing]:
                 ),
             )
         case arrival.UnlistedArrivalAcknowledged() | arrival.UnlistedArrivalCorrected():
+            told = isinstance(event, arrival.UnlistedArrivalAcknowledged) and event.identity
             yield Outgoing(
                 event.city,
                 event.person,
                 messages.UnlistedArrival(
                     handover=event.handover,
                     person=event.person,
-                    initials=event.initials,
                     at=event.at,
                     did_not_occur=isinstance(event, arrival.UnlistedArrivalCorrected),
                 ),
+                {event.person: told} if told else {},
             )
         case arrival.HandoverDeclined():
             yield Outgoing(

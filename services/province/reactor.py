@@ -2,20 +2,28 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from datetime import datetime
 
 from services.province.domain import arrival, grant
 from shared.contracts import messages
 from shared.contracts.messages import Message
+from shared.contracts.values import ManifestEntry
 from shared.kernel.decider import Command
 from shared.kernel.event import UnknownType
 
 
 def react(
-    sender: str, message: Message, actor: str, now: datetime, occurred_at: datetime
+    sender: str,
+    message: Message,
+    actor: str,
+    now: datetime,
+    occurred_at: datetime,
+    identities: Mapping[str, str],
 ) -> Sequence[Command]:
     """This office's commands for one message, which stand or fall together. Pure.
+
+    `identities` has who its persons are, sealed under this office's own keys.
 
     Raises UnknownType for a message that is none of a province's business.
     """
@@ -33,7 +41,14 @@ def react(
                     planned_departure=message.planned_departure,
                     transport=message.transport,
                     predecessor=message.predecessor,
-                    entries=message.entries,
+                    entries=tuple(
+                        ManifestEntry(
+                            person=line.person,
+                            origin=line.origin,
+                            identity=identities.get(line.person),
+                        )
+                        for line in message.entries
+                    ),
                 )
             ]
         case messages.HandoverAmended():

@@ -2,7 +2,8 @@
 
 A message is a CloudEvents 1.0 document whose `data` is one of the models below. Within a version
 a model only grows by optional fields; anything else is a new version with a new class. Reasons
-are codes, never free text: what people wrote about a person does not travel.
+are codes, never free text: what people wrote about a person does not travel. Who a person is
+stands in no message: it travels beside them, sealed to the receiving office.
 """
 
 from __future__ import annotations
@@ -11,16 +12,17 @@ from collections.abc import Callable
 from datetime import date
 from typing import Annotated, Any, ClassVar
 
-from pydantic import AfterValidator, ConfigDict, Field
+from pydantic import AfterValidator, ConfigDict, Field, TypeAdapter
 
 from shared.contracts.values import (
     AbsenceReason,
     ArrivalOutcome,
     CaseStatus,
     DeclineReason,
+    ErasureBasis,
     FactTime,
     Identifier,
-    Initials,
+    Identity,
     Line,
     ManifestLine,
     OfficeCode,
@@ -37,6 +39,10 @@ def _each_once(persons: tuple[str, ...]) -> tuple[str, ...]:
     if len(set(persons)) != len(persons):
         raise ValueError("a person stands here twice")
     return persons
+
+
+SEALED_PART = TypeAdapter(dict[int, dict[PersonCode, Identity]])
+"""What travels sealed beside a frame: by message number and person, who she is."""
 
 
 def _entries_once(entries: tuple[ManifestLine, ...]) -> tuple[ManifestLine, ...]:
@@ -140,7 +146,6 @@ class UnlistedArrival(Message):
     type: ClassVar[str] = "pulang.arrival.unlisted.v1"
     handover: Identifier
     person: PersonCode
-    initials: Initials
     at: FactTime
     did_not_occur: bool = False
 
@@ -197,6 +202,32 @@ class CaseStatusChanged(Message):
     status: CaseStatus
 
 
+class ErasureRequested(Message):
+    """This office has erased her, by a decision of two people: erase what you have of her too."""
+
+    type: ClassVar[str] = "pulang.erasure.requested.v1"
+    person: PersonCode
+    erasure: Identifier
+    basis: ErasureBasis
+
+
+class ErasureConfirmed(Message):
+    """Her key is destroyed here, and at every office that this one had told of her."""
+
+    type: ClassVar[str] = "pulang.erasure.confirmed.v1"
+    person: PersonCode
+    erasure: Identifier
+
+
+class ErasureWithheld(Message):
+    """A legal hold stands here until that day; what was asked is done after it."""
+
+    type: ClassVar[str] = "pulang.erasure.withheld.v1"
+    person: PersonCode
+    erasure: Identifier
+    until: date
+
+
 MESSAGES: dict[str, type[Message]] = {
     message.type: message
     for message in (
@@ -213,6 +244,9 @@ MESSAGES: dict[str, type[Message]] = {
         GrantConfirmed,
         GrantDisputed,
         CaseStatusChanged,
+        ErasureRequested,
+        ErasureConfirmed,
+        ErasureWithheld,
     )
 }
 

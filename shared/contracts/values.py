@@ -80,18 +80,20 @@ Rupiah = Annotated[int, Strict(), Field(ge=0, le=10**13)]
 PositiveRupiah = Annotated[int, Strict(), Field(gt=0, le=10**13)]
 Count = Annotated[int, Strict(), Field(ge=0, le=1_000_000)]
 
+
+def _no_personal_number(text: str) -> str:
+    if re.search(r"\d[\d .-]{7,}\d", text):
+        raise ValueError("jangan tulis NIK, nomor telepon atau rekening di sini")
+    return text
+
+
 Line = Annotated[
     str,
     StringConstraints(min_length=1, max_length=200, strip_whitespace=True),
     AfterValidator(_one_line),
+    AfterValidator(_no_personal_number),
 ]
-"""One line of text that people wrote, at most 200 characters."""
-
-Reason = Annotated[
-    str,
-    StringConstraints(min_length=3, max_length=500, strip_whitespace=True),
-    AfterValidator(_one_line),
-]
+"""A label in clear: a ship, a house, a training. At most 200 characters, nothing personal."""
 
 
 def _written_out(value: object) -> object:
@@ -113,16 +115,52 @@ FactTime = Annotated[AwareDatetime, BeforeValidator(_written_out), AfterValidato
 """When something happened, written out, with an offset that exists (rule 17)."""
 
 PERSONAL_TEXT_CHARACTERS = 1_000
+SEALED_CHARACTERS = 12_000
 
 
 class Personal:
-    """Marks a command's field that is sealed under its person's key before it is decided on."""
+    """Marks a command's field that is sealed before it is decided on.
+
+    Under the key of its person; a text about a paper, under a key of that paper's stream.
+    """
 
 
-PersonalText = Annotated[str, StringConstraints(min_length=1, max_length=8_000), Personal()]
-"""Text about one person. People may write 1,000 characters; sealed it is longer."""
+class PersonalIdentity(Personal):
+    """The same for a person's identity, which can also be looked up."""
+
+
+Sealed = Annotated[str, StringConstraints(min_length=1, max_length=SEALED_CHARACTERS)]
+"""Ciphertext as the vault makes it. In an event, where people wrote or named somebody."""
+
+PersonalText = Annotated[
+    str, StringConstraints(min_length=1, max_length=SEALED_CHARACTERS), Personal()
+]
+"""Free text. People may write 1,000 characters; sealed it is longer."""
+
+Reason = Annotated[
+    str,
+    StringConstraints(min_length=3, max_length=SEALED_CHARACTERS, strip_whitespace=True),
+    AfterValidator(_one_line),
+    Personal(),
+]
+"""Why somebody did something, in one line: free text, and sealed like all of it."""
+
+SealedIdentity = Annotated[
+    str, StringConstraints(min_length=1, max_length=SEALED_CHARACTERS), PersonalIdentity()
+]
+"""An `Identity` as JSON, sealed before it is decided on."""
 
 Initials = Annotated[str, StringConstraints(pattern=r"^[A-Z]{1,4}$")]
+
+Name = Annotated[
+    str,
+    StringConstraints(min_length=1, max_length=200, strip_whitespace=True),
+    AfterValidator(_one_line),
+]
+"""A name, or how to reach somebody: personal, and in no event but sealed."""
+
+Account = Annotated[str, StringConstraints(pattern=r"^[A-Z]{0,10}[0-9][0-9 .-]{4,30}$")]
+"""A bank account's number, perhaps after the bank's short name."""
 
 Nik = Annotated[str, AfterValidator(lambda nik: _possible_nik(nik))]
 """A resident number of 16 digits. It encodes district, birth date and sex: handle as a secret."""
@@ -133,6 +171,11 @@ CaseStatus = Literal[
     "in_house", "assessed", "in_training", "ready", "returned_to_family",
     "declined_by_family", "left_house", "follow_up", "closed",
 ]  # fmt: skip
+ErasureBasis = Literal[
+    "consent_withdrawn", "purpose_ended", "retention_ended", "unlawful_processing", "court_order"
+]
+"""The ground in law for an erasure (UU PDP 27/2022, articles 8 and 43)."""
+
 ArrivalOutcome = Literal["arrived", "absent", "diverted"]
 
 
@@ -142,12 +185,28 @@ class Value(BaseModel):
     model_config = ConfigDict(frozen=True, extra="forbid")
 
 
+class Identity(Value):
+    """Who a beneficiary is. It exists sealed only: in events, and between two offices."""
+
+    initials: Initials
+    born: date | None = None
+    name: Name | None = None
+    nik: Nik | None = None
+    contact: Name | None = None
+    account: Account | None = None
+
+
 class ManifestLine(Value):
-    """One person on a handover's manifest, as the receiving office may know her."""
+    """One person on a handover's manifest, as it travels: her identity goes beside it, sealed."""
 
     person: PersonCode
-    initials: Initials
     origin: RegionCode
+
+
+class ManifestEntry(ManifestLine):
+    """The same line as an office keeps it, with her identity sealed under its own key of her."""
+
+    identity: Sealed | None = None
 
 
 def nik_birth_date(nik: str, today: date) -> date:

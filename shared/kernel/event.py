@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import json
 from collections.abc import Iterable, Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from datetime import datetime
 from typing import Any
 
@@ -38,11 +38,16 @@ class StoredEvent:
 
 @dataclass(frozen=True, slots=True)
 class Outgoing:
-    """A message to one office, before its link gave it a sequence number."""
+    """A message to one office, before its link gave it a sequence number.
+
+    `personal` has who its persons are, by code, sealed under this office's own keys: the relay
+    opens it when it sends, and seals it to the receiver. A key that is gone by then sends nothing.
+    """
 
     receiver: str
     subject: str
     message: Message
+    personal: Mapping[str, str] = field(default_factory=dict)
 
 
 @dataclass(frozen=True, slots=True)

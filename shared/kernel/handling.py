@@ -16,7 +16,17 @@ from typing import Any
 
 from shared.kernel.decider import Command, Decider, Event, Refused
 from shared.kernel.event import EventTypes, NewEvent, Outgoing
-from shared.kernel.store import Commit, Conflict, Parked, PersonKey, Received, Request, Store
+from shared.kernel.store import (
+    Commit,
+    Conflict,
+    IndexLine,
+    Parked,
+    PersonKey,
+    Received,
+    Request,
+    StaleKeys,
+    Store,
+)
 
 Publisher = Callable[[str, Event], Iterable[Outgoing]]
 """Gives the messages that go with an event of a stream. Pure."""
@@ -29,12 +39,13 @@ BACK_OFF_SECONDS = 0.002
 class Unit:
     """Commands that stand or fall together, and the message or request that caused them.
 
-    `keys` are new persons' keys, kept only if the unit is.
+    `keys` are new subjects' keys and `index` lines of the blind index, kept only if the unit is.
     """
 
     commands: Sequence[Command]
     causation: str = ""
     keys: Sequence[PersonKey] = ()
+    index: Sequence[IndexLine] = ()
 
 
 @dataclass(frozen=True, slots=True)
@@ -93,7 +104,7 @@ class Handling:
         With `all_or_nothing` one refusal keeps everything from being written. `planned_on` has
         the streams and versions that the units were made from. `request` and `parked` make their
         rows from the outcome. Raises Conflict where the request's key or an inbox sequence was
-        taken, StalePlan, and Undecided where streams kept changing.
+        taken, StalePlan, StaleKeys, and Undecided where streams kept changing.
         """
         for attempt in range(CONFLICT_TRIES):
             planned = planned_on or {}
@@ -103,12 +114,14 @@ class Handling:
             if outcome.refused and (all_or_nothing or not (outcome.events or received)):
                 return outcome
             refused = {one.index for one in outcome.refused}
+            kept = [unit for number, unit in enumerate(units) if number not in refused]
             written = {event.stream for event in outcome.events}
             commit = Commit(
                 at=at,
                 events=outcome.events,
                 unmoved=[one for one in read.items() if one[0] not in written],
-                keys=[k for n, unit in enumerate(units) if n not in refused for k in unit.keys],
+                keys=list({key.subject: key for unit in kept for key in unit.keys}.values()),
+                index=list({(x.person, x.kind): x for unit in kept for x in unit.index}.values()),
                 received=received,
                 parked=parked(outcome) if parked else (),
                 request=request(outcome) if request else None,
@@ -116,11 +129,17 @@ class Handling:
             try:
                 outcome.position = await self.store.append(commit)
                 return outcome
+            except StaleKeys:
+                raise
             except Conflict:
                 if not await self._moved(read):
                     raise
                 await asyncio.sleep(BACK_OFF_SECONDS * attempt)
         raise Undecided(f"{len(units)} unit(s), {CONFLICT_TRIES} tries")
+
+    def stream(self, command: Command) -> str:
+        """The stream that this command is decided on."""
+        return self._by_command[type(command)].stream(command)
 
     async def states(
         self, decider: Decider[Any], keys: Iterable[str], versions: dict[str, int] | None = None

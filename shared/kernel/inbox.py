@@ -3,26 +3,34 @@
 Inbox row, the events that follow, and the messages that follow from those are one commit. What
 cannot be read or applied is parked raw with its reason in the same commit, and its number counts
 as done, so that it blocks nobody. A frame that cannot be read at all is parked and moves no
-number: if it was genuine, its sender will send it again.
+number: if it was genuine, its sender will send it again. So is one that no trusted key has signed,
+which is looked at before anything else, and one that was seen before, byte for byte.
+
+Who the persons of a message are came sealed to this office; it is sealed anew under this office's
+own key of each person before anything is decided, and stands nowhere else.
 """
 
 from __future__ import annotations
 
 import logging
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import replace
 from datetime import datetime
 
 from psycopg import InterfaceError, OperationalError
 from psycopg_pool import PoolTimeout
 from pydantic import ValidationError
 
-from shared.contracts.messages import MESSAGES, UPCASTERS, Envelope, Message
-from shared.contracts.values import ManifestLine, Value
+from shared.contracts.messages import MESSAGES, SEALED_PART, UPCASTERS, Envelope, Message
+from shared.contracts.values import Identity, ManifestLine, Value
+from shared.kernel import index
 from shared.kernel.decider import Command
 from shared.kernel.event import UnknownType, upcast
 from shared.kernel.handling import Handling, Outcome, Undecided, Unit
+from shared.kernel.keys import Unopened
 from shared.kernel.link import Frame, Receipt, Unreadable, decode
-from shared.kernel.store import Commit, Conflict, Parked, Received
+from shared.kernel.store import Commit, Conflict, IndexLine, Parked, PersonKey, Received
+from shared.kernel.vault import Vault
 
 log = logging.getLogger(__name__)
 
@@ -32,78 +40,140 @@ PASSING = (OperationalError, InterfaceError, PoolTimeout, Conflict, Undecided)
 _MODELS: tuple[type[Value], ...] = (Envelope, ManifestLine, *MESSAGES.values())
 FIELDS = {name for model in _MODELS for name in model.model_fields}
 
-Reactor = Callable[[str, Message, str, datetime, datetime], Sequence[Command]]
-"""(sender, message, actor, now, occurred_at) → this office's own commands, one unit. Pure."""
+Reactor = Callable[[str, Message, str, datetime, datetime, Mapping[str, str]], Sequence[Command]]
+"""(sender, message, actor, now, occurred_at, sealed identities by person) → this office's own
+commands, one unit. Pure."""
+
+PARKED_FRAMES = 10_000
+PARKED_BYTES = 256 * 1024 * 1024
+"""So many unreadable frames of a sender are kept raw."""
+
+Told = dict[int, dict[str, Identity]]
+"""What came sealed: by message number and person, who she is."""
 
 
 class Inbox:
     """The receiving end of one link."""
 
-    def __init__(self, handling: Handling, reactor: Reactor, office: str, sender: str) -> None:
+    def __init__(self, handling: Handling, vault: Vault, reactor: Reactor, sender: str) -> None:
         self._handling = handling
+        self._vault = vault
+        self._keyring = vault.keyring
         self._reactor = reactor
-        self._office = office
+        self._office = vault.keyring.office
         self._sender = sender
 
     async def receive(
-        self, raws: Sequence[bytes], now: datetime
+        self, raws: Sequence[bytes], now: datetime, *, again: bool = False
     ) -> tuple[Receipt | None, list[Receipt]]:
         """Applies frames; gives the receipt to send (if any frame came) and receipts that came.
 
-        Returns only after everything is committed: acknowledge the transport after that.
+        Returns only after everything is committed: acknowledge the transport after that. `again`:
+        the transport gives anew what it gave before and nobody acknowledged, so that what was
+        seen is no replay.
         """
+        await self._keyring.refresh()
+        applied, seen = await self._read_link()
         incoming: list[Receipt] = []
         frames: list[Frame] = []
         unreadable: list[Parked] = []
         for raw in raws:
             try:
-                item = decode(raw, sender=self._sender, receiver=self._office)
+                item = decode(
+                    raw, sender=self._sender, receiver=self._office, trusts=self._keyring.trusts
+                )
             except Unreadable as why:
-                unreadable.append(Parked(self._sender, None, "UNREADABLE_FRAME", str(why), raw))
+                unreadable.append(Parked(self._sender, None, why.code, str(why), raw))
                 continue
-            if isinstance(item, Frame):
-                frames.append(item)
-            else:
+            if isinstance(item, Receipt):
                 incoming.append(item)
+            elif item.digest in seen and not again:
+                why_not = "these very bytes came before; they are not applied twice"
+                unreadable.append(Parked(self._sender, None, "REPLAYED_FRAME", why_not, raw))
+            else:
+                seen.add(item.digest)
+                frames.append(item)
         if unreadable:
-            await self._handling.store.append(Commit(at=now, parked=unreadable))
+            parked = await self._bounded(unreadable)
+            await self._handling.store.append(Commit(at=now, parked=parked))
         if not frames:
             return None, incoming
-        return await self._apply(frames, now), incoming
+        return await self._apply(frames, applied, now), incoming
 
-    async def _apply(self, frames: Sequence[Frame], now: datetime) -> Receipt:
-        """Applies the consecutive run that follows what is applied; the rest waits for a resend."""
-        applied = await self.applied_through()
+    async def _bounded(self, unreadable: Sequence[Parked]) -> Sequence[Parked]:
+        """What anybody can write must not fill the disk: beyond a bound it is only counted."""
+        async with self._handling.store.pool.connection() as connection:
+            cursor = await connection.execute(
+                "select count(*), coalesce(sum(octet_length(raw)), 0) from parked"
+                " where sender = %s and sequence is null",
+                (self._sender,),
+            )
+            number, size = await cursor.fetchone() or (0, 0)
+        if number < PARKED_FRAMES and size < PARKED_BYTES:
+            return unreadable
+        return [replace(one, raw=one.reason.encode(), detail="not kept") for one in unreadable]
+
+    def receipt(self, applied: int, *, gap: bool, now: datetime) -> Receipt:
+        """What this office tells the sender: how far it is, and what to seal to."""
+        sent = int(now.timestamp() * 1_000_000)
+        key = self._keyring.sealing_key
+        return Receipt(self._office, self._sender, applied, gap, key, sent)
+
+    async def _apply(self, frames: Sequence[Frame], applied: int, now: datetime) -> Receipt:
+        """Applies the consecutive run that follows what is applied; the rest waits for a resend.
+
+        A frame that was sealed to a key that is gone is sent again too, sealed to the new one.
+        """
         run: list[Received] = []
+        told: Told = {}
         gap = False
         for frame in sorted(frames, key=lambda frame: frame.first):
+            if frame.sealed and not self._keyring.opens(frame.sealed_to):
+                gap = gap or frame.last > applied + len(run)
+                continue
+            numbers: list[int] = []
             for sequence, body in enumerate(frame.bodies, frame.first):
                 expected = applied + len(run) + 1
                 if sequence == expected:
-                    run.append(Received(self._sender, sequence, body))
+                    numbers.append(sequence)
+                    run.append(Received(self._sender, sequence, body, frame.head, frame.digest))
                 gap = gap or sequence > expected
+            if numbers and frame.sealed:
+                told.update(await self._unsealed(frame, now))
         if run:
             try:
-                await self._commit_all(run, now)
+                await self._commit_all(run, told, now)
                 applied = run[-1].sequence
             except Conflict:
-                # Another worker applied these first; what stands is read anew.
-                applied, gap = await self.applied_through(), False
-        return Receipt(self._office, self._sender, applied, gap)
+                # Another worker applied these first, or a key epoch ended: the sender sends again
+                # what is not confirmed.
+                (applied, _), gap = await self._read_link(), False
+        return self.receipt(applied, gap=gap, now=now)
 
-    async def _commit_all(self, run: Sequence[Received], now: datetime) -> None:
+    async def _unsealed(self, frame: Frame, now: datetime) -> Told:
+        """Who the frame's persons are. What can't be read is parked beside its messages."""
+        try:
+            text = self._keyring.unseal(frame.sealed_to, frame.sealed, frame.info)
+            return SEALED_PART.validate_json(text)
+        except (Unopened, ValidationError) as error:
+            detail = f"messages {frame.first} to {frame.last}: {type(error).__name__}"
+            parked = Parked(self._sender, frame.first, "UNREADABLE_SEAL", detail, frame.sealed)
+            await self._handling.store.append(Commit(at=now, parked=[parked]))
+            return {}
+
+    async def _commit_all(self, run: Sequence[Received], told: Told, now: datetime) -> None:
         """One commit for all; where that fails for what they are, one for each.
 
         What the database or the code stumbles over is parked: no message is tried for ever.
         """
         try:
-            await self._commit(run, now)
+            await self._commit(run, told, now)
         except PASSING:
             raise
         except Exception as error:
             if len(run) > 1:
                 for one in run:
-                    await self._commit_all([one], now)
+                    await self._commit_all([one], told, now)
                 return
             log.exception("inbox: a message could not be applied")
             (row,) = run
@@ -111,7 +181,8 @@ class Inbox:
             parked = Parked(row.sender, row.sequence, "UNAPPLIABLE_MESSAGE", detail, row.body)
             await self._handling.store.append(Commit(at=now, received=run, parked=[parked]))
 
-    async def _commit(self, run: Sequence[Received], now: datetime) -> None:
+    async def _commit(self, run: Sequence[Received], told: Told, now: datetime) -> None:
+        sealed, keys, lines = await self._sealed_anew(told, run)
         actor = f"office:{self._sender}"
         units: list[Unit] = []
         sources: list[Received] = []
@@ -119,13 +190,23 @@ class Inbox:
         for row in run:
             try:
                 envelope, message = read_message(row.body)
-                commands = self._reactor(self._sender, message, actor, now, envelope.time)
+                identities = sealed.get(row.sequence, {})
+                commands = self._reactor(
+                    self._sender, message, actor, now, envelope.time, identities
+                )
             except (UnknownType, ValidationError, TypeError, ValueError, RecursionError) as error:
                 reason = "UNKNOWN_TYPE" if isinstance(error, UnknownType) else "UNREADABLE_MESSAGE"
                 detail = describe(error)
                 unread.append(Parked(row.sender, row.sequence, reason, detail, row.body))
                 continue
-            units.append(Unit(commands, causation=envelope.id))
+            units.append(
+                Unit(
+                    commands,
+                    causation=envelope.id,
+                    keys=[key for key in keys if key.subject in identities],
+                    index=[line for line in lines if line.person in identities],
+                )
+            )
             sources.append(row)
 
         def parked(outcome: Outcome) -> list[Parked]:
@@ -151,13 +232,37 @@ class Inbox:
             parked=parked,
         )
 
+    async def _sealed_anew(
+        self, told: Told, run: Sequence[Received]
+    ) -> tuple[dict[int, dict[str, str]], list[PersonKey], list[IndexLine]]:
+        """The identities under this office's own keys, by message; nothing of who was erased."""
+        wanted = {row.sequence for row in run}
+        items = [
+            (number, person, identity)
+            for number, persons in told.items()
+            if number in wanted
+            for person, identity in persons.items()
+        ]
+        texts, keys, lines = await index.seal(
+            self._vault, [(person, identity) for _, person, identity in items], but_erased=True
+        )
+        sealed: dict[int, dict[str, str]] = {}
+        for (number, person, _), text in zip(items, texts, strict=True):
+            if text is not None:
+                sealed.setdefault(number, {})[person] = text
+        return sealed, keys, lines
+
     async def applied_through(self) -> int:
+        return (await self._read_link())[0]
+
+    async def _read_link(self) -> tuple[int, set[bytes]]:
+        """Through which number messages are applied, and the digests of the latest frames."""
         async with self._handling.store.pool.connection() as connection:
             cursor = await connection.execute(
-                "select applied_through from link_in where sender = %s", (self._sender,)
+                "select applied_through, recent from link_in where sender = %s", (self._sender,)
             )
-            row = await cursor.fetchone()
-        return int(row[0]) if row else 0
+            applied, recent = await cursor.fetchone() or (0, [])
+        return int(applied), {bytes(digest) for digest in recent}
 
 
 def read_message(body: bytes) -> tuple[Envelope, Message]:

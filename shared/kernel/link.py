@@ -1,52 +1,100 @@
-"""The link: frames of numbered messages one way, receipts the other.
+"""The link: signed frames of numbered messages one way, signed receipts the other.
 
 A frame is one stream entry: headers, an empty line, and messages in the CloudEvents batch format
 (`application/cloudevents-batch+json`). It is text, so that `redis-cli` and any client can read
-it. A receipt says through which number its sender has applied the other's messages. The transport
-may lose, repeat and reorder frames; numbers and receipts make up for it.
+it. The first lines are the sender's Ed25519 signature over everything below them (in the
+pre-authentication encoding of DSSE), the key's id, and the sealed part; the signed headers hold a
+digest of that, so that a frame can still be verified when the sealed part is gone.
+
+The receiver verifies before it parses anything else. A receipt says through which number its
+sender has applied the other's messages, and to which key it wants personal data sealed from now
+on. The transport may lose, repeat and reorder frames; numbers and receipts make up for it.
 """
 
 from __future__ import annotations
 
 import json
 import re
-from collections.abc import Iterator, Sequence
+from base64 import b64decode, b64encode
+from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass
+from hashlib import sha256
 from typing import Any, Protocol
+
+from shared.kernel.keyring import SealingKey
 
 BATCH = "application/cloudevents-batch+json"
 RECEIPT = "application/vnd.pulang.receipt+json"
+PAYLOAD_TYPE = b"application/vnd.pulang.frame"
 FRAME_MESSAGES = 500
 FRAME_BYTES = 4 * 1024 * 1024
+SENT_DIGITS = 20
 _START = re.compile(r"\{")
+_UNSIGNED = re.compile(
+    rb"signature: ([A-Za-z0-9+/]{86}==)\r\nkey: ([0-9a-f]{8})\r\n(?:sealed: ([A-Za-z0-9+/=]+)\r\n)?"
+)
+
+Sign = Callable[[bytes], tuple[str, bytes]]
+"""Payload → key id and signature."""
+
+Trusts = Callable[[str, str, bytes, bytes], bool]
+"""(office, key id, payload, signature) → whether a trusted key of that office made it."""
 
 
 class Unreadable(Exception):
     """Bytes that are no frame, or a frame that is not for this link."""
 
+    code = "UNREADABLE_FRAME"
+
+
+class Untrusted(Unreadable):
+    """No key that this office trusts has signed these bytes: forged, edited, or a revoked key."""
+
+    code = "UNTRUSTED_FRAME"
+
 
 @dataclass(frozen=True, slots=True)
 class Frame:
-    """Messages with consecutive numbers, first to last, as raw CloudEvents bytes."""
+    """Messages with consecutive numbers, first to last, as raw CloudEvents bytes.
+
+    `sealed` is the HPKE ciphertext to the receiver's key of epoch `sealed_to`, or empty. `sent`
+    is when, in microseconds, and makes each sending of a frame another one. `head` and `digest`
+    are those of a frame that came.
+    """
 
     sender: str
     receiver: str
     first: int
     bodies: tuple[bytes, ...]
+    sent: int = 0
+    sealed: bytes = b""
+    sealed_to: int = 0
+    head: bytes = b""
+    digest: bytes = b""
 
     @property
     def last(self) -> int:
         return self.first + len(self.bodies) - 1
 
+    @property
+    def info(self) -> bytes:
+        """What the sealed part is bound to: this link and these messages."""
+        return f"pulang/frame {self.sender}:{self.receiver} {self.first}-{self.last}".encode()
+
 
 @dataclass(frozen=True, slots=True)
 class Receipt:
-    """`sender` has applied everything through `applied_through`; `gap`: it saw later ones."""
+    """`sender` has applied everything through `applied_through`; `gap`: it saw later ones.
+
+    `sealing` is the key that it wants personal data sealed to. `sent` as in a frame.
+    """
 
     sender: str
     receiver: str
     applied_through: int
     gap: bool = False
+    sealing: SealingKey | None = None
+    sent: int = 0
 
 
 class Transport(Protocol):
@@ -65,60 +113,129 @@ class Transport(Protocol):
         ...
 
 
-def encode(item: Frame | Receipt) -> bytes:
-    headers = {"link": f"{item.sender}:{item.receiver}"}
+def payload(signed: bytes) -> bytes:
+    """The bytes that are signed: DSSE's pre-authentication encoding (PAE)."""
+    return b"DSSEv1 %d %b %d %b" % (len(PAYLOAD_TYPE), PAYLOAD_TYPE, len(signed), signed)
+
+
+def encode(item: Frame | Receipt, sign: Sign) -> bytes:
+    headers = {"link": f"{item.sender}:{item.receiver}", "sent": str(item.sent)}
+    unsigned = ""
     if isinstance(item, Frame):
         headers |= {"content-type": BATCH, "first": str(item.first), "last": str(item.last)}
-        body = b"[" + b",".join(item.bodies) + b"]"
+        if item.sealed:
+            headers |= {"sealed-to": str(item.sealed_to), "sealed-digest": _digest(item.sealed)}
+            unsigned = f"sealed: {b64encode(item.sealed).decode()}\r\n"
+        body = _batch(item.bodies)
     else:
         headers |= {"content-type": RECEIPT}
-        body = json.dumps({"applied_through": item.applied_through, "gap": item.gap}).encode()
+        body = json.dumps(_receipt_document(item)).encode()
     head = "".join(f"{name}: {value}\r\n" for name, value in headers.items())
-    return head.encode() + b"\r\n" + body
+    signed = head.encode() + b"\r\n" + body
+    key_id, signature = sign(payload(signed))
+    first = f"signature: {b64encode(signature).decode()}\r\nkey: {key_id}\r\n{unsigned}"
+    return first.encode() + signed
 
 
-def decode(raw: bytes, *, sender: str, receiver: str) -> Frame | Receipt:
-    """The frame or receipt in `raw`. Raises Unreadable, with the reason, for anything else."""
-    head, found, body = raw.partition(b"\r\n\r\n")
+def decode(raw: bytes, *, sender: str, receiver: str, trusts: Trusts) -> Frame | Receipt:
+    """The frame or receipt in `raw`. Raises Unreadable, or Untrusted, with the reason."""
+    if len(raw) > 3 * FRAME_BYTES:
+        raise Unreadable(f"{len(raw)} bytes are more than a frame may have")
+    if (unsigned := _UNSIGNED.match(raw)) is None:
+        raise Untrusted("it does not begin with a signature")
+    signed = raw[unsigned.end() :]
+    signature, key_id = b64decode(unsigned[1]), unsigned[2].decode()
+    if not trusts(sender, key_id, payload(signed), signature):
+        raise Untrusted(f"key {key_id} of office {sender} is not trusted, or did not sign this")
+    head, found, body = signed.partition(b"\r\n\r\n")
     if not found:
         raise Unreadable("no header block")
-    if len(raw) > 2 * FRAME_BYTES:
-        raise Unreadable(f"{len(raw)} bytes are more than a frame may have")
     try:
         headers = dict(line.split(": ", 1) for line in head.decode("ascii").split("\r\n"))
         text = body.decode("utf-8")
         document: Any = json.loads(text)
+        sealed = b64decode(unsigned[3] or b"", validate=True)
     except (ValueError, RecursionError) as error:
         raise Unreadable(f"headers or body do not parse: {type(error).__name__}") from error
     if headers.get("link") != f"{sender}:{receiver}":
         raise Unreadable(f"it names the link {headers.get('link')!r}")
+    if headers.get("sealed-digest", "") != (_digest(sealed) if sealed else ""):
+        raise Untrusted("its sealed part is not the one that was signed")
     match headers.get("content-type"):
         case "application/vnd.pulang.receipt+json":
-            return _receipt(document, sender, receiver)
+            return _receipt(document, sender, receiver, _number(headers, "sent"))
         case "application/cloudevents-batch+json":
-            return _frame(headers, text, document, sender, receiver)
+            bodies = _bodies(headers, text, document)
+            return Frame(
+                sender,
+                receiver,
+                _number(headers, "first"),
+                bodies,
+                sent=_number(headers, "sent"),
+                sealed=sealed,
+                sealed_to=_number(headers, "sealed-to") if sealed else 0,
+                head=raw[: unsigned.end(2)] + b"\r\n" + head + b"\r\n\r\n",
+                digest=sha256(raw).digest(),
+            )
         case other:
             raise Unreadable(f"content type {other!r} is unknown")
 
 
-def _receipt(document: Any, sender: str, receiver: str) -> Receipt:
+def verify_kept(head: bytes, bodies: Sequence[bytes], office: str, trusts: Trusts) -> bool:
+    """Whether a kept head (`Frame.head`) and the bodies of its frame still fit its signature."""
+    if (unsigned := _UNSIGNED.match(head)) is None:
+        return False
+    signed = head[unsigned.end() :] + _batch(bodies)
+    return trusts(office, unsigned[2].decode(), payload(signed), b64decode(unsigned[1]))
+
+
+def _number(headers: dict[str, str], name: str) -> int:
+    value = headers.get(name, "")
+    if not (value.isascii() and value.isdigit() and len(value) <= SENT_DIGITS):
+        raise Unreadable(f"header {name!r} is no number")
+    return int(value)
+
+
+def _receipt_document(item: Receipt) -> dict[str, Any]:
+    document: dict[str, Any] = {"applied_through": item.applied_through, "gap": item.gap}
+    if item.sealing is not None:
+        key = b64encode(item.sealing.public).decode()
+        document["sealing"] = {"epoch": item.sealing.epoch, "key": key}
+    return document
+
+
+def _receipt(document: Any, sender: str, receiver: str, sent: int) -> Receipt:
+    sealing: SealingKey | None = None
     match document:
-        case {"applied_through": int(through), "gap": bool(gap)} if through >= 0:
-            return Receipt(sender, receiver, through, gap)
+        case {"applied_through": int(through), "gap": bool(gap), **rest} if through >= 0:
+            match rest.get("sealing"):
+                case {"epoch": int(epoch), "key": str(key)} if epoch > 0 and len(key) == 44:
+                    sealing = SealingKey(epoch, _key_bytes(key))
+            return Receipt(sender, receiver, through, gap, sealing, sent)
     raise Unreadable("the receipt has no number")
 
 
-def _frame(headers: dict[str, str], text: str, document: Any, sender: str, receiver: str) -> Frame:
+def _key_bytes(text: str) -> bytes:
+    try:
+        return b64decode(text, validate=True)
+    except ValueError as error:
+        raise Unreadable("the receipt's key does not parse") from error
+
+
+def _bodies(headers: dict[str, str], text: str, document: Any) -> tuple[bytes, ...]:
     if not isinstance(document, list) or not 0 < len(document) <= FRAME_MESSAGES:
         raise Unreadable("the body is no list of messages")
+    first, last = _number(headers, "first"), _number(headers, "last")
     try:
-        first, last = int(headers["first"]), int(headers["last"])
         numbers = [int(message["sequence"]) for message in document]
     except (KeyError, TypeError, ValueError) as error:
         raise Unreadable("messages without sequence numbers") from error
     if first < 1 or numbers != list(range(first, last + 1)):
         raise Unreadable("sequence numbers do not run from first to last")
-    return Frame(sender, receiver, first, tuple(_slices(text, len(document))))
+    bodies = tuple(_slices(text, len(document)))
+    if _batch(bodies).decode() != text:
+        raise Unreadable("there is something between the messages")
+    return bodies
 
 
 def _slices(batch: str, count: int) -> Iterator[bytes]:
@@ -132,19 +249,31 @@ def _slices(batch: str, count: int) -> Iterator[bytes]:
         at = end
 
 
-def frames(sender: str, receiver: str, rows: Sequence[tuple[int, bytes]]) -> list[Frame]:
-    """Packs outbox rows with consecutive numbers into frames within their bounds."""
+def _batch(bodies: Sequence[bytes]) -> bytes:
+    return b"[" + b",".join(bodies) + b"]"
+
+
+def _digest(sealed: bytes) -> str:
+    return b64encode(sha256(sealed).digest()).decode()
+
+
+def frames(sender: str, receiver: str, rows: Sequence[tuple[int, bytes, int]]) -> list[Frame]:
+    """Packs outbox rows with consecutive numbers into frames within their bounds.
+
+    A row is a number, a body, and how many bytes of personal data go beside it.
+    """
     packed: list[Frame] = []
     bodies: list[bytes] = []
     first = size = 0
-    for sequence, body in rows:
-        if bodies and (len(bodies) == FRAME_MESSAGES or size + len(body) > FRAME_BYTES):
+    for sequence, body, beside in rows:
+        weight = len(body) + beside + 1
+        if bodies and (len(bodies) == FRAME_MESSAGES or size + weight > FRAME_BYTES):
             packed.append(Frame(sender, receiver, first, tuple(bodies)))
             bodies, size = [], 0
         if not bodies:
             first = sequence
         bodies.append(body)
-        size += len(body) + 1
+        size += weight
     if bodies:
         packed.append(Frame(sender, receiver, first, tuple(bodies)))
     return packed

@@ -1,4 +1,8 @@
-"""The relay: sends what the outbox holds, in order, in frames, until it is confirmed.
+"""The relay: sends what the outbox holds, in order, in signed frames, until it is confirmed.
+
+Who the persons of a message are is sealed to the receiver anew at each sending, from what this
+office still can open: nothing that was erased is ever sent, and a sealing key that the receiver
+replaced costs a resend and no more.
 
 It goes back to the first unconfirmed message (go-back-N) when it starts, when the receiver
 reports a gap, and when nothing was confirmed for a while. Sending twice does no harm: the inbox
@@ -8,11 +12,15 @@ applies each number once.
 from __future__ import annotations
 
 from collections import deque
+from collections.abc import Mapping
+from dataclasses import replace
 from datetime import datetime, timedelta
 
-from psycopg_pool import AsyncConnectionPool
-
-from shared.kernel.link import FRAME_MESSAGES, Receipt, Transport, encode, frames
+from shared.contracts.messages import SEALED_PART
+from shared.contracts.values import Identity
+from shared.kernel.keyring import SealingKey, seal_to
+from shared.kernel.link import FRAME_MESSAGES, Frame, Receipt, Transport, encode, frames
+from shared.kernel.vault import Vault
 
 RELAY_FRAMES = 8
 RESEND_AFTER = timedelta(seconds=5)
@@ -22,13 +30,15 @@ RESEND_AT_MOST = timedelta(minutes=2)
 class Relay:
     """The sending end of one link. `step` does one bounded turn."""
 
-    def __init__(
-        self, pool: AsyncConnectionPool, transport: Transport, office: str, receiver: str
-    ) -> None:
-        self._pool = pool
+    def __init__(self, vault: Vault, transport: Transport, receiver: str) -> None:
+        self._vault = vault
+        self._keyring = vault.keyring
+        self._pool = vault.keyring.pool
         self._transport = transport
-        self.office = office
+        self.office = vault.keyring.office
         self.receiver = receiver
+        self._sealing: SealingKey | None = None
+        self._heard = 0
         self._sent: int | None = None
         self._confirmed = 0
         self._resend_after = RESEND_AFTER
@@ -38,21 +48,25 @@ class Relay:
     async def step(self, now: datetime) -> int:
         """Sends up to a few frames of what was not yet sent; gives the number of messages."""
         if self._sent is None:
-            self._confirmed = await self._read_confirmed()
+            self._confirmed, self._sealing = await self._read_link()
             await self._go_back(self._confirmed)
             self._quiet_since = now
         await self._resend_when_quiet(now)
         async with self._pool.connection() as connection:
             cursor = await connection.execute(
-                "select sequence, body from outbox where receiver = %s and sequence > %s"
-                " order by sequence limit %s",
+                "select sequence, body, coalesce(personal, '{}') from outbox"
+                " where receiver = %s and sequence > %s order by sequence limit %s",
                 (self.receiver, self._sent, FRAME_MESSAGES * RELAY_FRAMES),
             )
-            rows = await cursor.fetchall()
-        if not rows:
+            found = await cursor.fetchall()
+        if not found:
             return 0
-        for frame in frames(self.office, self.receiver, rows):
-            entry = await self._transport.send(self.receiver, encode(frame))
+        await self._keyring.refresh()
+        personal = {sequence: told for sequence, _, told in found}
+        rows = [(n, bytes(body), sum(map(len, told.values()))) for n, body, told in found]
+        for packed in frames(self.office, self.receiver, rows):
+            frame = await self._sealed(replace(packed, sent=_microseconds(now)), personal)
+            entry = await self._transport.send(self.receiver, encode(frame, self._keyring.sign))
             self._entries.append((frame.last, entry))
             self._sent = frame.last
         async with self._pool.connection() as connection:
@@ -64,8 +78,34 @@ class Relay:
             )
         return len(rows)
 
+    async def _sealed(self, frame: Frame, personal: Mapping[int, Mapping[str, str]]) -> Frame:
+        """The frame with who its persons are, sealed to the receiver."""
+        items = [
+            (number, person, text)
+            for number in range(frame.first, frame.last + 1)
+            for person, text in personal[number].items()
+        ]
+        if not items:
+            return frame
+        if self._sealing is None:
+            raise ConnectionError(f"office {self.receiver} has not said yet what to seal to")
+        part: dict[int, dict[str, Identity]] = {}
+        opened = await self._vault.open([(person, text) for _, person, text in items])
+        for (number, person, _), text in zip(items, opened, strict=True):
+            if text is not None:
+                part.setdefault(number, {})[person] = Identity.model_validate_json(text)
+        sealed = seal_to(self._sealing.public, SEALED_PART.dump_json(part), frame.info)
+        return replace(frame, sealed=sealed, sealed_to=self._sealing.epoch)
+
     async def confirm(self, receipt: Receipt, now: datetime) -> None:
-        """Takes a receipt in: remembers what is confirmed, goes back where there is a gap."""
+        """Takes a receipt in: remembers what is confirmed, goes back where there is a gap.
+
+        One that is older than another that came says nothing any more.
+        """
+        if receipt.sent < self._heard:
+            return
+        self._heard = receipt.sent
+        await self._note_sealing(receipt.sealing)
         if receipt.applied_through > await self._last_recorded():
             # A receipt for what was never written is no receipt of ours: a restored database,
             # or somebody's invention. Believing it would leave messages unsent for ever.
@@ -86,6 +126,21 @@ class Relay:
             await self._trim()
         if receipt.gap and self._sent is not None and receipt.applied_through < self._sent:
             await self._go_back(receipt.applied_through)
+
+    async def _note_sealing(self, key: SealingKey | None) -> None:
+        """The receiver's newest sealing key. An older epoch's is a replay, and not taken back."""
+        known = self._sealing.epoch if self._sealing else 0
+        if key is None or key.epoch <= known:
+            return
+        async with self._pool.connection() as connection:
+            await connection.execute(
+                "insert into link_out (receiver, sealing_epoch, sealing_key) values (%s, %s, %s)"
+                " on conflict (receiver) do update set sealing_epoch = excluded.sealing_epoch,"
+                " sealing_key = excluded.sealing_key"
+                " where coalesce(link_out.sealing_epoch, 0) < excluded.sealing_epoch",
+                (self.receiver, key.epoch, key.public),
+            )
+        _, self._sealing = await self._read_link()
 
     async def _trim(self) -> None:
         confirmed: bytes | None = None
@@ -108,13 +163,15 @@ class Relay:
             self._quiet_since = now
             self._resend_after = min(self._resend_after * 2, RESEND_AT_MOST)
 
-    async def _read_confirmed(self) -> int:
+    async def _read_link(self) -> tuple[int, SealingKey | None]:
         async with self._pool.connection() as connection:
             cursor = await connection.execute(
-                "select confirmed_through from link_out where receiver = %s", (self.receiver,)
+                "select confirmed_through, sealing_epoch, sealing_key from link_out"
+                " where receiver = %s",
+                (self.receiver,),
             )
-            row = await cursor.fetchone()
-        return int(row[0]) if row else 0
+            through, epoch, key = await cursor.fetchone() or (0, None, None)
+        return int(through), SealingKey(epoch, bytes(key)) if key is not None else None
 
     async def _last_recorded(self) -> int:
         async with self._pool.connection() as connection:
@@ -124,3 +181,7 @@ class Relay:
             )
             row = await cursor.fetchone()
         return int(row[0]) if row else 0
+
+
+def _microseconds(now: datetime) -> int:
+    return int(now.timestamp() * 1_000_000)

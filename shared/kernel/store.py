@@ -28,6 +28,8 @@ CHANNEL = "pulang_log"
 GROUP_COMMIT_EVENTS = 2_000
 HEAD_TRIES = 50
 WAITING_COMMITS = 10_000
+RECENT_FRAMES = 64
+"""So many frames of a link are remembered, by digest, to tell a replay."""
 TEXT_CHARACTERS = 500
 AWAY = (OperationalError, InterfaceError, PoolTimeout)
 """The database can't be reached: nothing is wrong with what was to be written."""
@@ -37,13 +39,23 @@ class Conflict(Exception):
     """Somebody else wrote first: a stream's version, an inbox sequence or a request's key."""
 
 
+class StaleKeys(Conflict):
+    """A key epoch ended since the commit's keys were wrapped: seal anew. Nothing was written."""
+
+
 @dataclass(frozen=True, slots=True)
 class Received:
-    """A message from another office, as its inbox row keeps it."""
+    """A message from another office, as its inbox row keeps it.
+
+    `frame` is the signed head of the frame that it came in: with the bodies of that frame it can
+    be verified for ever. `digest` is that of the whole frame, by which a replay is known.
+    """
 
     sender: str
     sequence: int
     body: bytes
+    frame: bytes = b""
+    digest: bytes = b""
 
 
 @dataclass(frozen=True, slots=True)
@@ -59,20 +71,36 @@ class Parked:
 
 @dataclass(frozen=True, slots=True)
 class Request:
-    """An answered request, kept under its idempotency key."""
+    """An answered request, kept under its idempotency key.
+
+    `digest` is an HMAC of what was sent, under the index key of `digest_epoch`.
+    """
 
     actor: str
     key: str
     digest: bytes
     response: dict[str, Any]
+    digest_epoch: int = 0
 
 
 @dataclass(frozen=True, slots=True)
 class PersonKey:
-    """A new person's key, wrapped by the office's. A second one for a person is a Conflict."""
+    """A new subject's key, wrapped by its epoch's. A second one for a subject is a Conflict."""
+
+    subject: str
+    epoch: int
+    wrapped: bytes
+
+
+@dataclass(frozen=True, slots=True)
+class IndexLine:
+    """A line of the blind index: what `person` can be looked up by, as an HMAC of an epoch."""
 
     person: str
-    wrapped: bytes
+    kind: str
+    epoch: int
+    digest: bytes
+    sealed: str
 
 
 @dataclass(frozen=True, slots=True)
@@ -87,6 +115,7 @@ class Commit:
     events: Sequence[NewEvent] = ()
     unmoved: Sequence[tuple[str, int]] = ()
     keys: Sequence[PersonKey] = ()
+    index: Sequence[IndexLine] = ()
     received: Sequence[Received] = ()
     parked: Sequence[Parked] = ()
     request: Request | None = None
@@ -94,18 +123,19 @@ class Commit:
 
 @dataclass(frozen=True, slots=True)
 class Head:
-    """Size of the log, its Merkle frontier, and the last sequence number of each outgoing link."""
+    """Size of the log, its Merkle frontier, each outgoing link's last number, the key epoch."""
 
     size: int
     frontier: tuple[bytes, ...]
     outgoing: dict[str, int]
+    key_epoch: int = 0
 
 
 APPEND = """
 with h as (
   update log_head set size = %(new_size)s, frontier = %(frontier)s, outgoing = %(outgoing)s
   where size = %(old_size)s and frontier = %(old_frontier)s and outgoing = %(old_outgoing)s
-    and not exists (
+    and key_epoch = %(key_epoch)s and not exists (
     select from events join unnest(%(u_stream)s::text[], %(u_version)s::int[])
       as u(stream, version) on events.stream = u.stream and events.version = u.version + 1
   ) returning size
@@ -117,32 +147,40 @@ with h as (
     %(recorded_at)s::timestamptz[], %(actor)s::text[], %(correlation)s::text[],
     %(body)s::bytea[]) as u
 ), o as (
-  insert into outbox (receiver, sequence, position, body)
+  insert into outbox (receiver, sequence, position, body, personal)
   select u.* from h, unnest(%(o_receiver)s::text[], %(o_sequence)s::bigint[],
-    %(o_position)s::bigint[], %(o_body)s::bytea[]) as u
+    %(o_position)s::bigint[], %(o_body)s::bytea[], %(o_personal)s::jsonb[]) as u
 ), i as (
-  insert into inbox (sender, sequence, body, received_at)
+  insert into inbox (sender, sequence, body, frame, received_at)
   select u.*, %(at)s from h, unnest(%(i_sender)s::text[], %(i_sequence)s::bigint[],
-    %(i_body)s::bytea[]) as u
+    %(i_body)s::bytea[], %(i_frame)s::bytea[]) as u
 ), l as (
-  insert into link_in (sender, applied_through, applied_at)
-  select u.sender, max(u.sequence), %(at)s
-  from h, unnest(%(i_sender)s::text[], %(i_sequence)s::bigint[]) as u(sender, sequence)
+  insert into link_in (sender, applied_through, applied_at, recent)
+  select u.sender, max(u.sequence), %(at)s, array_agg(distinct u.digest)
+  from h, unnest(%(i_sender)s::text[], %(i_sequence)s::bigint[], %(i_digest)s::bytea[])
+    as u(sender, sequence, digest)
   group by u.sender
   on conflict (sender) do update
-    set applied_through = excluded.applied_through, applied_at = excluded.applied_at
+    set applied_through = excluded.applied_through, applied_at = excluded.applied_at,
+      recent = (excluded.recent || link_in.recent)[1:%(recent)s]
 ), p as (
   insert into parked (sender, sequence, reason, detail, raw, digest, parked_at)
   select u.*, %(at)s from h, unnest(%(p_sender)s::text[], %(p_sequence)s::bigint[],
     %(p_reason)s::text[], %(p_detail)s::text[], %(p_raw)s::bytea[], %(p_digest)s::bytea[]) as u
   on conflict (sender, digest) do update set times = parked.times + 1
 ), k as (
-  insert into person_keys (person, wrapped)
-  select u.* from h, unnest(%(k_person)s::text[], %(k_wrapped)s::bytea[]) as u
+  insert into person_keys (subject, epoch, wrapped)
+  select u.* from h, unnest(%(k_subject)s::text[], %(k_epoch)s::int[], %(k_wrapped)s::bytea[]) as u
+), x as (
+  insert into identity_index (person, kind, epoch, digest, sealed)
+  select u.* from h, unnest(%(x_person)s::text[], %(x_kind)s::text[], %(x_epoch)s::int[],
+    %(x_digest)s::bytea[], %(x_sealed)s::text[]) as u
+  on conflict (person, kind) do update
+    set epoch = excluded.epoch, digest = excluded.digest, sealed = excluded.sealed
 ), r as (
-  insert into requests (actor, key, digest, response, recorded_at)
+  insert into requests (actor, key, digest, response, digest_epoch, recorded_at)
   select u.*, %(at)s from h, unnest(%(r_actor)s::text[], %(r_key)s::text[], %(r_digest)s::bytea[],
-    %(r_response)s::jsonb[]) as u
+    %(r_response)s::jsonb[], %(r_digest_epoch)s::int[]) as u
 )
 select size, pg_notify(%(channel)s, size::text) from h
 """
@@ -222,6 +260,10 @@ class Store:
         async with self.pool.connection() as connection:
             for _ in range(HEAD_TRIES):
                 head = self._head or await read_head(connection)
+                if any(key.epoch != head.key_epoch for one in commits for key in _epochal(one)):
+                    self._head = head = await read_head(connection)
+                    if any(key.epoch != head.key_epoch for one in commits for key in _epochal(one)):
+                        raise StaleKeys("a key epoch has ended meanwhile")
                 parameters, new = self._parameters(commits, head)
                 cursor = await connection.execute(APPEND, parameters)
                 if cursor.rowcount:
@@ -236,17 +278,19 @@ class Store:
         events = [event for commit in commits for event in commit.events]
         bodies = [event.body(self.office) for event in events]
         outgoing = dict(head.outgoing)
-        outbox: list[tuple[str, int, int, bytes]] = []
+        outbox: list[tuple[str, int, int, bytes, Jsonb | None]] = []
         for position, event in enumerate(events, head.size + 1):
             for index, message in enumerate(event.messages):
                 sequence = outgoing.get(message.receiver, 0) + 1
                 outgoing[message.receiver] = sequence
                 body = event.message_body(self.office, index, sequence)
-                outbox.append((message.receiver, sequence, position, body))
+                personal = Jsonb(dict(message.personal)) if message.personal else None
+                outbox.append((message.receiver, sequence, position, body, personal))
         new = Head(
             size=head.size + len(events),
             frontier=merkle.extend(head.size, head.frontier, bodies),
             outgoing=outgoing,
+            key_epoch=head.key_epoch,
         )
         received = [row for commit in commits for row in commit.received]
         parked = {
@@ -256,6 +300,7 @@ class Store:
         }
         unmoved = [read for commit in commits for read in commit.unmoved]
         keys = [key for commit in commits for key in commit.keys]
+        lines = [line for commit in commits for line in commit.index]
         requests = [commit.request for commit in commits if commit.request]
         return {
             "channel": CHANNEL,
@@ -263,6 +308,8 @@ class Store:
             "old_size": head.size,
             "old_frontier": b"".join(head.frontier),
             "old_outgoing": Jsonb(head.outgoing),
+            "key_epoch": head.key_epoch,
+            "recent": RECENT_FRAMES,
             "new_size": new.size,
             "frontier": b"".join(new.frontier),
             "outgoing": Jsonb(outgoing),
@@ -282,21 +329,31 @@ class Store:
             "o_sequence": [row[1] for row in outbox],
             "o_position": [row[2] for row in outbox],
             "o_body": [row[3] for row in outbox],
+            "o_personal": [row[4] for row in outbox],
             "i_sender": [row.sender for row in received],
             "i_sequence": [row.sequence for row in received],
             "i_body": [row.body for row in received],
+            "i_frame": [row.frame for row in received],
+            "i_digest": [row.digest for row in received],
             "p_sender": [row.sender for row in parked.values()],
             "p_sequence": [row.sequence for row in parked.values()],
             "p_reason": [_text(row.reason) for row in parked.values()],
             "p_detail": [_text(row.detail) for row in parked.values()],
             "p_raw": [row.raw for row in parked.values()],
             "p_digest": [digest for _, digest in parked],
-            "k_person": [row.person for row in keys],
+            "k_subject": [row.subject for row in keys],
+            "k_epoch": [row.epoch for row in keys],
             "k_wrapped": [row.wrapped for row in keys],
+            "x_person": [row.person for row in lines],
+            "x_kind": [row.kind for row in lines],
+            "x_epoch": [row.epoch for row in lines],
+            "x_digest": [row.digest for row in lines],
+            "x_sealed": [row.sealed for row in lines],
             "r_actor": [row.actor for row in requests],
             "r_key": [row.key for row in requests],
             "r_digest": [row.digest for row in requests],
             "r_response": [Jsonb(row.response) for row in requests],
+            "r_digest_epoch": [row.digest_epoch for row in requests],
         }, new
 
     async def load(self, streams: Iterable[str]) -> dict[str, list[StoredEvent]]:
@@ -328,7 +385,8 @@ class Store:
         """The request that this actor has had answered under this idempotency key."""
         async with self.pool.connection() as connection:
             cursor = await connection.execute(
-                "select actor, key, digest, response from requests where actor = %s and key = %s",
+                "select actor, key, digest, response, digest_epoch from requests"
+                " where actor = %s and key = %s",
                 (actor, key),
             )
             row = await cursor.fetchone()
@@ -347,14 +405,19 @@ async def read_events(
 
 
 async def read_head(connection: AsyncConnection[Any]) -> Head:
-    cursor = await connection.execute("select size, frontier, outgoing from log_head")
+    cursor = await connection.execute("select size, frontier, outgoing, key_epoch from log_head")
     row = await cursor.fetchone()
     if row is None:
         raise RuntimeError("log_head is empty: the database was not migrated by `pulang migrate`")
-    size, frontier, outgoing = row
+    size, frontier, outgoing, key_epoch = row
     step = merkle.HASH_BYTES
     hashes = tuple(frontier[at : at + step] for at in range(0, len(frontier), step))
-    return Head(size, hashes, json.loads(outgoing) if isinstance(outgoing, str) else outgoing)
+    links = json.loads(outgoing) if isinstance(outgoing, str) else outgoing
+    return Head(size, hashes, links, key_epoch)
+
+
+def _epochal(commit: Commit) -> Sequence[PersonKey | IndexLine]:
+    return [*commit.keys, *commit.index]
 
 
 def _settle(future: asyncio.Future[int], error: Exception) -> None:

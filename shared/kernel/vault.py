@@ -1,12 +1,16 @@
 """The vault: what is personal is ciphertext in the log, under a key of that one person.
 
 AES-256-GCM; the person's code is bound in as associated data, so that a ciphertext can't be moved
-to somebody else. Each person's key is wrapped by the office's key, and stands apart from the
-events.
+to somebody else. Each person's key is wrapped by the office's key of an epoch, and stands apart
+from the events. A text about a paper rather than a person has a key of that paper's stream.
+
+A destroyed key leaves its row behind, so that nobody draws another for her: what was erased does
+not begin again.
 """
 
 from __future__ import annotations
 
+import asyncio
 import os
 from base64 import urlsafe_b64decode, urlsafe_b64encode
 from collections.abc import Sequence
@@ -15,86 +19,140 @@ from typing import Any
 from cryptography.exceptions import InvalidTag
 from cryptography.hazmat.primitives.ciphers.aead import AESGCM
 from psycopg import AsyncConnection
-from psycopg_pool import AsyncConnectionPool
 
+from shared.kernel.keyring import Keyring
+from shared.kernel.keys import Unopened
 from shared.kernel.store import PersonKey
 
+SCHEME = "s1."
 NONCE_BYTES = 12
 KEY_BYTES = 32
 
+Text = tuple[str, str]
+"""Whose it is, person or stream, and the text."""
 
-class Unopened(Exception):
-    """The key is gone or is another's, or the text was changed."""
+
+class Erased(Exception):
+    """Her key was destroyed: nothing more is written about her."""
 
 
 class Vault:
-    """Seals and opens text about persons."""
+    """Seals and opens texts."""
 
-    def __init__(self, pool: AsyncConnectionPool, office_key: bytes) -> None:
-        if len(office_key) != KEY_BYTES:
-            raise ValueError(f"an office key has {KEY_BYTES} bytes")
-        self._pool = pool
-        self._office = AESGCM(office_key)
+    def __init__(self, keyring: Keyring) -> None:
+        self.keyring = keyring
 
-    async def seal(self, items: Sequence[tuple[str, str]]) -> tuple[list[str], list[PersonKey]]:
-        """Seals (person code, text) pairs; gives the texts, and keys for persons who had none.
+    async def seal(
+        self, items: Sequence[Text], *, but_erased: bool = False
+    ) -> tuple[list[str | None], list[PersonKey]]:
+        """Seals texts; gives them in order, and keys for subjects who had none.
 
         The new keys are to be committed with what was sealed under them, or forgotten with it.
+        Raises Erased where a key was destroyed; with `but_erased` such texts are left out (None).
         """
-        keys = await self._keys({person for person, _ in items})
+        if not items:
+            return [], []
+        await self.keyring.refresh()
+        keys, gone = await self._keys(sorted({subject for subject, _ in items}))
+        if gone and not but_erased:
+            raise Erased(", ".join(sorted(gone)))
         fresh: dict[str, bytes] = {}
-        for person, _ in items:
-            if person not in keys:
-                fresh[person] = keys[person] = os.urandom(KEY_BYTES)
-        texts = [
-            _encode(_encrypt(AESGCM(keys[person]), text.encode(), person)) for person, text in items
+        texts: list[str | None] = []
+        for subject, text in items:
+            if subject in gone:
+                texts.append(None)
+                continue
+            if subject not in keys:
+                fresh[subject] = keys[subject] = os.urandom(KEY_BYTES)
+            texts.append(_seal_text(keys[subject], subject, text))
+        return texts, await asyncio.to_thread(self._wrapped, fresh)
+
+    async def open(self, items: Sequence[Text]) -> list[str | None]:
+        """The texts in order; None where the key was destroyed. Raises Unopened."""
+        keys, gone = await self._keys(sorted({subject for subject, _ in items}))
+        return [
+            None if subject in gone else self._open(keys, subject, sealed)
+            for subject, sealed in items
         ]
-        return texts, [PersonKey(p, _encrypt(self._office, key, p)) for p, key in fresh.items()]
 
-    async def open(
-        self, person: str, sealed: Sequence[str], connection: AsyncConnection[Any]
-    ) -> list[str]:
-        """The texts about one person. Raises Unopened."""
-        keys = self._unwrap(await _wrapped(connection, [person]))
-        if person not in keys:
-            raise Unopened("no key")
-        key = AESGCM(keys[person])
-        return [_decrypt(key, urlsafe_b64decode(text), person).decode() for text in sealed]
+    def _open(self, keys: dict[str, bytes], subject: str, sealed: str) -> str | None:
+        try:
+            return open_text(keys[subject], subject, sealed)
+        except (KeyError, Unopened) as error:
+            if not is_person(subject):
+                # A paper's key ended with the erasure of somebody on it, and may have begun anew.
+                return None
+            raise Unopened("the key or the text is another's, or the key is missing") from error
 
-    async def check(self) -> None:
-        """Raises Unopened where this office key does not open the keys that are there."""
-        async with self._pool.connection() as connection:
-            cursor = await connection.execute("select person, wrapped from person_keys limit 1")
-            self._unwrap(await cursor.fetchall())
+    async def known(self, connection: AsyncConnection[Any], person: str) -> bool:
+        """Whether this office has, or had, a key of this person."""
+        cursor = await connection.execute("select 1 from person_keys where subject = %s", (person,))
+        return await cursor.fetchone() is not None
 
-    async def _keys(self, persons: set[str]) -> dict[str, bytes]:
-        async with self._pool.connection() as connection:
-            return self._unwrap(await _wrapped(connection, list(persons)))
+    async def destroy(self, connection: AsyncConnection[Any], subjects: Sequence[str]) -> None:
+        """Takes these keys out of this database, with their lines of the blind index.
 
-    def _unwrap(self, rows: Sequence[tuple[str, bytes]]) -> dict[str, bytes]:
-        return {person: _decrypt(self._office, bytes(wrapped), person) for person, wrapped in rows}
+        Old backups and logs still hold them under the epoch's key, until that is destroyed too.
+        """
+        await connection.execute(
+            "delete from person_keys where subject = any(%s)",
+            ([subject for subject in subjects if not is_person(subject)],),
+        )
+        subjects = [subject for subject in subjects if is_person(subject)]
+        await connection.execute(
+            "insert into person_keys (subject, epoch, destroyed_at) select unnest(%s::text[]), 0,"
+            " now() on conflict (subject) do update set wrapped = null, destroyed_at = now()"
+            " where person_keys.destroyed_at is null",
+            (list(subjects),),
+        )
+        await connection.execute(
+            "delete from identity_index where person = any(%s)", (list(subjects),)
+        )
+
+    async def _keys(self, subjects: Sequence[str]) -> tuple[dict[str, bytes], set[str]]:
+        async with self.keyring.pool.connection() as connection:
+            cursor = await connection.execute(
+                "select subject, epoch, wrapped from person_keys where subject = any(%s)",
+                (list(subjects),),
+            )
+            rows = await cursor.fetchall()
+        gone = {str(subject) for subject, _, wrapped in rows if wrapped is None}
+        living = [(str(s), epoch, bytes(w)) for s, epoch, w in rows if w is not None]
+        return await asyncio.to_thread(self._unwrapped, living), gone
+
+    def _unwrapped(self, rows: Sequence[tuple[str, int, bytes]]) -> dict[str, bytes]:
+        provider = self.keyring.provider
+        return {s: provider.unwrap(epoch, wrapped, s.encode()) for s, epoch, wrapped in rows}
+
+    def _wrapped(self, fresh: dict[str, bytes]) -> list[PersonKey]:
+        epoch, provider = self.keyring.epoch, self.keyring.provider
+        return [
+            PersonKey(subject, epoch, provider.wrap(epoch, key, subject.encode()))
+            for subject, key in fresh.items()
+        ]
 
 
-async def _wrapped(
-    connection: AsyncConnection[Any], persons: Sequence[str]
-) -> list[tuple[str, bytes]]:
-    cursor = await connection.execute(
-        "select person, wrapped from person_keys where person = any(%s)", (list(persons),)
-    )
-    return await cursor.fetchall()
+def is_person(subject: str) -> bool:
+    """Whether a key's subject is a person, and not a paper's stream."""
+    return subject.startswith("PM-")
 
 
-def _encrypt(key: AESGCM, text: bytes, person: str) -> bytes:
+def is_sealed(text: str) -> bool:
+    return text.startswith(SCHEME)
+
+
+def _seal_text(key: bytes, subject: str, text: str) -> str:
     nonce = os.urandom(NONCE_BYTES)
-    return nonce + key.encrypt(nonce, text, person.encode())
+    sealed = AESGCM(key).encrypt(nonce, text.encode(), subject.encode())
+    return SCHEME + urlsafe_b64encode(nonce + sealed).decode()
 
 
-def _decrypt(key: AESGCM, sealed: bytes, person: str) -> bytes:
+def open_text(key: bytes, subject: str, sealed: str) -> str:
+    """One text with its subject's key. Raises Unopened."""
+    if not is_sealed(sealed):
+        raise Unopened("this is no sealed text")
     try:
-        return key.decrypt(sealed[:NONCE_BYTES], sealed[NONCE_BYTES:], person.encode())
-    except InvalidTag as error:
+        raw = urlsafe_b64decode(sealed.removeprefix(SCHEME))
+        return AESGCM(key).decrypt(raw[:NONCE_BYTES], raw[NONCE_BYTES:], subject.encode()).decode()
+    except (InvalidTag, ValueError) as error:
         raise Unopened("the key or the text is another's") from error
-
-
-def _encode(sealed: bytes) -> str:
-    return urlsafe_b64encode(sealed).decode()

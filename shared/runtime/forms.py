@@ -65,13 +65,13 @@ def command_route(
     async def plan(desk: Desk, form: Form, path_values: dict[str, str]) -> Plan:
         fields = form.model_dump(exclude={"occurred_at"}, exclude_unset=True)
         ids = {name: fields.get(name) or draw() for name, draw in drawn.items()}
-        main, keys = await desk.sealed(desk.command(command, **fields | ids | path_values))
+        main = desk.command(command, **fields | ids | path_values)
         commands = [
             *(await before(desk, main) if before else ()),
             main,
             *(await after(desk, main) if after else ()),
         ]
-        return Plan([Unit(commands, keys=keys)], ids | path_values)
+        return Plan([Unit(commands)], ids | path_values)
 
     return CommandRoute(
         path, summary, roles, form_of(command, path_names(path), frozenset(drawn)), plan

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Awaitable, Callable, Iterable, Sequence
+from collections.abc import Awaitable, Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
 from datetime import datetime
 from typing import Any, Literal
@@ -11,12 +11,12 @@ from fastapi.exceptions import RequestValidationError
 from psycopg import AsyncConnection
 from pydantic import ValidationError
 
-from shared.contracts.values import PERSONAL_TEXT_CHARACTERS, Personal, Value
+from shared.contracts.values import Value
+from shared.custody.access import Purpose
 from shared.kernel.decider import Command, Decider
 from shared.kernel.handling import Handling, Publisher, Unit
 from shared.kernel.inbox import Reactor
 from shared.kernel.projector import Projection
-from shared.kernel.store import PersonKey
 from shared.kernel.vault import Vault
 from shared.runtime.settings import Settings
 from shared.runtime.staff import Staff
@@ -40,14 +40,16 @@ class Problem(Exception):
 
 @dataclass(frozen=True)
 class Desk:
-    """Where one request is worked on: who asks, when, and the means to answer."""
+    """Where one request is worked on: who asks, when, why, and the means to answer."""
 
     settings: Settings
     handling: Handling
     vault: Vault
+    service: Service
     staff: Staff
     now: datetime
     occurred_at: datetime
+    purpose: Purpose | None = None
     connection: AsyncConnection[Any] | None = None
     planned_on: dict[str, int] = field(default_factory=dict)
 
@@ -60,28 +62,6 @@ class Desk:
         except ValidationError as error:
             # What came in the path is checked here, as what came in the body was before.
             raise RequestValidationError(error.errors()) from None
-
-    async def sealed(self, command: Command) -> tuple[Command, list[PersonKey]]:
-        """The command with its personal texts sealed under its person's key, and a new key."""
-        names = [
-            name
-            for name, info in type(command).model_fields.items()
-            if any(isinstance(mark, Personal) for mark in info.metadata)
-        ]
-        if not names:
-            return command, []
-        person: str = command.person  # type: ignore[attr-defined]
-        texts = [getattr(command, name) for name in names]
-        for name, text in zip(names, texts, strict=True):
-            if len(text) > PERSONAL_TEXT_CHARACTERS:
-                raise Problem(
-                    422,
-                    "TEXT_TOO_LONG",
-                    f"{name}: paling banyak {PERSONAL_TEXT_CHARACTERS} karakter.",
-                    "Ringkas catatannya.",
-                )
-        sealed, keys = await self.vault.seal([(person, text) for text in texts])
-        return command.model_copy(update=dict(zip(names, sealed, strict=True))), keys
 
     async def state(self, decider: Decider[Any], key: str) -> Any:
         """An aggregate's state to plan on. Where it changes meanwhile the plan is made anew."""
@@ -124,17 +104,32 @@ class CommandRoute:
     form: type[Value]
     plan: Callable[[Desk, Any, dict[str, str]], Awaitable[Plan]]
     is_import: bool = False
+    quiet: bool = False
+    """Answers after a fixed time, so that how long it took tells nothing."""
 
 
 @dataclass(frozen=True)
 class ReadRoute:
-    """GET `path`: a read model; `optional` names query parameters. None is a 404."""
+    """GET `path`: a read model; `optional` names query parameters. None is a 404.
+
+    With `opens` it also shows what is sealed: that gets what the query found, and opens it by
+    `shared.runtime.custody.opened`, which records the look. Then a purpose must be named.
+    """
 
     path: str
     summary: str
     roles: frozenset[str]
     query: Callable[[Desk, dict[str, str]], Awaitable[Any]]
     optional: tuple[str, ...] = ()
+    opens: Callable[[Desk, Any], Awaitable[Any]] | None = None
+
+
+async def _anybody(desk: Desk, person: str) -> bool:
+    return True
+
+
+async def _nobody(desk: Desk, before: datetime) -> list[dict[str, Any]]:
+    return []
 
 
 @dataclass(frozen=True)
@@ -148,3 +143,9 @@ class Service:
     projections: tuple[Projection, ...]
     commands: tuple[CommandRoute, ...]
     reads: tuple[ReadRoute, ...]
+    texts: Mapping[str, frozenset[str]]
+    """Category of stream → the roles that may open free texts in it."""
+    may_find: Callable[[Desk, str], Awaitable[bool]] = _anybody
+    """Whether who asks may learn by a look-up that this person is here."""
+    retained: Callable[[Desk, datetime], Awaitable[list[dict[str, Any]]]] = _nobody
+    """Whose affairs ended before a time: what the retention schedule proposes to erase."""

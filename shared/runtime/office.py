@@ -9,13 +9,20 @@ from dataclasses import dataclass
 
 from psycopg_pool import AsyncConnectionPool, PoolTimeout
 
+from shared.custody import DECIDERS, exchange
+from shared.custody.projection import projection as custody_projection
 from shared.kernel.handling import Handling
+from shared.kernel.inbox import Reactor
+from shared.kernel.keyring import Keyring
+from shared.kernel.keys import KeyProvider, Unopened
 from shared.kernel.projector import Projector
 from shared.kernel.store import Store
-from shared.kernel.vault import Unopened, Vault
+from shared.kernel.vault import Vault
 from shared.runtime.clock import Clock, system_clock
+from shared.runtime.hardware_keys import HardwareKeys
+from shared.runtime.key_file import KeyFileUnusable, SealedFile
 from shared.runtime.manifest import Service
-from shared.runtime.settings import Settings, read_office_key
+from shared.runtime.settings import Settings
 
 log = logging.getLogger(__name__)
 
@@ -34,8 +41,38 @@ class Office:
     store: Store
     handling: Handling
     vault: Vault
+    reactor: Reactor
     projectors: tuple[Projector, ...]
     clock: Clock
+
+    @property
+    def keyring(self) -> Keyring:
+        return self.vault.keyring
+
+
+def provider_of(settings: Settings) -> KeyProvider:
+    """What holds this office's wrapping keys. Raises KeyFileUnusable, HardwareUnusable."""
+    if settings.pkcs11_module is not None:
+        pin = settings.pkcs11_pin.get_secret_value() if settings.pkcs11_pin else ""
+        return HardwareKeys(settings.pkcs11_module, settings.pkcs11_token, pin, settings.office)
+    if settings.key_file is None or settings.key_passphrase is None:
+        raise KeyFileUnusable(
+            "set PULANG_KEY_FILE and PULANG_KEY_PASSPHRASE, or PULANG_PKCS11_MODULE"
+        )
+    passphrase = settings.key_passphrase.get_secret_value()
+    return SealedFile(settings.key_file, passphrase, settings.office)
+
+
+@asynccontextmanager
+async def open_keyring(settings: Settings) -> AsyncIterator[Keyring]:
+    """The office's keys alone, also before there are any."""
+    provider = provider_of(settings)
+    pool = await _open_pool(settings, patient=False)
+    try:
+        await _check_database(pool, settings)
+        yield Keyring(pool, provider, settings.office)
+    finally:
+        await pool.close()
 
 
 @asynccontextmanager
@@ -44,19 +81,22 @@ async def open_office(
 ) -> AsyncIterator[Office]:
     """Connects to the office's database and prepares its read models.
 
-    Raises KeyFileMissing, NotThisOffice, and psycopg_pool.PoolTimeout where the database is away;
-    `patient` waits for it however long it takes, and says so.
+    Raises KeyFileUnusable, HardwareUnusable, NoKeys, NotThisOffice, and psycopg_pool.PoolTimeout
+    where the database is away; `patient` waits for it however long it takes, and says so.
     """
     if settings.kind != service.kind:
         raise ValueError(f"office {settings.office} is no {service.kind}")
-    key = read_office_key(settings.key_file)
+    provider = provider_of(settings)
     pool = await _open_pool(settings, patient)
     store = Store(pool, settings.office)
     try:
-        handling = Handling(store, service.deciders, service.publisher)
-        projectors = tuple(Projector(pool, handling.types, p) for p in service.projections)
-        vault = Vault(pool, key)
-        await _check_database(pool, vault, settings)
+        deciders = (*service.deciders, *DECIDERS)
+        handling = Handling(store, deciders, exchange.publisher(service.publisher))
+        projections = (*service.projections, custody_projection)
+        projectors = tuple(Projector(pool, handling.types, p) for p in projections)
+        vault = Vault(Keyring(pool, provider, settings.office))
+        await _check_database(pool, settings)
+        await _check_keys(vault.keyring)
         for projector in projectors:
             await projector.prepare()
         yield Office(
@@ -66,6 +106,7 @@ async def open_office(
             store,
             handling,
             vault,
+            exchange.reactor(service.reactor),
             projectors,
             system_clock(settings.zone),
         )
@@ -97,8 +138,8 @@ async def _open_pool(settings: Settings, patient: bool) -> AsyncConnectionPool:
             return pool
 
 
-async def _check_database(pool: AsyncConnectionPool, vault: Vault, settings: Settings) -> None:
-    """The database belongs to the office that opens it first, and its key opens what is in it."""
+async def _check_database(pool: AsyncConnectionPool, settings: Settings) -> None:
+    """The database belongs to the office that opens it first."""
     async with pool.connection() as connection:
         await connection.execute(
             "update log_head set office = %s where office is null", (settings.office,)
@@ -110,10 +151,16 @@ async def _check_database(pool: AsyncConnectionPool, vault: Vault, settings: Set
             f"this database is that of office {row[0] if row else None}, not of {settings.office}:"
             " look at PULANG_DATABASE_URL and PULANG_OFFICE"
         )
+
+
+async def _check_keys(keyring: Keyring) -> None:
+    """The keys in the database are of an epoch that still lives. Raises NoKeys, NotThisOffice."""
     try:
-        await vault.check()
+        await keyring.refresh()
     except Unopened:
+        living = ", ".join(map(str, keyring.provider.epochs())) or "none"
         raise NotThisOffice(
-            f"{settings.key_file} is not the key that this database's keys were wrapped with:"
-            " restore the right file"
+            "this database's keys are wrapped by an epoch that was destroyed or is another"
+            f" office's (living: {living}): restore the newest backup of the key tables and of the"
+            " key file, see the runbook"
         ) from None

@@ -1,4 +1,4 @@
-"""Imports: many rows in one request, as JSON or CSV, each checked on its own.
+"""Imports: many rows in one request, as JSON, CSV or XLSX, each checked on its own.
 
 A bad row is named with its number and cell. Nothing is imported unless all rows are good, or the
 sender asked for the good ones alone (`partial`).
@@ -6,11 +6,12 @@ sender asked for the good ones alone (`partial`).
 
 from __future__ import annotations
 
+import asyncio
 import csv
 import io
 import json
 import re
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from typing import Annotated, Any, TypeVar
 
 from fastapi import Request
@@ -20,8 +21,9 @@ from pydantic import BaseModel, Field, ValidationError
 from shared.runtime.forms import Form
 from shared.runtime.manifest import Problem
 from shared.runtime.problems import field_errors
+from shared.runtime.sheets import IMPORT_ROWS, Table, read_xlsx
 
-IMPORT_ROWS = 20_000
+XLSX = "application/vnd.openxmlformats-officedocument.spreadsheetml.sheet"
 ERRORS_SHOWN = 200
 UNKNOWN_COLUMN = "(kolom tidak dikenal)"
 
@@ -36,11 +38,14 @@ class Import(Form):
 
 
 async def read_import(request: Request) -> Import:
-    """The import in a request's body: `text/csv` with a header line, or JSON."""
+    """The import in a request's body: CSV or XLSX with a header row, or JSON."""
     raw = await request.body()
-    if request.headers.get("content-type", "").partition(";")[0].strip() == "text/csv":
+    kind = request.headers.get("content-type", "").partition(";")[0].strip().lower()
+    if kind in FILES:
         partial = request.query_params.get("partial", "false") == "true"
-        document: Any = {"rows": _csv_rows(raw), "partial": partial}
+        # In a thread: a large file takes seconds, and others are answered meanwhile.
+        rows = await asyncio.to_thread(FILES[kind], raw)
+        document: Any = {"rows": rows, "partial": partial}
     else:
         try:
             document = json.loads(raw)
@@ -59,29 +64,27 @@ def _csv_rows(raw: bytes) -> list[dict[str, Any]]:
         raise Problem(
             422, "CSV_NOT_UTF8", "Berkas CSV bukan UTF-8.", "Simpan ulang sebagai CSV UTF-8."
         ) from None
+    table = Table("CSV_HEADER_REPEATED")
+    # With newline="" a line may end in CR, LF or both, and stays as it is within quotes.
+    reader = csv.reader(io.StringIO(text, newline=""), strict=True)
     try:
-        reader = csv.DictReader(io.StringIO(text), restkey="(kolom berlebih)", strict=True)
-        names = reader.fieldnames or []
-        if len(set(names)) != len(names):
-            raise Problem(
-                422,
-                "CSV_HEADER_REPEATED",
-                "Sebuah kolom tertulis dua kali.",
-                "Hapus salah satunya.",
-            )
-        return [
-            {name: _cell(value) for name, value in row.items() if value not in ("", None)}
-            for row in reader
-        ]
-    except csv.Error as error:
+        for number, cells in enumerate(filter(None, reader), 1):
+            table.add(number, enumerate(cells))
+    except csv.Error:
         raise Problem(
-            422, "CSV_UNREADABLE", f"Berkas CSV tidak terbaca: {error}.", "Periksa tanda kutipnya."
+            422,
+            "CSV_UNREADABLE",
+            f"Berkas CSV tidak terbaca pada baris {reader.line_num}.",
+            "Periksa tanda kutipnya.",
         ) from None
+    return table.rows
 
 
-def _cell(value: Any) -> Any:
-    """A CSV cell is text. A number stays text here; `check_rows` knows which columns are whole."""
-    return value.strip() if isinstance(value, str) else value
+FILES: dict[str, Callable[[bytes], list[dict[str, Any]]]] = {
+    "text/csv": _csv_rows,
+    XLSX: read_xlsx,
+}
+"""Media type of a file → the reader of its rows."""
 
 
 def check_rows(
@@ -93,6 +96,7 @@ def check_rows(
     """
     good: list[tuple[int, R]] = []
     errors: list[dict[str, Any]] = []
+    bad = 0
     known = {*model.model_fields, "body"}
     whole = {name for name, info in model.model_fields.items() if info.annotation is int}
     flags = {name for name, info in model.model_fields.items() if info.annotation is bool}
@@ -100,6 +104,9 @@ def check_rows(
         try:
             good.append((number, model.model_validate(_typed(row, whole, flags))))
         except ValidationError as error:
+            bad += 1
+            if len(errors) >= ERRORS_SHOWN:
+                continue
             for one in field_errors(error.errors()):
                 # What is no column's name may be a cell of a file without a header line.
                 cell = one["where"] if one["where"] in known else UNKNOWN_COLUMN
@@ -112,7 +119,6 @@ def check_rows(
                     }
                 )
     if errors and not (partial and good):
-        bad = len({error["row"] for error in errors})
         raise Problem(
             422,
             "INVALID_ROWS",
@@ -138,7 +144,7 @@ def _typed(row: dict[str, Any], whole: set[str], flags: set[str]) -> dict[str, A
 
 
 def import_body(row: type[BaseModel]) -> dict[str, Any]:
-    """The OpenAPI request body of an import: one row's columns, in JSON or CSV."""
+    """The OpenAPI request body of an import: one row's columns, in JSON, CSV or XLSX."""
     schema = row.model_json_schema()
     columns = ",".join(schema.get("properties", {}))
     return {
@@ -158,6 +164,7 @@ def import_body(row: type[BaseModel]) -> dict[str, Any]:
                     }
                 },
                 "text/csv": {"schema": {"type": "string", "description": columns}},
+                XLSX: {"schema": {"type": "string", "format": "binary", "description": columns}},
             },
         }
     }

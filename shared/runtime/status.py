@@ -11,6 +11,7 @@ from psycopg import AsyncConnection
 
 from shared.kernel import merkle
 from shared.kernel.event import EventTypes, StoredEvent
+from shared.kernel.keyring import Keyring
 from shared.kernel.projector import recorded, rows
 from shared.kernel.store import read_head
 from shared.runtime.manifest import Desk, Problem, ReadRoute
@@ -48,6 +49,30 @@ async def parked(connection: AsyncConnection[Any]) -> list[dict[str, Any]]:
         "select id, sender, sequence, reason, detail, times, parked_at, octet_length(raw) as bytes"
         " from parked order by id limit 1000",
     )
+
+
+async def keys(keyring: Keyring) -> dict[str, Any]:
+    """This office's keys without their secrets, and whom it trusts."""
+    async with keyring.pool.connection() as connection:
+        return {
+            "epoch": (await read_head(connection)).key_epoch,
+            "living_epochs": list(keyring.provider.epochs()),
+            "keys": await rows(
+                connection,
+                "select key_id, purpose, epoch, state, created_at as since from office_keys"
+                " order by purpose, created_at",
+            ),
+            "person_keys": await rows(
+                connection,
+                "select epoch, count(*)::int as keys, count(wrapped)::int as living"
+                " from person_keys group by epoch order by epoch",
+            ),
+            "trusted": await rows(
+                connection,
+                "select office, key_id, trusted_at, trusted_by, revoked_at, revoked_by"
+                " from trusted_keys order by office, trusted_at",
+            ),
+        }
 
 
 async def worker_active(connection: AsyncConnection[Any]) -> bool:

@@ -42,8 +42,8 @@ SUPERVISE_SECONDS = 1.0
 STOP_SECONDS = 15.0
 BACK_OFF_SECONDS = (0.5, 1.0, 2.0, 5.0, 10.0)
 
-Receive = Callable[[str, Sequence[bytes]], Awaitable[None]]
-"""(sender, raw entries): returns after everything is committed."""
+Receive = Callable[[str, Sequence[bytes], bool], Awaitable[None]]
+"""(sender, raw entries, whether they were given before): returns after all is committed."""
 
 
 class PlainText(MessageFormat):
@@ -179,13 +179,15 @@ class RedisLinks:
         )
         async def on_batch(_: Any, message: Injected) -> None:
             raw: Any = message.raw_message
+            again = False
             while True:
                 try:
-                    await self._receive(partner, [_text(entry) for entry in raw["data"]])
+                    await self._receive(partner, [_text(entry) for entry in raw["data"]], again)
                     break
                 except Exception:
                     # The database is away, or worse: wait, so that nothing is skipped. The
                     # entries stay pending, and a restart reads them again.
+                    again = True
                     self._stuck = f"entries from {partner} could not be recorded"
                     log.exception("links: %s", self._stuck)
                     await asyncio.sleep(BACK_OFF_SECONDS[0])
@@ -219,7 +221,7 @@ class RedisLinks:
                 return
             present = [_text(fields) for _, fields in entries if fields]
             if present:
-                await self._receive(partner, present)
+                await self._receive(partner, present, True)
             await _client(broker).xack(name, self._office, *(entry for entry, _ in entries))
 
     async def _until_stopped(self, broker: RedisBroker) -> None:

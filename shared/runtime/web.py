@@ -7,9 +7,6 @@ Nothing but the two health addresses opens without an account. Every command car
 from __future__ import annotations
 
 import asyncio
-import base64
-import binascii
-import contextlib
 import inspect
 import time
 from collections.abc import AsyncIterator, Callable
@@ -17,29 +14,31 @@ from contextlib import AsyncExitStack, asynccontextmanager
 from dataclasses import replace
 from datetime import datetime, timedelta
 from hashlib import sha256
-from typing import Annotated, Any
+from typing import Annotated, Any, Literal
 
-from fastapi import Depends, FastAPI, Header, Path, Request
+from fastapi import Depends, FastAPI, Header, Path, Query, Request, Response
 from fastapi.openapi.utils import get_openapi
 from fastapi.responses import HTMLResponse, JSONResponse
-from psycopg import OperationalError
-from psycopg_pool import PoolTimeout
-from starlette.types import ASGIApp, Message, Receive, Scope, Send
 
+from shared.custody import access
 from shared.kernel.handling import Outcome, StalePlan, Undecided
-from shared.kernel.store import Conflict
+from shared.kernel.store import Conflict, StaleKeys
 from shared.kernel.store import Request as AnsweredRequest
-from shared.runtime import pages, problems, status
-from shared.runtime.manifest import CommandRoute, Desk, Plan, Problem, ReadRoute
+from shared.runtime import custody, custody_routes, gate, pages, problems, sign_in, status
+from shared.runtime.gate import require, staff_of
+from shared.runtime.manifest import CommandRoute, Desk, Plan, Problem, ReadRoute, Service
 from shared.runtime.office import Office, open_office
-from shared.runtime.rows import import_body, read_import
-from shared.runtime.staff import ROLES, Staff, by_password, by_token
+from shared.runtime.rows import XLSX, import_body, read_import
+from shared.runtime.sheets import to_csv, to_xlsx
+from shared.runtime.staff import ROLES, Staff
 from shared.runtime.tasks import end
 from shared.runtime.worker import Worker
 
 PREFIX = "/api/v1"
-OPEN_PATHS = ("/health/live", "/health/ready")
 PLAN_TRIES = 20
+QUIET_SECONDS = 0.25
+"""What answers quietly takes a multiple of this."""
+QueryText = Annotated[str, Query(max_length=64, pattern=r"^[^\x00-\x1F\x7F]+$")]
 PathValue = Annotated[str, Path(max_length=64, pattern=r"^[^\x00-\x1F\x7F]+$")]
 FUTURE_TOLERANCE = timedelta(minutes=5)
 IDEMPOTENCY_KEY = r"^[A-Za-z0-9._:-]{8,128}$"
@@ -71,11 +70,12 @@ def make_app(
         redoc_url=None,
         openapi_url=None,
     )
-    app.add_middleware(Gate, limit_bytes=body_bytes)
+    gate.install(app, body_bytes)
     problems.install(app)
-    for command in service.commands:
+    sign_in.install(app)
+    for command in (*service.commands, *custody_routes.commands(service.kind)):
         _add_command(app, command)
-    for read in (*service.reads, *status.READS):
+    for read in reads_of(service):
         _add_read(app, read)
     _add_open_routes(app)
     return app
@@ -90,105 +90,9 @@ def app_for(settings: Any, service: Any, *, with_worker: bool) -> FastAPI:
     )
 
 
-class Gate:
-    """What is looked at before a body is read: who asks, and how much she sends.
-
-    A body that is too long is refused whatever its headers say, and so is anybody without an
-    account at any address but the open ones.
-    """
-
-    def __init__(self, app: ASGIApp, limit_bytes: int) -> None:
-        self._app = app
-        self._limit_bytes = limit_bytes
-
-    async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
-        if scope["type"] != "http":
-            await self._app(scope, receive, send)
-            return
-        try:
-            self._check_length(scope)
-            if scope["path"] not in OPEN_PATHS:
-                scope.setdefault("state", {})["staff"] = await authenticate(Request(scope))
-        except Problem as problem:
-            await problems.document(problem)(scope, receive, send)
-        except (OperationalError, PoolTimeout) as error:
-            await (await problems.database_away(scope["app"], error))(scope, receive, send)
-        else:
-            await self._counted(scope, receive, send)
-
-    def _check_length(self, scope: Scope) -> None:
-        length = dict(scope["headers"]).get(b"content-length", b"0")
-        if not length.isdigit() or int(length) > self._limit_bytes:
-            raise self._too_long()
-
-    async def _counted(self, scope: Scope, receive: Receive, send: Send) -> None:
-        """Passes the body on as far as it may go; beyond it, ours is the answer."""
-        received = 0
-
-        async def counted() -> Message:
-            nonlocal received
-            message = await receive()
-            received += len(message.get("body", b""))
-            if received > self._limit_bytes:
-                raise self._too_long()
-            return message
-
-        async def answered(message: Message) -> None:
-            if received <= self._limit_bytes:
-                await send(message)
-
-        with contextlib.suppress(Problem):
-            await self._app(scope, counted, answered)
-        if received > self._limit_bytes:
-            await problems.document(self._too_long())(scope, receive, send)
-
-    def _too_long(self) -> Problem:
-        return Problem(
-            413,
-            "BODY_TOO_LONG",
-            f"Kiriman lebih dari {self._limit_bytes} byte.",
-            "Bagi menjadi beberapa kiriman.",
-        )
-
-
-def staff_of(request: Request) -> Staff:
-    """The member of staff whom the gate let in."""
-    staff: Staff = request.state.staff
-    return staff
-
-
-async def authenticate(request: Request) -> Staff:
-    """The member of staff behind a bearer token, or a username and password. Raises Problem."""
-    pool = request.app.state.office.pool
-    scheme, _, credentials = request.headers.get("authorization", "").partition(" ")
-    staff: Staff | None = None
-    if scheme.lower() == "bearer":
-        staff = await by_token(pool, credentials.strip())
-    elif scheme.lower() == "basic":
-        try:
-            decoded = base64.b64decode(credentials, validate=True).decode()
-        except (binascii.Error, UnicodeDecodeError):
-            decoded = ""
-        username, _, password = decoded.partition(":")
-        staff = await by_password(pool, username, password)
-    if staff is None:
-        raise Problem(
-            401,
-            "NO_ACCOUNT",
-            "Masuk dahulu dengan akun petugas.",
-            "Sertakan token API atau nama pengguna dan kata sandi.",
-        )
-    return staff
-
-
-def _require(staff: Staff, roles: frozenset[str]) -> None:
-    if not staff.roles & roles:
-        raise Problem(
-            403,
-            "ROLE_MISSING",
-            "Peran Anda tidak mencakup ini.",
-            f"Yang berwenang: {', '.join(sorted(roles))}.",
-        )
+def reads_of(service: Service) -> tuple[ReadRoute, ...]:
+    """All that an office of this kind can be asked: its own, custody's, every office's."""
+    return (*service.reads, *custody_routes.reads(service), *status.READS)
 
 
 def _desk(request: Request, staff: Staff, occurred_at: datetime | None) -> Desk:
@@ -205,6 +109,7 @@ def _desk(request: Request, staff: Staff, occurred_at: datetime | None) -> Desk:
         settings=office.settings,
         handling=office.handling,
         vault=office.vault,
+        service=office.service,
         staff=staff,
         now=now,
         occurred_at=occurred_at or now,
@@ -225,19 +130,21 @@ def _add_command(app: FastAPI, route: CommandRoute) -> None:
     async def endpoint(
         *, request: Request, staff: Staff, idempotency_key: str, form: Any, **path: str
     ) -> JSONResponse:
-        _require(staff, route.roles)
-        raw = await request.body()
-        digest = sha256(f"{request.method} {request.url.path}\n".encode() + raw).digest()
+        require(staff, route.roles)
+        began = time.monotonic()
+        keyring = request.app.state.office.vault.keyring
+        # An HMAC, since a plain hash of a short body could be guessed back into a name or a NIK.
+        sent = keyring.digest(f"{request.method} {request.url.path}", await request.body())
         store = request.app.state.office.store
         if answered := await store.answered(staff.username, idempotency_key):
-            return _repeat(answered, digest)
+            return _repeat(answered, sent)
         for _ in range(PLAN_TRIES):
             desk = _desk(request, staff, form.occurred_at)
-            plan = await route.plan(desk, form, path)
+            plan = await custody.sealed(desk, await route.plan(desk, form, path))
             try:
-                outcome, answer = await _carry_out(desk, plan, idempotency_key, digest)
+                outcome, answer = await _carry_out(desk, plan, idempotency_key, sent)
                 break
-            except StalePlan:
+            except (StalePlan, StaleKeys):
                 await asyncio.sleep(0.01)
         else:
             raise Undecided(f"{PLAN_TRIES} plans were stale")
@@ -245,8 +152,11 @@ def _add_command(app: FastAPI, route: CommandRoute) -> None:
             again = await store.answered(staff.username, idempotency_key)
             if again is None:
                 raise Undecided(idempotency_key)
-            return _repeat(again, digest)
-        answer["visible"] = await _wait_visible(request.app.state.office, outcome.position)
+            return _repeat(again, sent)
+        if route.quiet:
+            await asyncio.sleep(QUIET_SECONDS - (time.monotonic() - began) % QUIET_SECONDS)
+        else:
+            answer["visible"] = await _wait_visible(request.app.state.office, outcome.position)
         return JSONResponse(answer, status_code=201)
 
     kind = inspect.Parameter.KEYWORD_ONLY
@@ -290,7 +200,7 @@ _PROBLEMS: dict[int | str, dict[str, Any]] = {
 
 
 async def _carry_out(
-    desk: Desk, plan: Plan, key: str, digest: bytes
+    desk: Desk, plan: Plan, key: str, sent: tuple[int, bytes]
 ) -> tuple[Outcome | None, dict[str, Any]]:
     """Decides and appends. No outcome: the same key was answered meanwhile."""
     answer: dict[str, Any] = {}
@@ -309,7 +219,7 @@ async def _carry_out(
             *plan.row_errors,
             *problems.unit_errors(outcome.refused, plan.rows),
         ]
-        return AnsweredRequest(desk.staff.username, key, digest, dict(answer))
+        return AnsweredRequest(desk.staff.username, key, sent[1], dict(answer), sent[0])
 
     try:
         outcome = await desk.handling.handle(
@@ -321,6 +231,8 @@ async def _carry_out(
             planned_on=desk.planned_on,
             request=request,
         )
+    except StaleKeys:
+        raise
     except Conflict:
         return None, {}
     if outcome.refused and (plan.all_or_nothing or not outcome.events):
@@ -328,8 +240,9 @@ async def _carry_out(
     return outcome, answer
 
 
-def _repeat(answered: AnsweredRequest, digest: bytes) -> JSONResponse:
-    if answered.digest != digest:
+def _repeat(answered: AnsweredRequest, sent: tuple[int, bytes]) -> JSONResponse:
+    """The same answer again. Bodies can be compared only until their key epoch ends."""
+    if answered.digest_epoch == sent[0] and answered.digest != sent[1]:
         raise Problem(
             422,
             "IDEMPOTENCY_KEY_REUSED",
@@ -360,25 +273,27 @@ async def _wait_visible(office: Office, position: int) -> bool:
 
 
 def _add_read(app: FastAPI, route: ReadRoute) -> None:
-    async def endpoint(*, request: Request, staff: Staff, **path: str) -> Any:
-        _require(staff, route.roles)
-        desk = _desk(request, staff, None)
+    async def endpoint(
+        *, request: Request, staff: Staff, purpose: Any = None, format: Any = None, **path: str
+    ) -> Any:
+        require(staff, route.roles)
+        desk = replace(_desk(request, staff, None), purpose=purpose)
         given = {name: value for name, value in path.items() if value is not None}
         async with request.app.state.office.pool.connection() as connection:
             found = await route.query(replace(desk, connection=connection), given)
         if found is None:
             raise Problem(404, "NOT_FOUND", "Data ini tidak ada.", "Periksa kodenya.")
-        return found
+        if route.opens is not None:
+            # Without a connection in hand: recording the look takes one.
+            found = await route.opens(desk, found)
+        return _as(format, custody.veiled(found))
 
     endpoint.__signature__ = inspect.Signature(  # type: ignore[attr-defined]
         [
             *_parameters(route.path),
-            *(
-                inspect.Parameter(
-                    name, inspect.Parameter.KEYWORD_ONLY, default=None, annotation=str | None
-                )
-                for name in route.optional
-            ),
+            *(_query(name, QueryText | None, None) for name in route.optional),
+            *([_query("purpose", access.Purpose)] if route.opens is not None else ()),
+            _query("format", Literal["json", "csv", "xlsx"], "json"),
         ]
     )
     app.add_api_route(
@@ -389,8 +304,36 @@ def _add_read(app: FastAPI, route: ReadRoute) -> None:
         description=f"Peran: {', '.join(sorted(route.roles))}.",
         response_model=None,
         name="GET " + route.path,
-        responses={code: _PROBLEMS[code] for code in (401, 403)},
+        responses={
+            code: _PROBLEMS[code]
+            for code in (401, 403, 404, 422, 503, *([409] if route.opens is not None else ()))
+        },
     )
+
+
+def _query(name: str, annotation: Any, default: Any = inspect.Parameter.empty) -> inspect.Parameter:
+    return inspect.Parameter(
+        name, inspect.Parameter.KEYWORD_ONLY, default=default, annotation=annotation
+    )
+
+
+def _as(format: str, found: Any) -> Any:
+    """JSON, or a list as a table that no spreadsheet takes for formulas."""
+    if format == "json":
+        return found
+    if not isinstance(found, list):
+        raise Problem(422, "NOT_A_TABLE", "Ini bukan daftar.", "Minta sebagai JSON (format=json).")
+    kinds = {"csv": ("text/csv; charset=utf-8", to_csv), "xlsx": (XLSX, _xlsx)}
+    kind, make = kinds[format]
+    return Response(
+        make(found),
+        media_type=kind,
+        headers={"Content-Disposition": f'attachment; filename="daftar.{format}"'},
+    )
+
+
+def _xlsx(rows: list[dict[str, Any]]) -> bytes:
+    return to_xlsx(rows, "Daftar")
 
 
 def _add_open_routes(app: FastAPI) -> None:
@@ -409,15 +352,14 @@ def _add_open_routes(app: FastAPI) -> None:
     @app.get("/", summary="Apa yang dapat dibaca di sini", response_class=HTMLResponse)
     async def home(request: Request, staff: Annotated[Staff, Depends(staff_of)]) -> HTMLResponse:
         office: Office = request.app.state.office
-        reads = (*office.service.reads, *status.READS)
-        mine = [read for read in reads if read.roles & staff.roles]
-        return HTMLResponse(pages.home(office.settings.office_name, PREFIX, mine))
+        mine = [read for read in reads_of(office.service) if read.roles & staff.roles]
+        return HTMLResponse(pages.home(request, office.settings.office_name, PREFIX, mine))
 
     @app.get("/openapi.json", summary="Uraian API ini")
     async def openapi(
         request: Request, staff: Annotated[Staff, Depends(staff_of)]
     ) -> dict[str, Any]:
-        _require(staff, ROLES)
+        require(staff, ROLES)
         return describe(request.app)
 
 

@@ -15,6 +15,7 @@ from typing import Any
 
 from psycopg import AsyncConnection, Error, OperationalError
 
+from shared.custody.eraser import Eraser
 from shared.kernel.inbox import Inbox
 from shared.kernel.link import encode
 from shared.kernel.outbox import Relay
@@ -29,6 +30,7 @@ log = logging.getLogger(__name__)
 WORKER_LOCK = 53710003
 STANDBY_SECONDS = 1.0
 POLL_SECONDS = 1.0
+ANNOUNCE_SECONDS = 30.0
 BACK_OFF_SECONDS = (0.5, 1.0, 2.0, 5.0, 10.0)
 
 
@@ -40,10 +42,12 @@ class Worker:
         code = office.settings.office
         partners = office.settings.partners
         self.links = RedisLinks(office.settings.redis_url, code, partners, self._receive)
-        self._relays = {p: Relay(office.pool, self.links, code, p) for p in partners}
+        self._relays = {p: Relay(office.vault, self.links, p) for p in partners}
         self._inboxes = {
-            p: Inbox(office.handling, office.service.reactor, code, p) for p in partners
+            p: Inbox(office.handling, office.vault, office.reactor, p) for p in partners
         }
+        self._eraser = Eraser(office.handling, office.vault)
+        self._announced: tuple[float, int] = (0.0, 0)
         self._wakes: list[asyncio.Event] = []
         self.state = "standby"
         self.troubles: dict[str, str] = {}
@@ -77,6 +81,8 @@ class Worker:
             work = [
                 asyncio.create_task(self._listen(connection)),
                 asyncio.create_task(self.links.run()),
+                asyncio.create_task(self._loop("receipts", self._announce)),
+                asyncio.create_task(self._loop("eraser", self._erase)),
                 *(
                     asyncio.create_task(self._loop(f"relay {name}", self._relay(relay)))
                     for name, relay in self._relays.items()
@@ -141,17 +147,37 @@ class Worker:
         finally:
             self._wakes.remove(wake)
 
-    async def _receive(self, sender: str, raws: Sequence[bytes]) -> None:
+    async def _erase(self) -> int:
+        return await self._eraser.step(self._office.clock())
+
+    async def _announce(self) -> int:
+        """Tells every partner now and then, and at once in a new key epoch, what to seal to."""
+        keyring = self._office.keyring
+        await keyring.refresh()
+        now = asyncio.get_running_loop().time()
+        at, epoch = self._announced
+        if keyring.epoch == epoch and now - at < ANNOUNCE_SECONDS:
+            return 0
+        for partner, inbox in self._inboxes.items():
+            through = await inbox.applied_through()
+            receipt = inbox.receipt(through, gap=False, now=self._office.clock())
+            await self.links.send_receipt(partner, encode(receipt, keyring.sign))
+        self._announced = (now, keyring.epoch)
+        return 0
+
+    async def _receive(self, sender: str, raws: Sequence[bytes], again: bool) -> None:
         """One batch of a link: applied and committed before this returns."""
-        receipt, incoming = await self._inboxes[sender].receive(raws, self._office.clock())
+        receipt, incoming = await self._inboxes[sender].receive(
+            raws, self._office.clock(), again=again
+        )
         for one in incoming:
             await self._relays[sender].confirm(one, self._office.clock())
-        if incoming and any(one.gap for one in incoming):
+        if any(one.gap or one.sealing is not None for one in incoming):
             for wake in self._wakes:
                 wake.set()
         if receipt is not None:
             try:
-                await self.links.send_receipt(sender, encode(receipt))
+                await self.links.send_receipt(sender, encode(receipt, self._office.keyring.sign))
             except ConnectionError as error:
                 # The sender will ask again by sending again.
                 log.info("worker: receipt to %s not sent: %s", sender, error)

@@ -12,25 +12,23 @@ from __future__ import annotations
 
 import json
 import os
+import re
 import shutil
 import signal
-import socket
 import subprocess
 import sys
 import tempfile
 import time
 import traceback
-from collections.abc import Callable
 from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 from typing import Any
 
 import httpx
+from engine import PROJECT, ROOT, STARTED, CheckFailed, Compose, expect, free_port, say
 
 from services import demo
 
-ROOT = Path(__file__).resolve().parent.parent.parent
-PROJECT = "pulang-check"
 # Everything together ends within this, with room for the image's first build.
 TOTAL_SECONDS = 300.0
 # How `make demo ONCE=1` prints the same case.
@@ -48,127 +46,11 @@ BOARD = {
         "claims_differ_grants_rupiah",
     ],
     "disagreements": [],
-    "in_sync": True,
 }
+# Long enough for a frame that is believed to be applied and confirmed many times over.
+UNBELIEVED_SECONDS = 3.0
+Parked = set[tuple[str, int]]
 RETURNED_RUPIAH = 1_000_000
-
-
-class CheckFailed(Exception):
-    """What was expected, and what was found."""
-
-
-def expect(found: Any, wanted: Any, what: str) -> None:
-    if found != wanted:
-        raise CheckFailed(f"{what}: expected {wanted!r}, found {found!r}")
-
-
-class Compose:
-    """The project's containers; every command has a bound."""
-
-    def __init__(self, environment: dict[str, str], deadline: float) -> None:
-        self._environment = environment
-        self._deadline = deadline
-        # The plugin where it is there, else the older program of its own.
-        plugin = subprocess.run(["docker", "compose", "version"], capture_output=True, check=False)
-        program = ["docker", "compose"] if plugin.returncode == 0 else ["docker-compose"]
-        self._command = [*program, "--project-name", PROJECT, "--file", "docker-compose.yml"]
-
-    def __call__(self, *arguments: str, text: str | None = None) -> str:
-        done = subprocess.run(
-            [*self._command, *arguments],
-            cwd=ROOT,
-            env=self._environment,
-            input=text or "",
-            capture_output=True,
-            text=True,
-            timeout=max(self._deadline - time.monotonic(), 1),
-            check=False,
-        )
-        if done.returncode:
-            output = (done.stdout + done.stderr).strip()[-4000:]
-            raise CheckFailed(f"compose {' '.join(arguments)}: exit {done.returncode}\n{output}")
-        return done.stdout
-
-    def wait(self, what: str, seconds: float, holds: Callable[[], bool]) -> None:
-        deadline = min(time.monotonic() + seconds, self._deadline)
-        while not holds():
-            if time.monotonic() > deadline:
-                raise CheckFailed(f"{what}: not within {seconds:.0f} s")
-            time.sleep(0.3)
-
-    def down(self) -> None:
-        self._deadline = max(self._deadline, time.monotonic() + 60)
-        self("down", "--volumes", "--remove-orphans", "--timeout", "5")
-
-    def containers(self) -> list[dict[str, str]]:
-        """Name, status, exit code and health of each; the one-shot ones that ended included."""
-        ids = subprocess.run(
-            ["docker", "ps", "-aq", "--filter", f"label=com.docker.compose.project={PROJECT}"],
-            capture_output=True,
-            text=True,
-            timeout=30,
-            check=True,
-        ).stdout.split()
-        if not ids:
-            return []
-        inspected = subprocess.run(
-            ["docker", "inspect", *ids], capture_output=True, text=True, timeout=30, check=True
-        )
-        return [
-            {
-                "id": one["Id"],
-                "name": one["Name"].removeprefix("/"),
-                "status": one["State"]["Status"],
-                "exit": str(one["State"]["ExitCode"]),
-                "health": one["State"].get("Health", {}).get("Status", "none"),
-                "restarts": str(one["RestartCount"]),
-                "last": (one["State"].get("Health", {}).get("Log") or [{}])[-1].get("Output", ""),
-            }
-            for one in json.loads(inspected.stdout)
-        ]
-
-    def unwell(self) -> list[dict[str, str]]:
-        """The containers that are neither healthy nor ended as a one-shot one should."""
-        return [
-            one
-            for one in self.containers()
-            if (one["status"], one["health"]) != ("running", "healthy")
-            and (one["status"], one["exit"]) != ("exited", "0")
-        ]
-
-    def print_unwell(self) -> None:
-        for one in self.unwell():
-            say(f"{one['name']}: {one['status']}, exit {one['exit']}, health {one['health']}")
-            say(f"  health check said: {one['last'].strip()[-1000:]}")
-            logs = subprocess.run(
-                ["docker", "logs", "--tail", "60", one["id"]],
-                stdout=subprocess.PIPE,
-                stderr=subprocess.STDOUT,
-                text=True,
-                timeout=30,
-                check=False,
-            )
-            say(logs.stdout)
-
-
-STARTED = time.monotonic()
-
-
-def say(words: str) -> None:
-    print(f"[{time.monotonic() - STARTED:5.1f} s] {words}", flush=True)
-
-
-def free_port(usual: int) -> int:
-    """The usual port, or any other where somebody has it, perhaps a demo."""
-    for port in (usual, 0):
-        with socket.socket() as probe:
-            probe.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
-            try:
-                probe.bind(("127.0.0.1", port))
-            except OSError:
-                continue
-            return int(probe.getsockname()[1])
-    raise CheckFailed("this machine has no free port")
 
 
 def make_clients(compose: Compose, ports: dict[str, int]) -> dict[str, demo.Client]:
@@ -201,26 +83,65 @@ def is_ready(base_url: str) -> bool:
         return False
 
 
-def in_sync(compose: Compose, clients: dict[str, demo.Client]) -> dict[str, Any]:
+def parked(clients: dict[str, demo.Client], reason: str | None = None) -> Parked:
+    """What is parked, by office and number; if a reason is given, for that reason alone."""
+    return {
+        (code, int(row["id"]))
+        for code, client in clients.items()
+        for row in client.get("auditor", "/parked")
+        if reason in (None, row["reason"])
+    }
+
+
+def in_sync(compose: Compose, clients: dict[str, demo.Client], before: Parked) -> dict[str, Any]:
+    """The board, when all that was recorded is confirmed and nothing more was parked than before.
+
+    What came before the offices trusted each other stays parked: nothing discards it by itself.
+    """
     board: dict[str, Any] = {}
+    waiting: list[dict[str, Any]] = []
 
     def holds() -> bool:
         board.update(demo.summary(clients))
-        return bool(board["in_sync"])
+        links = [one for client in clients.values() for one in client.get("auditor", "/links")]
+        waiting[:] = [one for one in links if one["recorded"] != one["confirmed"]]
+        return not waiting and not board["disagreements"]
 
     try:
         compose.wait("all offices in sync", 60, holds)
     except CheckFailed as failed:
-        raise CheckFailed(f"{failed}; the board: {json.dumps(board)}") from None
+        raise CheckFailed(f"{failed}; {json.dumps([board, waiting])}") from None
+    expect(parked(clients) - before, set(), "messages that were parked")
     return board
 
 
-def check_separation(compose: Compose) -> None:
+def check_secrets(compose: Compose, secrets: Path) -> None:
+    """Who has which secret: the owner's password migrates, and is nowhere in what runs."""
+    containers = {one["service"]: one for one in compose.containers()}
+    for code in demo.OFFICES:
+        owner = (secrets / f"{code}.postgres.env").read_text().strip().partition("=")[2]
+        holders = {
+            service
+            for service, one in containers.items()
+            if any(owner in value for value in one["environment"].values())
+        }
+        wanted = {f"migrate-{code}", f"postgres-{code}"}
+        expect(holders, wanted, f"who has the owner's password of office {code}")
+        for service, writes in (("web", False), ("worker", True), ("migrate", True)):
+            found = "/var/lib/pulang" in containers[f"{service}-{code}"]["writable"]
+            expect(found, writes, f"{service}-{code} can write the key file")
+    for service, user in (("redis", "redis"), ("postgres-35", "postgres")):
+        look = ("stat", "-c", "%a %U", "/run/pulang/server.key")
+        expect(compose("exec", "-T", service, *look).strip(), f"400 {user}", f"{service}'s key")
+
+
+def check_separation(compose: Compose, foreign_authority: str) -> None:
     """Each office's own credentials, from inside its own worker, against the others."""
     probe = (ROOT / "tests" / "compose" / "probe.py").read_text()
 
     def run_probe(case: tuple[str, str, str]) -> None:
-        answer = compose("exec", "-T", f"worker-{case[0]}", "python", "-", *case, text=probe)
+        command = ("python", "-", *case, foreign_authority)
+        answer = compose("exec", "-T", f"worker-{case[0]}", *command, text=probe)
         expect(json.loads(answer), [], f"what office {case[0]} can do and must not")
 
     cases = [("35", "53.71", "53"), ("53", "53.71", "35"), ("53.71", "35", "53")]
@@ -233,7 +154,52 @@ def link(client: demo.Client, partner: str) -> dict[str, Any]:
     return next(dict(one) for one in found if one["partner"] == partner)
 
 
-def check_killed_worker(compose: Compose, clients: dict[str, demo.Client]) -> None:
+def trust_partners(environment: dict[str, str]) -> list[str]:
+    done = subprocess.run(
+        [ROOT / "deploy" / "trust-partners"],
+        env=environment | {"COMPOSE_PROJECT_NAME": PROJECT},
+        stdin=subprocess.DEVNULL,
+        capture_output=True,
+        text=True,
+        timeout=120,
+        check=False,
+    )
+    expect(done.returncode, 0, f"trust-partners, which said {done.stdout + done.stderr}")
+    return done.stdout.splitlines()
+
+
+def check_trust(
+    compose: Compose, clients: dict[str, demo.Client], environment: dict[str, str]
+) -> Parked:
+    """Runs while the case is being loaded: until offices trust each other, nothing is applied."""
+    city = clients["53.71"]
+    compose.wait(
+        "the city records messages for both provinces",
+        60,
+        lambda: all(link(city, partner)["recorded"] for partner in ("35", "53")),
+    )
+    time.sleep(UNBELIEVED_SECONDS)
+    for code, client in clients.items():
+        for one in client.get("auditor", "/links"):
+            between = f"from {one['partner']} at {code}"
+            expect((one["applied"], one["confirmed"]), (0, 0), f"applied without trust, {between}")
+    unbelieved = parked(clients)
+    if not unbelieved:
+        raise CheckFailed("nothing was parked: was anything sent, before offices trusted?")
+
+    said = trust_partners(environment)
+    after = parked(clients)
+    expect(after - parked(clients, "UNTRUSTED_FRAME"), set(), "parked for another reason")
+    pairs = [("53.71", "35"), ("53.71", "53"), ("35", "53.71"), ("53", "53.71")]
+    wanted = sorted(f"{office} trusts key of {partner}" for office, partner in pairs)
+    expect(sorted(re.sub(r" key [0-9a-f]{8} ", " key ", line) for line in said), wanted, "trust")
+    expect(trust_partners(environment), said, "trust-partners run again")
+    return after
+
+
+def check_killed_worker(
+    compose: Compose, clients: dict[str, demo.Client], before_trust: Parked
+) -> None:
     """What the city records while East Java's worker is dead arrives there later, and once."""
     city, province = clients["53.71"], clients["35"]
     there = {credit["person"] for credit in province.get("auditor", "/grants")["credits"]}
@@ -265,7 +231,7 @@ def check_killed_worker(compose: Compose, clients: dict[str, demo.Client]) -> No
     expect(is_ready(province.base_url), False, "office 35 says it is ready without a worker")
 
     compose("start", "worker-35")
-    board = in_sync(compose, clients)
+    board = in_sync(compose, clients, before_trust)
     expect(
         board["grants_rupiah"], BOARD["grants_rupiah"] - RETURNED_RUPIAH, "grants after the return"
     )
@@ -278,7 +244,9 @@ def check_killed_worker(compose: Compose, clients: dict[str, demo.Client]) -> No
     expect(len(notes), 1, "times that office 35 noted the return")
 
 
-def run(compose: Compose, ports: dict[str, int]) -> None:
+def run(
+    compose: Compose, ports: dict[str, int], secrets: Path, environment: dict[str, str]
+) -> None:
     say("building the image")
     compose("build", "migrate-53.71")
     say("starting three offices")
@@ -287,21 +255,37 @@ def run(compose: Compose, ports: dict[str, int]) -> None:
         url = f"http://127.0.0.1:{ports[code]}"
         compose.wait(f"office {code} is ready", 60, lambda url=url: is_ready(url))
 
-    say("making accounts, loading the case of 2019")
+    say("looking who has which secret")
+    check_secrets(compose, secrets)
+    say("making accounts, loading the case of 2019, first without trust between offices")
     clients = make_clients(compose, ports)
-    demo._load(clients)
-    board = in_sync(compose, clients)
+    # Not waited for when a check fails: without its offices it ends by itself.
+    thread = ThreadPoolExecutor(max_workers=1)
+    loading = thread.submit(demo._load, clients)
+    thread.shutdown(wait=False)
+    before_trust = check_trust(compose, clients, environment)
+    say("nothing was applied without trust; now they trust each other")
+    loading.result(timeout=90)
+    board = in_sync(compose, clients, before_trust)
     expect({name: board[name] for name in BOARD}, BOARD, "the board")
 
-    say("in sync; looking for what an office may do to another")
-    check_separation(compose)
+    say("in sync; looking for what an office may do to another, to its log, and in clear")
+    check_separation(compose, draw_secrets(secrets / "foreign")["trust/ca.pem"])
     say("nothing; killing a worker")
-    check_killed_worker(compose, clients)
+    check_killed_worker(compose, clients, before_trust)
 
     say("in sync again; waiting for every health check")
     compose.wait("every container is healthy", 60, lambda: not compose.unwell())
     restarted = [one["name"] for one in compose.containers() if one["restarts"] != "0"]
     expect(restarted, [], "containers that ended and were restarted")
+
+
+def draw_secrets(directory: Path) -> dict[str, str]:
+    """What `make-secrets` wrote there, by name."""
+    command = [ROOT / "deploy" / "make-secrets", directory]
+    subprocess.run(command, check=True, timeout=60, stdout=subprocess.DEVNULL)
+    files = [path for path in directory.rglob("*") if path.is_file()]
+    return {str(path.relative_to(directory)): path.read_text() for path in files}
 
 
 def main() -> int:
@@ -317,9 +301,12 @@ def main() -> int:
     }
     compose = Compose(environment, STARTED + TOTAL_SECONDS)
     try:
-        subprocess.run([ROOT / "deploy" / "make-secrets", secrets], check=True, timeout=30)
+        drawn = draw_secrets(secrets)
+        # Not with `expect`: what differs would be printed.
+        if draw_secrets(secrets) != drawn:
+            raise CheckFailed("make-secrets, run again, drew something anew")
         compose.down()
-        run(compose, ports)
+        run(compose, ports, secrets, environment)
     except Exception as failed:
         compose.print_unwell()
         if not isinstance(failed, CheckFailed):

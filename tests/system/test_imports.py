@@ -1,12 +1,20 @@
-"""Imports: the good rows alone where that was asked for, CSV as well as JSON, repetition safe."""
+"""Imports: good rows alone where that was asked for, CSV, XLSX and JSON, repetition safe."""
 
 from __future__ import annotations
 
 from typing import Any
 
+import pytest
+
+from services.city.web.imports import CreditRow
+from shared.runtime.manifest import Problem
+from shared.runtime.rows import FILES, XLSX, check_rows
+from shared.runtime.sheets import to_xlsx
 from tests.system import story
 from tests.system.offices import Desk
 
+SECRET = "nilai-rahasia-contoh"
+read_csv = FILES["text/csv"]
 INTAKE = "/operations/OP-TEST/beneficiaries"
 CSV = (
     "initials,origin,birth_date,sign_of_trafficking,destination,willingness\r\n"
@@ -58,6 +66,70 @@ async def test_a_csv_file_that_is_none_is_refused(city: Desk) -> None:
         "intake", INTAKE, content=b"\xff\xfe\x00", headers={"Content-Type": "text/csv"}
     )
     assert response.json()["code"] == "CSV_NOT_UTF8"
+
+
+async def test_a_workbook_is_taken_as_well_and_the_good_rows_alone(city: Desk) -> None:
+    await story.open_operation(city)
+    rows = [story.intake_row(), story.intake_row(origin=SECRET), story.intake_row()]
+    headers = {"Content-Type": XLSX.upper() + "; charset=binary"}
+    raw = to_xlsx(rows, "Intake")
+    refused = await city.send("intake", INTAKE, content=raw, headers=headers)
+    assert refused.json()["code"] == "INVALID_ROWS"
+    assert SECRET not in refused.text
+    path = f"{INTAKE}?partial=true"
+    answer = await city.send("intake", path, content=raw, headers=headers)
+    assert [entry["row"] for entry in answer.json()["rows"]] == [1, 3]
+
+
+async def test_a_workbook_that_is_none_is_refused_with_what_to_do(city: Desk) -> None:
+    await story.open_operation(city)
+    response = await city.send(
+        "intake", INTAKE, content=SECRET.encode(), headers={"Content-Type": XLSX}
+    )
+    assert response.status_code == 422
+    assert response.json()["code"] == "XLSX_UNREADABLE"
+    assert response.json()["remedy"]
+    assert SECRET not in response.text
+
+
+async def test_the_documentation_names_each_kind_of_file(city: Desk) -> None:
+    path = "/api/v1/operations/{operation}/beneficiaries"
+    body = city.app.openapi()["paths"][path]["post"]["requestBody"]
+    assert set(body["content"]) == {"application/json", *FILES}
+
+
+def test_many_bad_rows_are_counted_and_the_first_are_named() -> None:
+    with pytest.raises(Problem) as caught:
+        check_rows(CreditRow, [{"x": 1}] * 20_000, partial=False)
+    assert caught.value.detail.startswith("20000 dari 20000")
+    assert len(caught.value.errors) == 200
+
+
+@pytest.mark.parametrize(
+    ("text", "code"),
+    [
+        ("a\n" + "x" * 5_000, "TABLE_TOO_LARGE"),
+        ("a\n" + "x" * 200_000, "CSV_UNREADABLE"),
+        (",".join(f"k{n}" for n in range(65)), "TABLE_TOO_LARGE"),
+        ("a\n" + "x\n" * 20_001, "TABLE_TOO_LARGE"),
+        ("a\nx\0y", "TABLE_CHARACTER"),
+        ("a\nx\x1by", "TABLE_CHARACTER"),
+        ("a, a\n1,2\n", "CSV_HEADER_REPEATED"),
+        (f'a\n"{SECRET}"x', "CSV_UNREADABLE"),
+    ],
+)
+def test_a_csv_file_has_bounds_too(text: str, code: str) -> None:
+    with pytest.raises(Problem) as caught:
+        read_csv(text.encode())
+    assert caught.value.code == code
+    assert SECRET not in caught.value.detail + caught.value.remedy
+
+
+def test_lines_of_a_csv_file_may_end_in_any_way_and_be_empty_at_the_end() -> None:
+    for end in ("\n", "\r\n", "\r"):
+        text = end.join([" a ,b,,", '"x\ny", ,,', ",,,", "z,1,,", ",,,", "", ""])
+        assert read_csv(text.encode()) == [{"a": "x\ny"}, {}, {"a": "z", "b": "1"}]
+    assert len(read_csv(b"a\n" + b"," * 2_000_000 + b"\nx")) == 2
 
 
 async def test_a_bank_file_sent_twice_changes_nothing(city: Desk) -> None:

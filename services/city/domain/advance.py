@@ -16,6 +16,7 @@ from shared.contracts.values import (
     PositiveRupiah,
     Reason,
     Reference,
+    Sealed,
 )
 from shared.kernel.decider import Command, Decider, Decision, Event, Refused
 
@@ -38,7 +39,7 @@ class FareRecorded(Event):
     operation: Identifier
     receipt: Reference
     amount_rupiah: PositiveRupiah
-    override_reason: Reason | None
+    override_reason: Sealed | None
 
 
 class FareCorrected(Event):
@@ -53,8 +54,8 @@ class FareCorrected(Event):
     receipt: Reference
     wrong_rupiah: PositiveRupiah
     amount_rupiah: PositiveRupiah
-    reason: Reason
-    override_reason: Reason | None = None
+    reason: Sealed
+    override_reason: Sealed | None = None
 
 
 class SurplusReturned(Event):

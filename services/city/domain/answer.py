@@ -16,9 +16,9 @@ from shared.contracts.values import (
     ArrivalOutcome,
     DeclineReason,
     Identifier,
-    Initials,
     OfficeCode,
     PersonCode,
+    Sealed,
 )
 from shared.kernel.decider import Command, Decision, Event, Refused
 
@@ -46,7 +46,7 @@ class UnlistedArrivalRecorded(Event):
     operation: Identifier
     receiving_office: OfficeCode
     person: PersonCode
-    initials: Initials
+    identity: Sealed | None
     at: AwareDatetime
 
 
@@ -111,7 +111,7 @@ class RecordArrival(Command):
 class RecordUnlisted(Command):
     handover: Identifier
     person: PersonCode
-    initials: Initials
+    identity: Sealed | None = None
     office: OfficeCode
     did_not_occur: bool = False
 
@@ -181,7 +181,7 @@ def decide(
                     operation=asked.operation,
                     receiving_office=asked.office,
                     person=command.person,
-                    initials=command.initials,
+                    identity=command.identity,
                     at=command.occurred_at,
                 )
             ]

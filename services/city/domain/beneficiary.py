@@ -14,12 +14,13 @@ from typing import ClassVar, Literal
 
 from shared.contracts.values import (
     Identifier,
-    Initials,
     OfficeCode,
     PersonCode,
     Reason,
     Reference,
     RegionCode,
+    Sealed,
+    SealedIdentity,
 )
 from shared.kernel.decider import Command, Decider, Decision, Event, Refused
 
@@ -32,10 +33,9 @@ class BeneficiaryRegistered(Event):
     words: ClassVar[str] = "Penerima manfaat {person} didaftarkan untuk {operation}."
     person: PersonCode
     operation: Identifier
-    initials: Initials
     origin: RegionCode
     destination: OfficeCode | None
-    identity: str | None
+    identity: Sealed | None
 
 
 class DestinationDetermined(Event):
@@ -56,7 +56,7 @@ class WillingnessWithdrawn(Event):
     type: ClassVar[str] = "pulang.city.beneficiary.willingness-withdrawn.v1"
     words: ClassVar[str] = "{person} menarik kesediaannya."
     person: PersonCode
-    reason: Reason | None
+    reason: Sealed | None
 
 
 class ProtectionPathShown(Event):
@@ -136,16 +136,15 @@ def evolve(state: State, event: Event) -> State:
 
 
 class RegisterBeneficiary(Command):
-    """Intake. `identity` is sealed before it gets here; `birth_date` is checked and not kept."""
+    """Intake. `identity` is sealed before it gets here; `birth_date` is looked at and not kept."""
 
     person: PersonCode
     operation: Identifier
-    initials: Initials
     origin: RegionCode
     birth_date: date
     sign_of_trafficking: bool
     destination: OfficeCode | None = None
-    identity: str | None = None
+    identity: SealedIdentity | None = None
 
 
 class DetermineDestination(Command):
@@ -278,7 +277,6 @@ def _register(command: RegisterBeneficiary, state: State) -> Decision:
     if state.registered is not None:
         same = (
             state.registered.operation == command.operation
-            and state.registered.initials == command.initials
             and state.registered.origin == command.origin
         )
         return (
@@ -294,7 +292,6 @@ def _register(command: RegisterBeneficiary, state: State) -> Decision:
         BeneficiaryRegistered(
             person=command.person,
             operation=command.operation,
-            initials=command.initials,
             origin=command.origin,
             destination=command.destination,
             identity=command.identity,

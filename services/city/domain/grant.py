@@ -20,6 +20,7 @@ from shared.contracts.values import (
     Reason,
     Reference,
     Rupiah,
+    Sealed,
     Value,
 )
 from shared.kernel.decider import Command, Decider, Decision, Event, Refused
@@ -77,7 +78,7 @@ class GrantFailed(Event):
     words: ClassVar[str] = "Penyaluran {reference} kepada {person} gagal."
     person: PersonCode
     reference: Reference
-    reason: Reason
+    reason: Sealed
     office: OfficeCode | None
 
 
@@ -89,7 +90,7 @@ class GrantReturned(Event):
     amount_rupiah: PositiveRupiah
     returned_on: date
     returned_rupiah: PositiveRupiah
-    reason: Reason
+    reason: Sealed
     office: OfficeCode | None
 
 

@@ -16,14 +16,14 @@ from pydantic import AwareDatetime
 from services.city.domain import answer
 from shared.contracts.values import (
     Identifier,
-    Initials,
     Line,
-    ManifestLine,
+    ManifestEntry,
     OfficeCode,
     PersonCode,
     Reason,
     Reference,
     RegionCode,
+    Sealed,
 )
 from shared.kernel.decider import Command, Decider, Decision, Event, Refused
 
@@ -50,7 +50,7 @@ class EntryAdded(Event):
     type: ClassVar[str] = "pulang.city.handover.entry-added.v1"
     words: ClassVar[str] = "Seorang penerima manfaat ditambahkan ke daftar {handover}."
     handover: Identifier
-    entry: ManifestLine
+    entry: ManifestEntry
 
 
 class EntryRemoved(Event):
@@ -60,7 +60,7 @@ class EntryRemoved(Event):
     words: ClassVar[str] = "{person} dikeluarkan dari rancangan {handover}."
     handover: Identifier
     person: PersonCode
-    reason: Reason
+    reason: Sealed
 
 
 class HandoverSubmitted(Event):
@@ -76,7 +76,7 @@ class HandoverReturned(Event):
     type: ClassVar[str] = "pulang.city.handover.returned.v1"
     words: ClassVar[str] = "Serah terima {handover} dikembalikan kepada penyusun."
     handover: Identifier
-    reason: Reason
+    reason: Sealed
 
 
 class HandoverApproved(Event):
@@ -103,7 +103,7 @@ class HandoverIssued(Event):
     planned_departure: date
     transport: Line
     predecessor: Identifier | None
-    entries: tuple[ManifestLine, ...]
+    entries: tuple[ManifestEntry, ...]
 
 
 class EntryWithdrawn(Event):
@@ -114,9 +114,9 @@ class EntryWithdrawn(Event):
     handover: Identifier
     receiving_office: OfficeCode
     person: PersonCode
-    reason: Reason
+    reason: Sealed
     revision: int
-    entries: tuple[ManifestLine, ...]
+    entries: tuple[ManifestEntry, ...]
 
 
 class HandoverWithdrawn(Event):
@@ -125,7 +125,7 @@ class HandoverWithdrawn(Event):
     handover: Identifier
     receiving_office: OfficeCode
     was_issued: bool
-    reason: Reason
+    reason: Sealed
     persons: tuple[PersonCode, ...]
 
 
@@ -146,7 +146,7 @@ class DepartureCorrected(Event):
     handover: Identifier
     receiving_office: OfficeCode
     departed_at: AwareDatetime
-    reason: Reason
+    reason: Sealed
     persons: tuple[PersonCode, ...]
 
 
@@ -165,7 +165,7 @@ class State:
     deed_number: str | None = None
     departed_at: AwareDatetime | None = None
     revision: int = 0
-    entries: dict[str, ManifestLine] = field(default_factory=dict)
+    entries: dict[str, ManifestEntry] = field(default_factory=dict)
     manifest: frozenset[str] = frozenset()
     answers: answer.State = field(default_factory=answer.State)
 
@@ -220,8 +220,8 @@ class DraftHandover(Command):
 class AddEntry(Command):
     handover: Identifier
     person: PersonCode
-    initials: Initials
     origin: RegionCode
+    identity: Sealed | None = None
 
 
 class WithdrawEntry(Command):
@@ -351,7 +351,7 @@ def _add(command: AddEntry, state: State) -> Decision:
         )
     if state.phase != "draft":
         return _wrong_phase(state, "Orang baru hanya dapat ditambahkan pada rancangan.")
-    entry = ManifestLine(person=command.person, initials=command.initials, origin=command.origin)
+    entry = ManifestEntry(person=command.person, origin=command.origin, identity=command.identity)
     return [EntryAdded(handover=command.handover, entry=entry)]
 
 
@@ -529,7 +529,7 @@ def _close(command: CloseHandover, state: State) -> Decision:
     return [HandoverClosed(handover=command.handover)]
 
 
-def _without(entries: dict[str, ManifestLine], person: str) -> dict[str, ManifestLine]:
+def _without(entries: dict[str, ManifestEntry], person: str) -> dict[str, ManifestEntry]:
     return {key: entry for key, entry in entries.items() if key != person}
 
 

@@ -19,6 +19,7 @@ from shared.contracts.values import (
     PositiveRupiah,
     Reason,
     RegionCode,
+    Sealed,
     Value,
 )
 from shared.kernel.decider import Command, Decider, Decision, Event, Refused
@@ -61,11 +62,11 @@ class TotalDeclared(Event):
 
 class DiscrepancyExplained(Event):
     type: ClassVar[str] = "pulang.city.operation.discrepancy-explained.v1"
-    words: ClassVar[str] = "Selisih {discrepancy} ({difference}) dijelaskan: {explanation}"
+    words: ClassVar[str] = "Selisih {discrepancy} ({difference}) dijelaskan (tersegel)."
     operation: Identifier
     discrepancy: Line
     difference: int
-    explanation: Reason
+    explanation: Sealed
 
 
 @dataclass(frozen=True)

@@ -7,11 +7,13 @@ from claims and people, and stands open until an explanation for this very diffe
 from __future__ import annotations
 
 from collections.abc import Iterator, Sequence
+from datetime import datetime
 from typing import Any
 
 from psycopg import AsyncConnection
 
 from services.city.domain import answer, beneficiary, case, handover, operation
+from shared.custody import erasure
 from shared.kernel.projector import Projection, Recorded, Statement, rows
 
 TABLES = """
@@ -30,10 +32,10 @@ create table explanation (
   position bigint primary key
 );
 create table person (
-  person text primary key, operation text not null, initials text not null, origin text,
+  person text primary key, operation text not null, identity text, origin text,
   destination text, listed boolean not null, willing boolean not null default false,
   state text not null, office text, handover text, answered_in text, received_in text,
-  case_status text,
+  case_status text, protected boolean not null default false,
   said_by text not null, since timestamptz not null
 );
 create index on person (operation, state);
@@ -91,10 +93,10 @@ def apply(recorded: Recorded) -> Iterator[Statement]:
             )
         case beneficiary.BeneficiaryRegistered() as registered:
             yield (
-                "insert into person (person, operation, initials, origin, destination, listed,"
-                " state, said_by, since) values (%(person)s, %(operation)s, %(initials)s,"
+                "insert into person (person, operation, identity, origin, destination, listed,"
+                " state, said_by, since) values (%(person)s, %(operation)s, %(identity)s,"
                 " %(origin)s, %(destination)s, true, %(state)s, %(by)s, %(since)s)",
-                registered.model_dump(exclude={"identity"})
+                registered.model_dump()
                 | {"state": "assigned" if registered.destination else "undetermined"}
                 | said,
             )
@@ -114,6 +116,10 @@ def apply(recorded: Recorded) -> Iterator[Statement]:
                 SET_STATE + " and state in ('undetermined', 'assigned', 'absent')",
                 {"persons": [person], "state": "withdrawn"} | said,
             )
+        case beneficiary.ProtectionPathShown(person=person):
+            yield "update person set protected = true where person = %(p)s", {"p": person}
+        case erasure.ErasureExecuted(person=person):
+            yield "update person set identity = null where person = %(p)s", {"p": person}
         case beneficiary.HandoverEntered(person=person, handover=id_):
             yield (
                 "update person set handover = %(handover)s where person = %(person)s",
@@ -184,8 +190,8 @@ def apply(recorded: Recorded) -> Iterator[Statement]:
             )
         case answer.UnlistedArrivalRecorded() as unlisted:
             yield (
-                "insert into person (person, operation, initials, destination, listed, state,"
-                " office, said_by, since) values (%(person)s, %(operation)s, %(initials)s,"
+                "insert into person (person, operation, identity, destination, listed, state,"
+                " office, said_by, since) values (%(person)s, %(operation)s, %(identity)s,"
                 " %(receiving_office)s, false, 'unlisted', %(receiving_office)s, %(by)s,"
                 " %(since)s) on conflict (person) do update set state = 'unlisted',"
                 " office = excluded.office, said_by = excluded.said_by, since = excluded.since",
@@ -218,7 +224,7 @@ def _case_state(person: str, status: str, said: dict[str, str]) -> Iterator[Stat
         )
 
 
-projection = Projection("board", 1, TABLES, apply)
+projection = Projection("board", 2, TABLES, apply)
 
 
 async def operations(connection: AsyncConnection[Any]) -> list[dict[str, Any]]:
@@ -294,7 +300,7 @@ async def persons(connection: AsyncConnection[Any], operation: str) -> list[dict
     """The people behind the numbers, pseudonymous."""
     return await rows(
         connection,
-        "select person, initials, origin, destination, listed, willing, state, office, handover,"
+        "select person, origin, destination, listed, willing, state, office, handover,"
         " case_status, said_by, since from rm_board.person where operation = %s order by person",
         operation,
     )
@@ -382,3 +388,24 @@ def discrepancies(
 def _declared_persons(claims: list[dict[str, Any]]) -> int | None:
     """The declared total that was stated first; a later, different one is a discrepancy."""
     return next((c["figure"] for c in claims if c["subject"] == "persons"), None)
+
+
+async def person(connection: AsyncConnection[Any], code: str) -> dict[str, Any] | None:
+    """One person, her identity still sealed, or None."""
+    found = await rows(
+        connection,
+        "select person, identity, protected, listed from rm_board.person where person = %s",
+        code,
+    )
+    return found[0] if found else None
+
+
+async def ended(connection: AsyncConnection[Any], before: datetime) -> list[dict[str, Any]]:
+    """Whose affairs with this city ended before a time."""
+    return await rows(
+        connection,
+        "select person, state, since from rm_board.person where since < %s"
+        " and state in ('withdrawn', 'returned_to_family', 'closed', 'unlisted')"
+        " order by since, person limit 1000",
+        before,
+    )

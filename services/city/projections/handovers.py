@@ -18,7 +18,7 @@ create table handover (
   deed_date date, departed_at timestamptz, revision integer not null default 0, note text
 );
 create table entry (
-  handover text not null, person text not null, initials text not null, origin text,
+  handover text not null, person text not null, origin text,
   listed boolean not null, state text not null, answer integer, answered_at timestamptz,
   absence text, diverted_to text, primary key (handover, person)
 );
@@ -43,8 +43,8 @@ def apply(recorded: Recorded) -> Iterator[Statement]:
             )
         case handover.EntryAdded(handover=id_, entry=entry):
             yield (
-                "insert into entry (handover, person, initials, origin, listed, state) values"
-                " (%(handover)s, %(person)s, %(initials)s, %(origin)s, true, 'listed')"
+                "insert into entry (handover, person, origin, listed, state) values"
+                " (%(handover)s, %(person)s, %(origin)s, true, 'listed')"
                 " on conflict (handover, person) do update set state = 'listed'",
                 entry.model_dump() | {"handover": id_},
             )
@@ -103,8 +103,8 @@ def apply(recorded: Recorded) -> Iterator[Statement]:
             )
         case answer.UnlistedArrivalRecorded() as unlisted:
             yield (
-                "insert into entry (handover, person, initials, listed, state, answer,"
-                " answered_at) values (%(handover)s, %(person)s, %(initials)s, false, 'unlisted',"
+                "insert into entry (handover, person, listed, state, answer,"
+                " answered_at) values (%(handover)s, %(person)s, false, 'unlisted',"
                 " 1, %(at)s) on conflict (handover, person) do nothing",
                 unlisted.model_dump(),
             )
@@ -125,7 +125,7 @@ def apply(recorded: Recorded) -> Iterator[Statement]:
             yield PHASE, {"handover": id_, "phase": "closed"}
 
 
-projection = Projection("handovers", 1, TABLES, apply)
+projection = Projection("handovers", 2, TABLES, apply)
 
 
 async def handovers(connection: AsyncConnection[Any]) -> list[dict[str, Any]]:
@@ -147,7 +147,7 @@ async def one(connection: AsyncConnection[Any], handover: str) -> dict[str, Any]
         return None
     entries = await rows(
         connection,
-        "select person, initials, origin, listed, state, answer, answered_at, absence,"
+        "select person, origin, listed, state, answer, answered_at, absence,"
         " diverted_to from rm_handovers.entry where handover = %s order by person",
         handover,
     )

@@ -12,6 +12,7 @@ from typing import Any
 from psycopg import AsyncConnection
 
 from services.city.domain import advance, grant, operation, treasury
+from shared.custody import erasure
 from shared.kernel.projector import Projection, Recorded, Statement, rows
 
 TABLES = """
@@ -114,6 +115,11 @@ def apply(recorded: Recorded) -> Iterator[Statement]:
                     "remark": None,
                 },
             )
+        case erasure.ErasureExecuted(person=person):
+            yield (
+                "update movement set remark = null where person = %(person)s and kind = 'spent'",
+                {"person": person},
+            )
         case treasury.TreasuryReturnRecorded() as sts:
             yield (
                 "insert into sts values (%(sts)s, %(operation)s, %(total_rupiah)s,"
@@ -122,7 +128,7 @@ def apply(recorded: Recorded) -> Iterator[Statement]:
             )
 
 
-projection = Projection("ledger", 1, TABLES, apply)
+projection = Projection("ledger", 2, TABLES, apply)
 
 
 async def ledger(connection: AsyncConnection[Any], operation_: str) -> dict[str, Any]:

@@ -75,8 +75,8 @@ def _entry_commands(
         handover.AddEntry,
         handover=drafted.handover,
         person=person,
-        initials=registered.initials,
         origin=registered.origin,
+        identity=registered.identity,
     )
     return [enter, add]
 

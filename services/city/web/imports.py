@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import json
 from datetime import date
 from typing import Literal
 
@@ -11,9 +10,11 @@ from pydantic import model_validator
 from services.city.domain import advance, bank, beneficiary, grant, operation
 from services.city.web.commands import INTAKE, TREASURER
 from shared.contracts.values import (
+    Account,
     Identifier,
+    Identity,
     Initials,
-    Line,
+    Name,
     Nik,
     OfficeCode,
     PersonCode,
@@ -31,7 +32,7 @@ from shared.runtime.rows import Import, check_rows
 
 
 class IntakeRow(Value):
-    """One person at intake. Name and NIK are optional, sealed at once, and never shown back."""
+    """One person at intake. Who she is is sealed at once; but her initials all is optional."""
 
     initials: Initials
     origin: RegionCode
@@ -39,8 +40,10 @@ class IntakeRow(Value):
     sign_of_trafficking: bool
     destination: OfficeCode | None = None
     willingness: Reference | None = None
-    name: Line | None = None
+    name: Name | None = None
     nik: Nik | None = None
+    contact: Name | None = None
+    account: Account | None = None
 
     @model_validator(mode="after")
     def _nik_matches(self) -> IntakeRow:
@@ -49,6 +52,17 @@ class IntakeRow(Value):
         if self.nik and nik_birth_date(self.nik, date.today()) != self.birth_date:  # noqa: DTZ011
             raise ValueError("NIK tidak cocok dengan tanggal lahirnya")
         return self
+
+    def identity(self) -> str:
+        """What is sealed of this row, as JSON."""
+        return Identity(
+            initials=self.initials,
+            born=self.birth_date,
+            name=self.name,
+            nik=self.nik,
+            contact=self.contact,
+            account=self.account,
+        ).model_dump_json()
 
 
 class CreditRow(Value):
@@ -87,33 +101,25 @@ async def register(desk: Desk, form: Import, path: dict[str, str]) -> Plan:
     opened = await _operation(desk, path["operation"])
     rows, errors = check_rows(IntakeRow, form.rows, partial=form.partial)
     codes = [draw_person_code() for _ in rows]
-    identities, keys = await desk.vault.seal(
-        [
-            (code, json.dumps({"name": row.name, "nik": row.nik, "born": str(row.birth_date)}))
-            for code, (_, row) in zip(codes, rows, strict=True)
-        ]
-    )
-    key_of = {key.person: key for key in keys}
     units = []
-    for code, identity, (_, row) in zip(codes, identities, rows, strict=True):
+    for code, (_, row) in zip(codes, rows, strict=True):
         commands = [
             desk.command(
                 beneficiary.RegisterBeneficiary,
                 person=code,
                 operation=opened.operation,
-                initials=row.initials,
                 origin=row.origin,
                 birth_date=row.birth_date,
                 sign_of_trafficking=row.sign_of_trafficking,
                 destination=row.destination,
-                identity=identity,
+                identity=row.identity(),
             )
         ]
         if row.willingness is not None:
             commands.append(
                 desk.command(beneficiary.GiveWillingness, person=code, statement=row.willingness)
             )
-        units.append(Unit(commands, keys=[key_of[code]]))
+        units.append(Unit(commands))
     numbers = [number for number, _ in rows]
     return Plan(
         units,

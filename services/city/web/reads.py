@@ -2,10 +2,32 @@
 
 from __future__ import annotations
 
+from datetime import datetime
 from typing import Any
 
+from services.city.domain import beneficiary
 from services.city.projections import board, handovers, ledger
-from shared.runtime.manifest import Desk, ReadRoute
+from shared.runtime import custody
+from shared.runtime.manifest import Desk, Problem, ReadRoute
+
+FIELDS = ("initials", "name", "nik", "born", "contact", "account")
+IDENTITY = {
+    "intake": FIELDS,
+    "issuer": ("initials", "name", "nik", "born"),
+    "treasurer": ("name", "account"),
+}
+"""What of an identity each role needs: the deed's annex names her, the treasurer pays her."""
+
+MEETING = frozenset(IDENTITY)
+TEXTS = {
+    "beneficiary": frozenset({"intake"}),
+    "handover": frozenset({"issuer", "approver"}),
+    "grant": frozenset({"treasurer", "approver"}),
+    "advance": frozenset({"treasurer", "approver"}),
+    "operation": frozenset({"issuer", "approver", "auditor"}),
+    "custody": frozenset({"approver"}),
+}
+"""Who may open the free texts of which streams."""
 
 STAFF = frozenset({"intake", "issuer", "approver", "treasurer", "auditor"})
 
@@ -21,6 +43,37 @@ async def _board(desk: Desk, path: dict[str, str]) -> Any:
 
 async def _persons(desk: Desk, path: dict[str, str]) -> Any:
     return await board.persons(desk.reading, path["operation"])
+
+
+async def _identity(desk: Desk, path: dict[str, str]) -> Any:
+    return await board.person(desk.reading, path["person"])
+
+
+async def _open_identity(desk: Desk, found: dict[str, Any]) -> Any:
+    """As much of her identity as the asker's role needs; who is protected, only by break-glass."""
+    person = found["person"]
+    glass = await custody.glass(desk, person) if found["protected"] else None
+    if found["protected"] and glass is None:
+        raise Problem(
+            403,
+            "PROTECTED",
+            "Ia berada di jalur perlindungan; datanya tidak dibuka di sini.",
+            "Bila mendesak, buka akses darurat dengan alasannya.",
+        )
+    fields = [f for f in FIELDS if any(f in IDENTITY[role] for role in desk.staff.roles & MEETING)]
+    return {"person": person} | await custody.identity(
+        desk, person, found["identity"], fields, glass
+    )
+
+
+async def may_find(desk: Desk, person: str) -> bool:
+    """A look-up tells nobody of who is on the protection path."""
+    state: beneficiary.State = await desk.state(beneficiary.decider, person)
+    return not state.protected
+
+
+async def retained(desk: Desk, before: datetime) -> list[dict[str, Any]]:
+    return await board.ended(desk.reading, before)
 
 
 async def _handovers(desk: Desk, _: dict[str, str]) -> Any:
@@ -39,6 +92,13 @@ READS: tuple[ReadRoute, ...] = (
     ReadRoute("/operations", "Kegiatan pemulangan", STAFF, _operations),
     ReadRoute("/operations/{operation}/board", "Papan kegiatan", STAFF, _board),
     ReadRoute("/operations/{operation}/beneficiaries", "Di mana mereka", STAFF, _persons),
+    ReadRoute(
+        "/beneficiaries/{person}/identity",
+        "Identitas satu orang",
+        MEETING,
+        _identity,
+        opens=_open_identity,
+    ),
     ReadRoute("/handovers", "Serah terima", STAFF, _handovers),
     ReadRoute("/handovers/{handover}", "Satu serah terima", STAFF, _handover),
     ReadRoute(

@@ -18,13 +18,15 @@ from shared.contracts.values import (
     ArrivalOutcome,
     DeclineReason,
     Identifier,
-    Initials,
     Line,
+    ManifestEntry,
     ManifestLine,
     OfficeCode,
     PersonCode,
     Reason,
     Reference,
+    Sealed,
+    SealedIdentity,
 )
 from shared.kernel.decider import Command, Decider, Decision, Event, Refused
 
@@ -42,7 +44,7 @@ class HandoverExpected(Event):
     planned_departure: date
     transport: Line
     predecessor: Identifier | None
-    entries: tuple[ManifestLine, ...]
+    entries: tuple[ManifestEntry, ...]
 
 
 class ExpectationAmended(Event):
@@ -54,7 +56,7 @@ class ExpectationAmended(Event):
     revision: int
     withdrawn: tuple[PersonCode, ...]
     crossed: tuple[PersonCode, ...]
-    entries: tuple[ManifestLine, ...]
+    entries: tuple[ManifestEntry, ...]
 
 
 class ExpectationWithdrawn(Event):
@@ -84,7 +86,7 @@ class ArrivalAcknowledged(Event):
     at: AwareDatetime
     answer: int
     corrects: int | None
-    reason: Reason | None
+    reason: Sealed | None
     absence: AbsenceReason | None
     diverted_to: OfficeCode | None
 
@@ -95,7 +97,7 @@ class UnlistedArrivalAcknowledged(Event):
     handover: Identifier
     city: OfficeCode
     person: PersonCode
-    initials: Initials
+    identity: Sealed | None
     at: AwareDatetime
 
 
@@ -107,9 +109,8 @@ class UnlistedArrivalCorrected(Event):
     handover: Identifier
     city: OfficeCode
     person: PersonCode
-    initials: Initials
     at: AwareDatetime
-    reason: Reason
+    reason: Sealed
 
 
 class HandoverDeclined(Event):
@@ -118,7 +119,7 @@ class HandoverDeclined(Event):
     handover: Identifier
     city: OfficeCode
     reason: DeclineReason
-    explanation: Reason
+    explanation: Sealed
     persons: tuple[PersonCode, ...]
 
 
@@ -128,7 +129,7 @@ class State:
     expected: HandoverExpected | None = None
     revision: int = 0
     departed_at: AwareDatetime | None = None
-    entries: dict[str, ManifestLine] = field(default_factory=dict)
+    entries: dict[str, ManifestEntry] = field(default_factory=dict)
     answers: dict[str, ArrivalAcknowledged] = field(default_factory=dict)
     unlisted: dict[str, UnlistedArrivalAcknowledged] = field(default_factory=dict)
 
@@ -164,7 +165,7 @@ class ExpectHandover(Command):
     planned_departure: date
     transport: Line
     predecessor: Identifier | None = None
-    entries: tuple[ManifestLine, ...]
+    entries: tuple[ManifestEntry, ...]
 
 
 class AmendExpectation(Command):
@@ -212,7 +213,7 @@ class CorrectAcknowledgement(Command):
 class AcknowledgeUnlisted(Command):
     handover: Identifier
     person: PersonCode
-    initials: Initials
+    identity: SealedIdentity | None = None
 
 
 class CorrectUnlisted(Command):
@@ -266,7 +267,7 @@ def _expect(command: ExpectHandover, state: State) -> Decision:
         predecessor=command.predecessor,
         entries=command.entries,
     )
-    if state.expected == expected:
+    if state.expected is not None and _in_clear(state.expected) == _in_clear(expected):
         return []
     if state.expected is not None:
         return Refused(
@@ -275,6 +276,12 @@ def _expect(command: ExpectHandover, state: State) -> Decision:
             "Tanyakan kepada kota pengirim; yang pertama tetap berlaku.",
         )
     return [expected]
+
+
+def _in_clear(expected: HandoverExpected) -> HandoverExpected:
+    """Without what is sealed, which is another ciphertext each time."""
+    entries = (entry.model_copy(update={"identity": None}) for entry in expected.entries)
+    return expected.model_copy(update={"entries": tuple(entries)})
 
 
 def _hear(
@@ -299,7 +306,12 @@ def _hear(
                     revision=revision,
                     withdrawn=command.withdrawn,
                     crossed=tuple(p for p in command.withdrawn if p in state.answers),
-                    entries=command.entries,
+                    entries=tuple(
+                        # Who they are came with the first announcement, and is sealed here.
+                        state.entries.get(line.person)
+                        or ManifestEntry(person=line.person, origin=line.origin)
+                        for line in command.entries
+                    ),
                 )
             ]
         case WithdrawExpectation(handover=handover):
@@ -399,7 +411,7 @@ def _unlisted(command: AcknowledgeUnlisted, state: State, expected: HandoverExpe
             handover=command.handover,
             city=expected.city,
             person=command.person,
-            initials=command.initials,
+            identity=command.identity,
             at=command.occurred_at,
         )
     ]
@@ -414,7 +426,6 @@ def _correct_unlisted(command: CorrectUnlisted, state: State) -> Decision:
             handover=command.handover,
             city=recorded.city,
             person=command.person,
-            initials=recorded.initials,
             at=recorded.at,
             reason=command.reason,
         )
@@ -443,7 +454,7 @@ def _decline(command: DeclineHandover, state: State, expected: HandoverExpected)
     ]
 
 
-def _by_person(entries: tuple[ManifestLine, ...]) -> dict[str, ManifestLine]:
+def _by_person(entries: tuple[ManifestEntry, ...]) -> dict[str, ManifestEntry]:
     return {entry.person: entry for entry in entries}
 
 

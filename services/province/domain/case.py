@@ -13,7 +13,7 @@ from typing import Annotated, ClassVar, Literal
 
 from pydantic import Field
 
-from shared.contracts.values import Identifier, Line, OfficeCode, PersonalText, PersonCode
+from shared.contracts.values import Identifier, Line, OfficeCode, PersonalText, PersonCode, Sealed
 from shared.kernel.decider import Command, Decider, Decision, Event, Refused
 
 Trainings = Annotated[tuple[Line, ...], Field(max_length=12)]
@@ -38,9 +38,9 @@ class CaseOpened(CaseEvent):
 class PersonAssessed(CaseEvent):
     type: ClassVar[str] = "pulang.province.case.assessed.v1"
     words: ClassVar[str] = "Asesmen {person} dicatat (tersegel)."
-    potential: str
-    wish: str
-    opportunity: str
+    potential: Sealed
+    wish: Sealed
+    opportunity: Sealed
 
 
 class TrainingsOffered(CaseEvent):
@@ -84,7 +84,15 @@ class LeftHouse(CaseEvent):
 class FollowedUp(CaseEvent):
     type: ClassVar[str] = "pulang.province.case.followed-up.v1"
     words: ClassVar[str] = "Pascalayanan {person} dicatat (tersegel)."
-    note: str
+    note: Sealed
+
+
+class CaseWorkerAssigned(CaseEvent):
+    """From now on she is the one who works with her, and sees what others don't."""
+
+    type: ClassVar[str] = "pulang.province.case.worker-assigned.v1"
+    words: ClassVar[str] = "Kasus {person} dipegang oleh {worker}."
+    worker: Identifier
 
 
 class CaseClosed(CaseEvent):
@@ -108,6 +116,7 @@ class State:
     chosen: tuple[str, ...] | None = None
     completed: frozenset[str] = frozenset()
     ready: bool = False
+    worker: str | None = None
 
 
 def evolve(state: State, event: Event) -> State:
@@ -116,6 +125,8 @@ def evolve(state: State, event: Event) -> State:
             return State(phase="open", opened=event)
         case CaseOpenedInError():
             return State()
+        case CaseWorkerAssigned(worker=worker):
+            return replace(state, worker=worker)
         case PersonAssessed():
             # A new assessment asks anew whether she is ready.
             return replace(state, assessed=True, ready=False)
@@ -149,6 +160,25 @@ class OpenCase(Command):
 
 class CancelCase(Command):
     """Takes back a case whose arrival was corrected to something else."""
+
+    person: PersonCode
+
+
+class TakeCase(Command):
+    """A case worker takes a case that nobody has."""
+
+    person: PersonCode
+
+
+class AssignCase(Command):
+    """The case is given to a case worker, whoever had it before."""
+
+    person: PersonCode
+    worker: Identifier
+
+
+class RequireAssigned(Command):
+    """Asks whether this is the case worker's own case; it changes nothing."""
 
     person: PersonCode
 
@@ -222,6 +252,8 @@ def decide(command: Command, state: State) -> Decision:
     match command:
         case CancelCase():
             return [CaseOpenedInError(person=person, city=city)]
+        case TakeCase() | AssignCase() | RequireAssigned():
+            return _assignment(command, state, state.opened)
         case AssessPerson() | OfferTrainings() | ChooseTrainings() | CompleteTraining():
             return _prepare(command, state, state.opened)
         case DeclareReady() | ReturnToFamily() | RecordFamilyDecline() | LeaveHouse():
@@ -267,6 +299,27 @@ def _open(command: OpenCase, state: State) -> Decision:
             willing=command.willing,
         )
     ]
+
+
+def _assignment(
+    command: TakeCase | AssignCase | RequireAssigned, state: State, opened: CaseOpened
+) -> Decision:
+    worker = command.worker if isinstance(command, AssignCase) else command.by
+    if state.worker == worker:
+        return []
+    if isinstance(command, RequireAssigned):
+        return Refused(
+            "NOT_ASSIGNED",
+            "Kasus ini bukan kasus Anda.",
+            "Ambil kasusnya bila belum ada yang memegang, atau minta pengalihan.",
+        )
+    if isinstance(command, TakeCase) and state.worker is not None:
+        return Refused(
+            "CASE_ASSIGNED",
+            "Kasus ini sudah dipegang pekerja sosial lain.",
+            "Minta admin mengalihkannya; bila mendesak, buka akses darurat.",
+        )
+    return [CaseWorkerAssigned(person=opened.person, city=opened.city, worker=worker)]
 
 
 def _prepare(
@@ -372,6 +425,9 @@ decider: Decider[State] = Decider(
     commands=(
         OpenCase,
         CancelCase,
+        TakeCase,
+        AssignCase,
+        RequireAssigned,
         AssessPerson,
         OfferTrainings,
         ChooseTrainings,
@@ -396,6 +452,7 @@ decider: Decider[State] = Decider(
         FollowedUp,
         CaseClosed,
         CaseOpenedInError,
+        CaseWorkerAssigned,
     ),
     initial=State(),
     evolve=evolve,

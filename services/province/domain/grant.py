@@ -9,7 +9,14 @@ from dataclasses import dataclass, field, replace
 from datetime import date
 from typing import ClassVar, Literal
 
-from shared.contracts.values import OfficeCode, PersonCode, PositiveRupiah, Reason, Reference
+from shared.contracts.values import (
+    OfficeCode,
+    PersonCode,
+    PositiveRupiah,
+    Reason,
+    Reference,
+    Sealed,
+)
 from shared.kernel.decider import Command, Decider, Decision, Event, Refused
 
 
@@ -57,7 +64,7 @@ class GrantDisputed(Event):
     person: PersonCode
     city: OfficeCode
     reference: Reference
-    reason: Reason
+    reason: Sealed
 
 
 Fate = Literal["noted", "failed", "returned", "confirmed", "disputed"]

@@ -10,7 +10,7 @@ from typing import Annotated, ClassVar
 
 from pydantic import Field, Strict
 
-from shared.contracts.values import Identifier, Line, PersonCode, Reason
+from shared.contracts.values import Identifier, Line, PersonCode, Reason, Sealed
 from shared.kernel.decider import Command, Decider, Decision, Event, Refused
 
 Capacity = Annotated[int, Strict(), Field(ge=1, le=10_000)]
@@ -29,7 +29,7 @@ class PersonAdmitted(Event):
     words: ClassVar[str] = "{person} diterima di rumah singgah {house}."
     house: Identifier
     person: PersonCode
-    override_reason: Reason | None
+    override_reason: Sealed | None
 
 
 class PersonReleased(Event):

@@ -8,6 +8,7 @@ from typing import Any
 from psycopg import AsyncConnection
 
 from services.province.domain import arrival
+from shared.custody import erasure
 from shared.kernel.projector import Projection, Recorded, Statement, rows
 
 TABLES = """
@@ -18,7 +19,7 @@ create table handover (
   revision integer not null default 0
 );
 create table entry (
-  handover text not null, person text not null, initials text not null, origin text,
+  handover text not null, person text not null, identity text, origin text,
   listed boolean not null, state text not null, answer integer not null default 0,
   answered_at timestamptz, answered_by text, absence text, diverted_to text,
   crossed boolean not null default false, primary key (handover, person)
@@ -38,8 +39,8 @@ def apply(recorded: Recorded) -> Iterator[Statement]:
             )
             for entry in expected.entries:
                 yield (
-                    "insert into entry (handover, person, initials, origin, listed, state)"
-                    " values (%(handover)s, %(person)s, %(initials)s, %(origin)s, true,"
+                    "insert into entry (handover, person, identity, origin, listed, state)"
+                    " values (%(handover)s, %(person)s, %(identity)s, %(origin)s, true,"
                     " 'expected') on conflict (handover, person) do nothing",
                     entry.model_dump() | {"handover": expected.handover},
                 )
@@ -76,8 +77,8 @@ def apply(recorded: Recorded) -> Iterator[Statement]:
             )
         case arrival.UnlistedArrivalAcknowledged() as unlisted:
             yield (
-                "insert into entry (handover, person, initials, listed, state, answer,"
-                " answered_at, answered_by) values (%(handover)s, %(person)s, %(initials)s,"
+                "insert into entry (handover, person, identity, listed, state, answer,"
+                " answered_at, answered_by) values (%(handover)s, %(person)s, %(identity)s,"
                 " false, 'unlisted', 1, %(at)s, %(by)s) on conflict (handover, person) do update"
                 " set state = 'unlisted', listed = false, answered_at = excluded.answered_at,"
                 " answered_by = excluded.answered_by",
@@ -89,6 +90,8 @@ def apply(recorded: Recorded) -> Iterator[Statement]:
                 " and not listed",
                 {"handover": id_, "person": person},
             )
+        case erasure.ErasureExecuted(person=person):
+            yield "update entry set identity = null where person = %(p)s", {"p": person}
         case arrival.HandoverDeclined(handover=id_):
             yield (
                 "update handover set phase = 'declined' where handover = %(handover)s",
@@ -118,7 +121,7 @@ def _cross(handover: str, persons: list[str]) -> Statement:
     )
 
 
-projection = Projection("arrivals", 1, TABLES, apply)
+projection = Projection("arrivals", 2, TABLES, apply)
 
 
 async def arrivals(connection: AsyncConnection[Any]) -> list[dict[str, Any]]:
@@ -140,9 +143,30 @@ async def one(connection: AsyncConnection[Any], handover: str) -> dict[str, Any]
         return None
     entries = await rows(
         connection,
-        "select person, initials, origin, listed, state, answer, answered_at, answered_by,"
+        "select person, origin, listed, state, answer, answered_at, answered_by,"
         " absence, diverted_to, crossed from rm_arrivals.entry where handover = %s"
         " order by person",
         handover,
     )
     return found[0] | {"entries": entries}
+
+
+async def identities(connection: AsyncConnection[Any], handover: str) -> dict[str, Any] | None:
+    """Who stands on one handover, still sealed, by person; None where there is no such handover."""
+    entries = await rows(
+        connection,
+        "select person, identity from rm_arrivals.entry where handover = %s order by person",
+        handover,
+    )
+    return {entry["person"]: entry["identity"] for entry in entries} or None
+
+
+async def person(connection: AsyncConnection[Any], code: str) -> dict[str, Any] | None:
+    """One person who was announced or came, her identity still sealed, or None."""
+    found = await rows(
+        connection,
+        "select person, identity from rm_arrivals.entry where person = %s"
+        " order by identity is null limit 1",
+        code,
+    )
+    return found[0] if found else None

@@ -3,12 +3,14 @@
 from __future__ import annotations
 
 from collections.abc import Iterator
+from datetime import datetime
 from typing import Any
 
 from psycopg import AsyncConnection
 from psycopg.types.json import Jsonb
 
 from services.province.domain import case
+from shared.custody import erasure
 from shared.kernel.projector import Projection, Recorded, Statement, rows
 
 TABLES = """
@@ -16,8 +18,14 @@ create table casework (
   person text primary key, city text not null, handover text not null, house text not null,
   willing boolean not null, status text not null, offers jsonb not null default '[]',
   chosen jsonb, completed jsonb not null default '[]', potential text, wish text,
-  opportunity text, follow_ups integer not null default 0, since timestamptz not null
+  opportunity text, worker text, follow_ups integer not null default 0,
+  since timestamptz not null
 );
+create table note (
+  position bigint primary key, person text not null, note text, by text not null,
+  at timestamptz not null
+);
+create index on note (person);
 """
 
 STATUS = "update casework set status = %(status)s, since = %(since)s where person = %(person)s"
@@ -67,7 +75,29 @@ def apply(recorded: Recorded) -> Iterator[Statement]:
                 " where person = %(person)s",
                 {"person": person, "training": Jsonb([training])},
             )
-        case case.FollowedUp(person=person):
+        case case.CaseWorkerAssigned(person=person, worker=worker):
+            yield (
+                "update casework set worker = %(worker)s where person = %(person)s",
+                {"person": person, "worker": worker},
+            )
+        case erasure.ErasureExecuted(person=person):
+            yield (
+                "update casework set potential = null, wish = null, opportunity = null"
+                " where person = %(person)s",
+                {"person": person},
+            )
+            yield "update note set note = null where person = %(person)s", {"person": person}
+        case case.FollowedUp(person=person, note=note):
+            yield (
+                "insert into note values (%(position)s, %(person)s, %(note)s, %(by)s, %(at)s)",
+                {
+                    "position": recorded.position,
+                    "person": person,
+                    "note": note,
+                    "by": recorded.actor,
+                    "at": since,
+                },
+            )
             yield (
                 "update casework set follow_ups = follow_ups + 1, status = 'follow_up'"
                 " where person = %(person)s",
@@ -80,7 +110,7 @@ def apply(recorded: Recorded) -> Iterator[Statement]:
             )
 
 
-projection = Projection("cases", 1, TABLES, apply)
+projection = Projection("cases", 2, TABLES, apply)
 
 
 async def cases(connection: AsyncConnection[Any]) -> list[dict[str, Any]]:
@@ -88,11 +118,29 @@ async def cases(connection: AsyncConnection[Any]) -> list[dict[str, Any]]:
     return await rows(
         connection,
         "select person, city, handover, house, willing, status, offers, chosen, completed,"
-        " follow_ups, since from rm_cases.casework order by person",
+        " worker, follow_ups, since from rm_cases.casework order by person",
     )
 
 
 async def one(connection: AsyncConnection[Any], person: str) -> dict[str, Any] | None:
-    """One case, its assessment still sealed, or None."""
+    """One case with its notes, all still sealed, or None."""
     found = await rows(connection, "select * from rm_cases.casework where person = %s", person)
-    return found[0] if found else None
+    if not found:
+        return None
+    notes = await rows(
+        connection,
+        "select note, by, at from rm_cases.note where person = %s order by position",
+        person,
+    )
+    return found[0] | {"notes": notes}
+
+
+async def ended(connection: AsyncConnection[Any], before: datetime) -> list[dict[str, Any]]:
+    """Whose case here ended before a time."""
+    return await rows(
+        connection,
+        "select person, status as state, since from rm_cases.casework where since < %s"
+        " and status in ('closed', 'returned_to_family', 'left_house', 'follow_up')"
+        " order by since, person limit 1000",
+        before,
+    )

@@ -13,8 +13,8 @@ from shared.kernel.projector import Projection, Recorded, Statement, rows
 TABLES = """
 create table house (house text primary key, name text not null, capacity integer not null);
 create table resident (
-  house text not null, person text not null, override_reason text, since timestamptz not null,
-  primary key (house, person)
+  house text not null, person text not null, overridden boolean not null,
+  since timestamptz not null, primary key (house, person)
 );
 """
 
@@ -30,9 +30,13 @@ def apply(recorded: Recorded) -> Iterator[Statement]:
             )
         case house.PersonAdmitted() as admitted:
             yield (
-                "insert into resident values (%(house)s, %(person)s, %(override_reason)s,"
-                " %(since)s)",
-                admitted.model_dump() | {"since": recorded.occurred_at},
+                "insert into resident values (%(house)s, %(person)s, %(overridden)s, %(since)s)",
+                {
+                    "house": admitted.house,
+                    "person": admitted.person,
+                    "overridden": admitted.override_reason is not None,
+                    "since": recorded.occurred_at,
+                },
             )
         case house.PersonReleased() as released:
             yield (
@@ -41,7 +45,7 @@ def apply(recorded: Recorded) -> Iterator[Statement]:
             )
 
 
-projection = Projection("houses", 1, TABLES, apply)
+projection = Projection("houses", 2, TABLES, apply)
 
 
 async def houses(connection: AsyncConnection[Any]) -> list[dict[str, Any]]:
@@ -49,7 +53,7 @@ async def houses(connection: AsyncConnection[Any]) -> list[dict[str, Any]]:
     return await rows(
         connection,
         "select h.house, h.name, h.capacity, count(r.person)::int as residents,"
-        " count(r.override_reason)::int as overrides from rm_houses.house h"
+        " (count(*) filter (where r.overridden))::int as overrides from rm_houses.house h"
         " left join rm_houses.resident r using (house) group by h.house, h.name, h.capacity"
         " order by h.house",
     )

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
+from datetime import date
 from typing import Any
 
 from services.province.domain import arrival, case, grant, house
@@ -10,7 +11,9 @@ from shared.contracts.values import (
     AbsenceReason,
     ArrivalOutcome,
     Identifier,
+    Identity,
     Initials,
+    Name,
     OfficeCode,
     Reason,
     draw_person_code,
@@ -45,6 +48,8 @@ class UnlistedForm(Form):
     """Somebody who stands on no manifest: she gets a code, a bed, and a case all the same."""
 
     initials: Initials
+    name: Name | None = None
+    born: date | None = None
     house: Identifier
     willing: bool
     override_reason: Reason | None = None
@@ -115,7 +120,9 @@ async def unlisted(desk: Desk, form: UnlistedForm, path: dict[str, str]) -> Plan
             arrival.AcknowledgeUnlisted,
             handover=path["handover"],
             person=person,
-            initials=form.initials,
+            identity=Identity(
+                initials=form.initials, name=form.name, born=form.born
+            ).model_dump_json(),
         ),
         *_settle(desk, expected, person, form.house, form.willing, form),
     ]
@@ -172,9 +179,33 @@ def _settle(
     ]
 
 
+async def _mine(desk: Desk, command: Any) -> Sequence[Command]:
+    """A case is worked on by whom it is assigned to, and nobody else."""
+    return [desk.command(case.RequireAssigned, person=command.person)]
+
+
+async def _is_case_worker(desk: Desk, command: case.AssignCase) -> Sequence[Command]:
+    async with desk.handling.store.pool.connection() as connection:
+        cursor = await connection.execute(
+            "select 1 from staff where username = %s and active and 'case_worker' = any(roles)",
+            (command.worker,),
+        )
+        if await cursor.fetchone() is None:
+            raise Problem(
+                409,
+                "WORKER_UNKNOWN",
+                "Tidak ada pekerja sosial aktif dengan nama itu.",
+                "Periksa nama penggunanya pada daftar petugas.",
+            )
+    return []
+
+
 async def _capital(desk: Desk, command: case.ReturnToFamily) -> Sequence[Command]:
     """Home only with her business capital on her own account (rule 19)."""
-    return [desk.command(grant.RequireConfirmedGrant, person=command.person)]
+    return [
+        *await _mine(desk, command),
+        desk.command(grant.RequireConfirmedGrant, person=command.person),
+    ]
 
 
 async def _free_bed(desk: Desk, command: Any) -> Sequence[Command]:
@@ -229,16 +260,49 @@ COMMANDS: tuple[CommandRoute, ...] = (
         grant.DisputeGrant,
         CASE_WORKER,
     ),
-    command_route("/cases/{person}/assessment", "Catat asesmen", case.AssessPerson, CASE_WORKER),
-    command_route("/cases/{person}/offers", "Tawarkan diklat", case.OfferTrainings, CASE_WORKER),
-    command_route("/cases/{person}/choice", "Catat pilihannya", case.ChooseTrainings, CASE_WORKER),
+    command_route("/cases/{person}/taking", "Ambil kasus", case.TakeCase, CASE_WORKER),
+    command_route(
+        "/cases/{person}/assignment",
+        "Tugaskan kasus kepada pekerja sosial",
+        case.AssignCase,
+        ADMIN,
+        before=_is_case_worker,
+    ),
+    command_route(
+        "/cases/{person}/assessment",
+        "Catat asesmen",
+        case.AssessPerson,
+        CASE_WORKER,
+        before=_mine,
+    ),
+    command_route(
+        "/cases/{person}/offers",
+        "Tawarkan diklat",
+        case.OfferTrainings,
+        CASE_WORKER,
+        before=_mine,
+    ),
+    command_route(
+        "/cases/{person}/choice",
+        "Catat pilihannya",
+        case.ChooseTrainings,
+        CASE_WORKER,
+        before=_mine,
+    ),
     command_route(
         "/cases/{person}/completed-trainings",
         "Catat diklat yang selesai",
         case.CompleteTraining,
         CASE_WORKER,
+        before=_mine,
     ),
-    command_route("/cases/{person}/readiness", "Nyatakan siap", case.DeclareReady, CASE_WORKER),
+    command_route(
+        "/cases/{person}/readiness",
+        "Nyatakan siap",
+        case.DeclareReady,
+        CASE_WORKER,
+        before=_mine,
+    ),
     command_route(
         "/cases/{person}/family-return",
         "Catat kembali ke keluarga",
@@ -252,20 +316,29 @@ COMMANDS: tuple[CommandRoute, ...] = (
         "Catat penolakan keluarga",
         case.RecordFamilyDecline,
         CASE_WORKER,
+        before=_mine,
     ),
     command_route(
         "/cases/{person}/leaving",
         "Catat kepergian dari rumah singgah",
         case.LeaveHouse,
         CASE_WORKER,
+        before=_mine,
         after=_free_bed,
     ),
-    command_route("/cases/{person}/follow-ups", "Catat pascalayanan", case.FollowUp, CASE_WORKER),
+    command_route(
+        "/cases/{person}/follow-ups",
+        "Catat pascalayanan",
+        case.FollowUp,
+        CASE_WORKER,
+        before=_mine,
+    ),
     command_route(
         "/cases/{person}/closing",
         "Tutup kasus",
         case.CloseCase,
         CASE_WORKER,
+        before=_mine,
         after=_free_bed,
     ),
 )

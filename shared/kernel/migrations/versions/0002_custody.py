@@ -115,6 +115,13 @@ grant insert on events, outbox, inbox, requests, parked, link_in, link_out, proj
 grant update on log_head, link_in, link_out, projections to pulang_running;
 grant update (times) on parked to pulang_running;
 grant update (epoch, wrapped, destroyed_at) on person_keys to pulang_running;
+grant delete on person_keys to pulang_running;
+alter table person_keys enable row level security;
+create policy everything_is_seen on person_keys for select using (true);
+create policy keys_are_added on person_keys for insert with check (true);
+create policy keys_are_moved on person_keys for update using (true);
+-- A person's row stays, so that nobody draws her another key; a paper's may begin again.
+create policy keys_of_papers_end on person_keys for delete using (subject not like 'PM-%');
 grant update (revoked_at, revoked_by) on trusted_keys to pulang_running;
 grant update (roles, password_hash, token_digest, token_expires_at, oidc_subject, active,
   changed_at) on staff to pulang_running;

@@ -1,0 +1,5 @@
+"""What the law asks of every office that keeps personal data: looks, holds, erasure (UU PDP)."""
+
+from shared.custody import access, erasure
+
+DECIDERS = (erasure.decider, access.looks, access.lookups, access.break_glass)

@@ -1,0 +1,208 @@
+"""The desk's way with personal data: sealed before anything is decided, opened only on the record.
+
+`sealed` takes a plan whose commands hold what people wrote, and gives one without. `opened` is the
+one way to see anything sealed: it commits who looks at whom, at which fields and why, and opens
+after that. Nobody gets a ciphertext.
+"""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Mapping, Sequence
+from dataclasses import replace
+from datetime import timedelta
+from functools import cache
+from typing import Any
+
+from shared.contracts.values import (
+    PERSONAL_TEXT_CHARACTERS,
+    Identity,
+    Personal,
+    PersonalIdentity,
+    draw_id,
+)
+from shared.custody import access
+from shared.custody.projection import broken_glass, seen_since
+from shared.kernel import index
+from shared.kernel.decider import Command
+from shared.kernel.handling import Unit
+from shared.kernel.vault import Erased, is_person, is_sealed
+from shared.runtime.manifest import Desk, Plan, Problem
+
+ALARM_WINDOW = timedelta(minutes=10)
+ERASED = "(dihapus)"
+CLOSED = "(tersegel)"
+
+Closed = tuple[str, str, str]
+"""Whose it is (person or stream), which field, and the sealed text."""
+
+
+@cache
+def _personal(kind: type[Command]) -> tuple[tuple[str, bool], ...]:
+    """The fields of a command that are sealed, and whether each is an identity."""
+    marks = {
+        name: [mark for mark in info.metadata if isinstance(mark, Personal)]
+        for name, info in kind.model_fields.items()
+    }
+    for name, info in kind.model_fields.items():
+        # `Reason | None` keeps its marks in the annotation's arms.
+        for arm in getattr(info.annotation, "__args__", ()):
+            marks[name] += [m for m in getattr(arm, "__metadata__", ()) if isinstance(m, Personal)]
+    return tuple(
+        (name, any(isinstance(mark, PersonalIdentity) for mark in found))
+        for name, found in marks.items()
+        if found
+    )
+
+
+async def sealed(desk: Desk, plan: Plan) -> Plan:
+    """The plan with every personal text sealed, and the new keys beside it. Raises Problem."""
+    places: list[tuple[int, int, str]] = []
+    items: list[tuple[str, str | Identity]] = []
+    for number, unit in enumerate(plan.units):
+        for at, command in enumerate(unit.commands):
+            for name, is_identity in _personal(type(command)):
+                text = getattr(command, name)
+                if text is None:
+                    continue
+                if not is_identity and len(text) > PERSONAL_TEXT_CHARACTERS:
+                    raise Problem(
+                        422,
+                        "TEXT_TOO_LONG",
+                        f"{name}: paling banyak {PERSONAL_TEXT_CHARACTERS} karakter.",
+                        "Ringkas catatannya.",
+                    )
+                subject = getattr(command, "person", None) or desk.handling.stream(command)
+                places.append((number, at, name))
+                items.append((subject, Identity.model_validate_json(text) if is_identity else text))
+    if not items:
+        return plan
+    try:
+        texts, keys, lines = await index.seal(desk.vault, items)
+    except Erased:
+        raise Problem(
+            409,
+            "PERSON_ERASED",
+            "Data orang ini sudah dihapus.",
+            "Tidak ada lagi yang dapat ditulis tentangnya di bawah kode ini.",
+        ) from None
+    units = [(list(unit.commands), unit) for unit in plan.units]
+    subjects: dict[int, set[str]] = {}
+    for (number, at, name), text, (subject, _) in zip(places, texts, items, strict=True):
+        commands = units[number][0]
+        commands[at] = commands[at].model_copy(update={name: text})
+        subjects.setdefault(number, set()).add(subject)
+    return replace(
+        plan,
+        units=[
+            _with_keys(replace(unit, commands=commands), subjects.get(number, set()), keys, lines)
+            for number, (commands, unit) in enumerate(units)
+        ],
+    )
+
+
+def _with_keys(unit: Unit, subjects: set[str], keys: Any, lines: Any) -> Unit:
+    if not subjects:
+        return unit
+    return replace(
+        unit,
+        keys=[key for key in keys if key.subject in subjects],
+        index=[line for line in lines if line.person in subjects],
+    )
+
+
+async def opened(desk: Desk, items: Sequence[Closed], break_glass: str | None = None) -> list[str]:
+    """The texts in order, after the look is on record; "(dihapus)" for whoever was erased.
+
+    Raises Problem (422) where no purpose is named.
+    """
+    if not items:
+        return []
+    if desk.purpose is None:
+        raise Problem(
+            422,
+            "PURPOSE_MISSING",
+            "Sebutkan untuk apa data pribadi ini dibuka.",
+            "Isi 'purpose'.",
+        )
+    subjects = tuple(dict.fromkeys(subject for subject, _, _ in items))
+    look = desk.command(
+        access.RecordLook,
+        look=draw_id("LK"),
+        subjects=subjects,
+        fields=tuple(dict.fromkeys(field for _, field, _ in items)),
+        purpose=desk.purpose,
+        break_glass=break_glass,
+    )
+    await desk.handling.handle(
+        [Unit([look]), *await _unusual(desk, subjects)],
+        at=desk.now,
+        actor=desk.staff.username,
+        correlation=draw_id("LK"),
+    )
+    texts = await desk.vault.open([(subject, text) for subject, _, text in items])
+    return [ERASED if text is None else text for text in texts]
+
+
+async def _unusual(desk: Desk, subjects: Sequence[str]) -> list[Unit]:
+    """An alarm, once a window, where somebody looks at more persons than is usual here."""
+    persons = {subject for subject in subjects if is_person(subject)}
+    async with desk.handling.store.pool.connection() as connection:
+        before, alarmed = await seen_since(connection, desk.staff.username, desk.now - ALARM_WINDOW)
+    number = len({one for one in before if is_person(one)} | persons)
+    if alarmed or not persons or number <= desk.settings.looks_alarm_persons:
+        return []
+    alarm = desk.command(
+        access.NoticeUnusualLooking,
+        look=draw_id("LA"),
+        persons=number,
+        minutes=int(ALARM_WINDOW.total_seconds() // 60),
+    )
+    return [Unit([alarm])]
+
+
+async def identity(
+    desk: Desk,
+    person: str,
+    closed: str | None,
+    fields: Sequence[str],
+    break_glass: str | None = None,
+) -> dict[str, Any]:
+    """These fields of one person's identity, on the record."""
+    return (await identities(desk, {person: closed}, fields, break_glass))[person]
+
+
+async def identities(
+    desk: Desk,
+    closed: Mapping[str, str | None],
+    fields: Sequence[str],
+    break_glass: str | None = None,
+) -> dict[str, dict[str, Any]]:
+    """The same for several persons, as one look. Who was erased shows "(dihapus)"."""
+    items = [(p, "identity." + "+".join(fields), text) for p, text in closed.items() if text]
+    texts = dict(zip([p for p, _, _ in items], await opened(desk, items, break_glass), strict=True))
+    return {person: _shown(texts.get(person), fields) for person in closed}
+
+
+def _shown(text: str | None, fields: Sequence[str]) -> dict[str, Any]:
+    if text is None or text == ERASED:
+        return dict.fromkeys(fields, ERASED if text else None)
+    whole = json.loads(text)
+    return {field: whole.get(field) for field in fields}
+
+
+async def glass(desk: Desk, person: str) -> str | None:
+    """The break-glass by which who asks may see this person now, if any."""
+    async with desk.handling.store.pool.connection() as connection:
+        return await broken_glass(connection, desk.staff.username, person, desk.now)
+
+
+def veiled(found: Any) -> Any:
+    """What leaves the office: a ciphertext that nobody opened is said to be there, not shown."""
+    if isinstance(found, str):
+        return CLOSED if is_sealed(found) else found
+    if isinstance(found, Mapping):
+        return {name: veiled(value) for name, value in found.items()}
+    if isinstance(found, list | tuple):
+        return [veiled(value) for value in found]
+    return found

@@ -1,0 +1,325 @@
+"""What staff do and see of custody in every office: look-ups, break-glass, holds, erasures."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from datetime import date, datetime, timedelta
+from typing import Any, Literal
+
+from pydantic import Field, model_validator
+
+from shared.contracts.values import Name, Nik, Sealed, Value, draw_id
+from shared.custody import access, erasure, projection
+from shared.kernel import index
+from shared.kernel.decider import Command
+from shared.kernel.event import StoredEvent
+from shared.kernel.handling import Unit
+from shared.kernel.projector import recorded
+from shared.kernel.vault import is_person, is_sealed
+from shared.runtime import custody
+from shared.runtime.forms import Form, command_route
+from shared.runtime.manifest import CommandRoute, Desk, Plan, Problem, ReadRoute, Service
+from shared.runtime.status import parse_time
+
+Kind = Literal["city", "province"]
+APPROVER = frozenset({"approver"})
+AUDITOR = frozenset({"auditor"})
+OVERSEERS = frozenset({"approver", "auditor", "admin"})
+AT_THE_DESK: dict[str, frozenset[str]] = {
+    "city": frozenset({"intake", "issuer"}),
+    "province": frozenset({"reception", "case_worker"}),
+}
+"""Who meets people, and may therefore propose an erasure, or break the glass."""
+
+LOOKING_UP: dict[str, frozenset[str]] = {
+    "city": frozenset({"intake"}),
+    "province": frozenset({"reception", "case_worker"}),
+}
+YEAR = timedelta(days=365)
+
+
+class LookupForm(Form):
+    """An exact identity: her NIK, or her name with her birth date; and for what it is asked."""
+
+    nik: Nik | None = None
+    name: Name | None = None
+    born: date | None = None
+    purpose: access.Purpose
+
+    @model_validator(mode="after")
+    def _whole(self) -> LookupForm:
+        by_name = self.name is not None and self.born is not None
+        if (self.nik is not None) == by_name:
+            raise ValueError("isi NIK, atau nama lengkap dengan tanggal lahir")
+        return self
+
+
+class ReviewForm(Form):
+    finding: Literal["justified", "unjustified"]
+
+
+async def look_up(desk: Desk, form: LookupForm, _: dict[str, str]) -> Plan:
+    """One answer for who is not here and for whom the asker may not know; the same steps too."""
+    if form.nik is not None:
+        kind, text = index.NIK, form.nik
+    else:
+        kind, text = (
+            index.NAME_AND_BIRTH,
+            index.name_and_birth(form.name or "", form.born or date.min),
+        )
+    await desk.vault.keyring.refresh()
+    digests = desk.vault.keyring.digests(kind, text.encode())
+    async with desk.handling.store.pool.connection() as connection:
+        cursor = await connection.execute(
+            "select person from identity_index where digest = any(%s) order by person limit 1",
+            (digests,),
+        )
+        row = await cursor.fetchone()
+    found = str(row[0]) if row else "PM-0000000000"
+    service: Service = desk.service
+    person = found if await service.may_find(desk, found) and row else None
+    command = desk.command(
+        access.LookUpIdentity,
+        staff_day=f"{desk.staff.username}-{desk.now:%Y%m%d}",
+        purpose=form.purpose,
+        person=person,
+    )
+    return Plan([Unit([command])], {"person": person})
+
+
+async def review(desk: Desk, form: ReviewForm, path: dict[str, str]) -> Plan:
+    command = desk.command(
+        access.ReviewBreakGlass, break_glass=path["break_glass"], finding=form.finding
+    )
+    return Plan([Unit([command])], dict(path))
+
+
+async def _known(desk: Desk, command: Any) -> Sequence[Command]:
+    async with desk.handling.store.pool.connection() as connection:
+        if await desk.vault.known(connection, command.person):
+            return []
+    raise Problem(
+        409,
+        "BENEFICIARY_UNKNOWN",
+        "Kantor ini tidak menyimpan data orang dengan kode ini.",
+        "Periksa kode PM-nya.",
+    )
+
+
+def commands(kind: Kind) -> tuple[CommandRoute, ...]:
+    """The commands of custody at this kind of office."""
+    desk = AT_THE_DESK[kind]
+    person = "/beneficiaries/{person}"
+    return (
+        CommandRoute(
+            "/lookups", "Cari menurut identitas", LOOKING_UP[kind], LookupForm, look_up, quiet=True
+        ),
+        command_route(
+            f"{person}/break-glass",
+            "Buka akses darurat atas satu orang",
+            access.OpenBreakGlass,
+            desk,
+            draws={"break_glass": lambda: draw_id("BG")},
+            before=_known,
+        ),
+        CommandRoute(
+            "/break-glass/{break_glass}/review",
+            "Tinjau akses darurat",
+            AUDITOR,
+            ReviewForm,
+            review,
+        ),
+        command_route(
+            f"{person}/erasure",
+            "Usulkan penghapusan data",
+            erasure.ProposeErasure,
+            desk,
+            draws={"erasure": lambda: draw_id("ER")},
+            before=_known,
+        ),
+        command_route(
+            f"{person}/erasure-approval",
+            "Setujui penghapusan data",
+            erasure.ApproveErasure,
+            APPROVER,
+        ),
+        command_route(
+            f"{person}/erasure-rejection",
+            "Tolak usulan penghapusan",
+            erasure.RejectErasure,
+            APPROVER,
+        ),
+        command_route(
+            f"{person}/hold",
+            "Tahan data dari penghapusan",
+            erasure.PlaceHold,
+            APPROVER,
+            before=_known,
+        ),
+        command_route(f"{person}/hold-end", "Akhiri penahanan", erasure.LiftHold, APPROVER),
+    )
+
+
+async def _erasures(desk: Desk, _: dict[str, str]) -> Any:
+    return await projection.erasures(desk.reading)
+
+
+async def _certificate(desk: Desk, path: dict[str, str]) -> Any:
+    """Says who decided what and on what ground, and that every office has confirmed."""
+    found = [
+        one for one in await projection.erasures(desk.reading) if one["person"] == path["person"]
+    ]
+    if not found:
+        return None
+    if found[0]["state"] != "completed":
+        raise Problem(
+            409,
+            "ERASURE_INCOMPLETE",
+            "Penghapusan ini belum selesai di semua kantor.",
+            "Lihat /erasures: kantor mana yang belum memastikan.",
+        )
+    head = await desk.handling.store.head()
+    return found[0] | {
+        "office": desk.settings.office,
+        "office_name": desk.settings.office_name,
+        "statement": (
+            "Kunci data orang ini, dan masa kunci yang membungkusnya, telah dimusnahkan di kantor"
+            " ini; setiap kantor yang menerima datanya telah memastikan hal yang sama. Yang"
+            " tersisa ialah jumlah dan catatan tanpa identitas."
+        ),
+        "log_size": head.size,
+    }
+
+
+async def _holds(desk: Desk, _: dict[str, str]) -> Any:
+    return await projection.holds(desk.reading)
+
+
+async def _looks(desk: Desk, given: dict[str, str]) -> Any:
+    before = parse_time(given["before"]).isoformat() if "before" in given else None
+    return await projection.looks(
+        desk.reading, subject=given.get("subject"), staff=given.get("staff"), before=before
+    )
+
+
+async def _alarms(desk: Desk, _: dict[str, str]) -> Any:
+    return await projection.alarms(desk.reading)
+
+
+async def _break_glasses(desk: Desk, _: dict[str, str]) -> Any:
+    return await projection.break_glasses(desk.reading)
+
+
+async def _open_reasons(desk: Desk, found: list[dict[str, Any]]) -> Any:
+    items = [(row["person"], "reason", row["reason"]) for row in found if row["reason"]]
+    texts = iter(await custody.opened(desk, items))
+    return [row | {"reason": next(texts) if row["reason"] else None} for row in found]
+
+
+async def _retention(desk: Desk, _: dict[str, str]) -> Any:
+    """Whose affairs ended longer ago than data may be kept; a proposal, nothing is done."""
+    before: datetime = desk.now - YEAR * desk.settings.retention_years
+    decided = {one["person"] for one in await projection.erasures(desk.reading)}
+    held = {one["person"] for one in await projection.holds(desk.reading)}
+    service: Service = desk.service
+    return [
+        row | {"held": row["person"] in held}
+        for row in await service.retained(desk, before)
+        if row["person"] not in decided
+    ]
+
+
+class _Texts(Value):
+    """What one event holds sealed."""
+
+    stream: str
+    type: str
+    subject: str
+    texts: dict[str, Sealed] = Field(default_factory=dict)
+
+
+async def _texts(desk: Desk, path: dict[str, str]) -> Any:
+    position = path["position"]
+    if not (position.isascii() and position.isdigit() and len(position) <= 18):
+        return None
+    cursor = await desk.reading.execute(
+        "select position, stream, version, type, body from events where position = %s",
+        (int(position),),
+    )
+    row = await cursor.fetchone()
+    if row is None:
+        return None
+    stored = StoredEvent(*row)
+    event = recorded(stored, desk.handling.types).event
+    person = getattr(event, "person", None)
+    return _Texts(
+        stream=stored.stream,
+        type=stored.type,
+        subject=person if isinstance(person, str) else stored.stream,
+        texts={
+            name: value
+            for name, value in event.model_dump(mode="json").items()
+            if isinstance(value, str) and is_sealed(value) and name != "identity"
+        },
+    )
+
+
+async def _open_texts(desk: Desk, found: _Texts) -> Any:
+    category = found.stream.partition("-")[0]
+    service: Service = desk.service
+    if not service.texts.get(category, frozenset()) & desk.staff.roles:
+        raise Problem(
+            403,
+            "ROLE_MISSING",
+            "Peran Anda tidak mencakup catatan ini.",
+            "Mintalah kepada petugas yang menanganinya.",
+        )
+    if is_person(found.subject) and not await service.may_find(desk, found.subject):
+        raise Problem(
+            403,
+            "NOT_ASSIGNED",
+            "Catatan ini milik petugas lain.",
+            "Bila mendesak, buka akses darurat dengan alasannya.",
+        )
+    names = list(found.texts)
+    texts = await custody.opened(desk, [(found.subject, n, found.texts[n]) for n in names])
+    return {"type": found.type, "texts": dict(zip(names, texts, strict=True))}
+
+
+def reads(service: Service) -> tuple[ReadRoute, ...]:
+    """What is read of custody. Who opens free texts of which kind, the service says."""
+    opening = frozenset(role for roles in service.texts.values() for role in roles)
+    return (
+        ReadRoute("/erasures", "Penghapusan data", OVERSEERS, _erasures),
+        ReadRoute(
+            "/erasures/{person}/certificate",
+            "Surat keterangan penghapusan",
+            OVERSEERS,
+            _certificate,
+        ),
+        ReadRoute("/holds", "Penahanan dari penghapusan", OVERSEERS, _holds),
+        ReadRoute("/retention", "Yang masa simpannya lewat", OVERSEERS, _retention),
+        ReadRoute(
+            "/looks",
+            "Siapa melihat data siapa",
+            AUDITOR,
+            _looks,
+            optional=("subject", "staff", "before"),
+        ),
+        ReadRoute("/looks/alarms", "Pembukaan data yang tidak biasa", AUDITOR | APPROVER, _alarms),
+        ReadRoute("/break-glass", "Akses darurat", AUDITOR | APPROVER, _break_glasses),
+        ReadRoute(
+            "/break-glass/reasons",
+            "Alasan akses darurat",
+            AUDITOR,
+            _break_glasses,
+            opens=_open_reasons,
+        ),
+        ReadRoute(
+            "/events/{position}/texts",
+            "Catatan tersegel dari satu kejadian",
+            opening,
+            _texts,
+            opens=_open_texts,
+        ),
+    )

@@ -1,0 +1,291 @@
+"""The gate before every address: who asks, how much she sends, and what every answer carries.
+
+Nobody without an account passes, but to the open addresses. Who has one shows a session's cookie,
+or as a bearer a session's token or an API token; HTTP Basic is not taken, for it can't be ended
+and asks for no second factor. What a browser sends with a cookie must come from a page of ours:
+by its `Sec-Fetch-Site` or `Origin`, and by a token that the page carried.
+"""
+
+from __future__ import annotations
+
+import contextlib
+import logging
+from hmac import compare_digest
+from urllib.parse import urlsplit
+
+from fastapi import FastAPI, Request, Response
+from fastapi.responses import RedirectResponse
+from psycopg import OperationalError
+from psycopg_pool import PoolTimeout
+from starlette.datastructures import MutableHeaders
+from starlette.exceptions import HTTPException
+from starlette.formparsers import MultiPartException
+from starlette.types import ASGIApp, Message, Receive, Scope, Send
+
+from shared.runtime import problems, sessions, staff
+from shared.runtime.manifest import Problem
+from shared.runtime.sessions import Session
+from shared.runtime.staff import Staff
+
+log = logging.getLogger(__name__)
+
+SIGN_IN_PATH = "/masuk"
+API_SESSIONS_PATH = "/api/v1/sessions"
+OPEN_PATHS = ("/health/live", "/health/ready", SIGN_IN_PATH)
+OPEN_PREFIXES = ("/static/", f"{SIGN_IN_PATH}/")
+SAFE_METHODS = ("GET", "HEAD", "OPTIONS")
+CSRF_FIELD = "csrf"
+CSRF_HEADER = "x-csrf-token"
+SECURITY_HEADERS = {
+    "Content-Security-Policy": "default-src 'none'; style-src 'self'; img-src 'self';"
+    " form-action 'self'; frame-ancestors 'none'; base-uri 'none'",
+    "X-Content-Type-Options": "nosniff",
+    "Referrer-Policy": "no-referrer",
+    "Cache-Control": "no-store",
+    "Strict-Transport-Security": "max-age=31536000; includeSubDomains",
+    "Cross-Origin-Opener-Policy": "same-origin",
+    "Cross-Origin-Resource-Policy": "same-origin",
+    "Permissions-Policy": "camera=(), geolocation=(), microphone=(), payment=(), usb=()",
+    "X-Robots-Tag": "noindex",
+}
+
+
+def install(app: FastAPI, limit_bytes: int) -> None:
+    """Puts the gate before the app, and the headers around both."""
+    app.add_middleware(Gate, limit_bytes=limit_bytes)
+    app.add_middleware(Headers)
+
+
+class Headers:
+    """Puts the security headers on every answer, that of an unexpected error too."""
+
+    def __init__(self, app: ASGIApp) -> None:
+        self._app = app
+
+    async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
+        if scope["type"] != "http":
+            await self._app(scope, receive, send)
+            return
+        started = False
+
+        async def with_headers(message: Message) -> None:
+            nonlocal started
+            if message["type"] == "http.response.start":
+                started = True
+                MutableHeaders(scope=message).update(SECURITY_HEADERS)
+            await send(message)
+
+        try:
+            await self._app(scope, receive, with_headers)
+        except Exception as error:
+            # The framework would answer outside of here, without the headers. It still gets the
+            # error, to log it.
+            answer = scope["app"].exception_handlers.get(Exception)
+            if answer is not None and not started:
+                response = await answer(Request(scope), error)
+                await response(scope, receive, with_headers)
+            raise
+
+
+class Gate:
+    """What is looked at before a body is read: who asks, and how much she sends.
+
+    A body that is too long is refused whatever its headers say, and so is anybody without an
+    account at any address but the open ones.
+    """
+
+    def __init__(self, app: ASGIApp, limit_bytes: int) -> None:
+        self._app = app
+        self._limit_bytes = limit_bytes
+
+    async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
+        if scope["type"] != "http":
+            await self._app(scope, receive, send)
+            return
+        try:
+            self._check_length(scope)
+            state = scope.setdefault("state", {})
+            state["staff"] = state["session"] = None
+            if not _is_open(scope):
+                await authenticate(Request(scope))
+        except Problem as problem:
+            await _answer(problem, Request(scope))(scope, receive, send)
+        except (OperationalError, PoolTimeout) as error:
+            await (await problems.database_away(scope["app"], error))(scope, receive, send)
+        else:
+            await self._counted(scope, receive, send)
+
+    def _check_length(self, scope: Scope) -> None:
+        length = dict(scope["headers"]).get(b"content-length", b"0")
+        if not length.isdigit() or int(length) > self._limit_bytes:
+            raise self._too_long()
+
+    async def _counted(self, scope: Scope, receive: Receive, send: Send) -> None:
+        """Passes the body on as far as it may go; beyond it, ours is the answer."""
+        received = 0
+
+        async def counted() -> Message:
+            nonlocal received
+            message = await receive()
+            received += len(message.get("body", b""))
+            if received > self._limit_bytes:
+                raise self._too_long()
+            return message
+
+        async def answered(message: Message) -> None:
+            if received <= self._limit_bytes:
+                await send(message)
+
+        with contextlib.suppress(Problem):
+            await self._from_our_page(scope, counted, answered)
+        if received > self._limit_bytes:
+            await problems.document(self._too_long())(scope, receive, send)
+
+    async def _from_our_page(self, scope: Scope, receive: Receive, send: Send) -> None:
+        """Lets a browser change something only from a page that this office made for it."""
+        request = Request(scope)
+        session: Session | None = scope["state"]["session"]
+        by_cookie = session is not None and "authorization" not in request.headers
+        if session is None or not by_cookie or scope["method"] in SAFE_METHODS:
+            await self._app(scope, receive, send)
+            return
+        given = request.headers.get(CSRF_HEADER)
+        if given is None:
+            given, receive = await _csrf_field(scope, receive)
+        if not is_same_site(request) or not sessions.csrf_fits(session, given):
+            await problems.document(not_our_page())(scope, receive, send)
+            return
+        await self._app(scope, receive, send)
+
+    def _too_long(self) -> Problem:
+        return Problem(
+            413,
+            "BODY_TOO_LONG",
+            f"Kiriman lebih dari {self._limit_bytes} byte.",
+            "Bagi menjadi beberapa kiriman.",
+        )
+
+
+def _is_open(scope: Scope) -> bool:
+    path = scope["path"]
+    if path == API_SESSIONS_PATH:
+        return bool(scope["method"] == "POST")
+    return path in OPEN_PATHS or path.startswith(OPEN_PREFIXES)
+
+
+async def _csrf_field(scope: Scope, receive: Receive) -> tuple[str, Receive]:
+    """The token in a form's field, and a `receive` that gives the same body once more."""
+    body = await Request(scope, receive).body()
+
+    def again() -> Receive:
+        messages = iter([{"type": "http.request", "body": body, "more_body": False}])
+
+        async def replay() -> Message:
+            return next(messages, None) or await receive()
+
+        return replay
+
+    try:
+        async with Request(scope, again()).form() as form:
+            given = form.get(CSRF_FIELD)
+    except (HTTPException, MultiPartException):
+        given = None
+    return given if isinstance(given, str) else "", again()
+
+
+def is_same_site(request: Request) -> bool:
+    """Whether a browser says that a page of this very host sent this.
+
+    Under our own `Referrer-Policy` browsers say `Origin: null` of a form, so where they also say
+    `Sec-Fetch-Site` that alone is believed of such a one.
+    """
+    fetch_site = request.headers.get("sec-fetch-site")
+    origin = request.headers.get("origin")
+    if fetch_site is not None and fetch_site not in ("same-origin", "none"):
+        return False
+    if origin is None or (origin == "null" and fetch_site is not None):
+        return True
+    return urlsplit(origin).netloc == request.headers.get("host")
+
+
+def not_our_page() -> Problem:
+    return Problem(
+        403,
+        "NOT_OUR_PAGE",
+        "Kiriman ini tidak berasal dari halaman kantor ini.",
+        "Muat ulang halamannya, lalu kirim lagi.",
+    )
+
+
+def csrf_token(request: Request, cookie: str = sessions.COOKIE) -> str:
+    """What a page puts into its forms, in the field `csrf`. Empty without the cookie."""
+    secret = request.cookies.get(cookie)
+    return sessions.csrf_of(secret) if secret else ""
+
+
+def csrf_of_cookie_fits(request: Request, cookie: str, given: str) -> bool:
+    """For forms before there is a session: the page's token belongs to the browser's cookie."""
+    wanted = csrf_token(request, cookie)
+    fits = compare_digest(wanted.encode(), given.encode(errors="replace"))
+    return bool(wanted) and fits and is_same_site(request)
+
+
+def staff_of(request: Request) -> Staff:
+    """The member of staff whom the gate let in."""
+    found: Staff = request.state.staff
+    return found
+
+
+async def authenticate(request: Request) -> Staff:
+    """The member of staff behind a bearer token or a session's cookie. Raises Problem.
+
+    Where an `Authorization` is sent it alone counts, so that a cookie never stands in for it.
+    """
+    office = request.app.state.office
+    now = office.clock()
+    header = request.headers.get("authorization")
+    found: Staff | None = None
+    session: Session | None = None
+    if header is None:
+        if cookie := request.cookies.get(sessions.COOKIE):
+            session = await sessions.by_token(office.pool, cookie, now)
+    else:
+        scheme, _, token = header.partition(" ")
+        token = token.strip()
+        if scheme.lower() == "bearer" and token.startswith(staff.TOKEN_PREFIX):
+            found = await staff.by_token(office.pool, token, now)
+        elif scheme.lower() == "bearer" and token:
+            session = await sessions.by_token(office.pool, token, now)
+    if session is not None:
+        found = session.staff
+    if found is None:
+        raise Problem(
+            401,
+            "NO_ACCOUNT",
+            "Masuk dahulu dengan akun petugas.",
+            f"Masuk di {SIGN_IN_PATH}, atau sertakan token sebagai Bearer.",
+        )
+    request.state.staff, request.state.session = found, session
+    return found
+
+
+def _answer(problem: Problem, request: Request) -> Response:
+    """A person with a browser is led to the sign-in page; anybody else is told the problem."""
+    if problem.status != 401:
+        return problems.document(problem)
+    if "text/html" in request.headers.get("accept", "") and "authorization" not in request.headers:
+        return RedirectResponse(SIGN_IN_PATH, status_code=303)
+    response = problems.document(problem)
+    response.headers["WWW-Authenticate"] = "Bearer"
+    return response
+
+
+def require(staff: Staff, roles: frozenset[str]) -> None:
+    """Raises Problem unless she has one of these roles."""
+    if not staff.roles & roles:
+        raise Problem(
+            403,
+            "ROLE_MISSING",
+            "Peran Anda tidak mencakup ini.",
+            f"Yang berwenang: {', '.join(sorted(roles))}.",
+        )
