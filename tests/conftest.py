@@ -8,14 +8,15 @@ from datetime import UTC, datetime
 from pathlib import Path
 from typing import Any
 
+import psycopg
 import pytest
 from argon2 import PasswordHasher
 from psycopg_pool import AsyncConnectionPool
 from pydantic import SecretStr
 
-from shared.kernel.store import Store
 from shared.kernel import rotation
 from shared.kernel.keyring import Keyring
+from shared.kernel.store import Store
 from shared.runtime import passwords
 from shared.runtime.key_file import SealedFile
 from shared.runtime.settings import Settings
@@ -45,6 +46,13 @@ async def pool(servers: Servers) -> AsyncIterator[AsyncConnectionPool]:
     """A pool on a new, migrated database."""
     async with AsyncConnectionPool(servers.database(), min_size=1, max_size=20) as opened:
         yield opened
+
+
+@pytest.fixture
+def owner(servers: Servers, pool: AsyncConnectionPool) -> Iterator[psycopg.Connection[Any]]:
+    """The owner of that pool's database, who may do what the running software can't."""
+    with psycopg.connect(servers.owner(pool.conninfo), autocommit=True) as connection:
+        yield connection
 
 
 @pytest.fixture

@@ -58,6 +58,7 @@ class _Loaded:
     current: str = ""
     sealing: dict[str, X25519PrivateKey] = field(default_factory=dict)
     index: dict[int, bytes] = field(default_factory=dict)
+    standing: tuple[int, frozenset[tuple[Any, ...]]] = (0, frozenset())
 
 
 class Keyring:
@@ -93,21 +94,20 @@ class Keyring:
             )
             if not newest:
                 raise NoKeys("this office has no keys yet: run `pulang keys init`")
-            changed = await _rows(
-                connection, "select key_id, state from office_keys where purpose = 'signing'"
+            # Also a key that went: what was destroyed must leave every process's memory.
+            standing = frozenset(
+                await _rows(connection, "select key_id, state, epoch from office_keys")
             )
-            known = self._loaded is not None and self._loaded.epoch == epoch
-            same = known and {(k, s) for k, s in changed} == self._signing_states
+            same = self._loaded is not None and self._loaded.standing == (epoch, standing)
             keys = [] if same else await _rows(connection, _OFFICE_KEYS)
         trusted: dict[str, dict[str, Ed25519PublicKey]] = {}
         for office, key_id, public in rows:
             trusted.setdefault(office, {})[key_id] = Ed25519PublicKey.from_public_bytes(public)
         self._trusted = trusted
         if not same:
-            self._signing_states = {(k, s) for k, s in changed}
-            self._loaded = await asyncio.to_thread(self._load, epoch, keys)
-
-    _signing_states: set[tuple[str, str]] = set()  # noqa: RUF012 — replaced, never changed
+            loaded = await asyncio.to_thread(self._load, epoch, keys)
+            loaded.standing = (epoch, standing)
+            self._loaded = loaded
 
     def _load(self, epoch: int, rows: Sequence[tuple[Any, ...]]) -> _Loaded:
         loaded = _Loaded(epoch)

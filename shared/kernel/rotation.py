@@ -60,10 +60,12 @@ async def rotate(keyring: Keyring) -> int:
 async def finish(keyring: Keyring) -> None:
     """Moves what is still under an older epoch, then destroys the older ones. Repeatable."""
     while True:
+        await keyring.refresh()
         async with keyring.pool.connection() as connection, connection.transaction():
             (epoch,) = await _one(connection, "select key_epoch from log_head")
             await _rewrap(connection, keyring, epoch, "staff_totp", "username", about="totp ")
-            moved = await _move_persons(connection, keyring, epoch)
+            # Between the two another rotation may have begun; its own turns move these then.
+            moved = await _move_persons(connection, keyring, epoch) if epoch == keyring.epoch else 1
         if not moved:
             break
     async with keyring.pool.connection() as connection, connection.transaction():
@@ -198,7 +200,6 @@ async def _move_persons(connection: AsyncConnection[Any], keyring: Keyring, epoc
         ([subject for subject, _, _ in rows],),
     )
     index = [(str(p), str(k), str(s)) for p, k, s in await cursor.fetchall()]
-    await keyring.refresh()
     keys, lines = await asyncio.to_thread(_anew, keyring, epoch, rows, index)
     await connection.execute(
         "update person_keys set epoch = %s, wrapped = u.wrapped"

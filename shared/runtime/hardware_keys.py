@@ -17,6 +17,8 @@ What was measured and is answered here:
 - Where a login fails, the library leaves the session open; so the login is tried only when needed.
 - SoftHSM says of a wrong tag the same as of a broken token (CKR_GENERAL_ERROR). So the key must
   prove itself before the text is blamed.
+- SoftHSM that starts while another process logs in may read half a token, and sees none until it is
+  started anew. So that is done before a token is said to be missing.
 - PKCS#11 knows no unique label. Two processes that create one epoch at the same moment may draw two
   keys; either then opens what it wrapped, and both are destroyed together.
 
@@ -30,6 +32,7 @@ from __future__ import annotations
 import os
 import re
 import threading
+import time
 from collections.abc import Callable
 from contextlib import suppress
 from pathlib import Path
@@ -43,11 +46,15 @@ if TYPE_CHECKING:
 KEY_BITS = 256
 NONCE_BYTES = 12
 TAG_BITS = 128
-EPOCH = re.compile(r"[1-9][0-9]{0,8}")
 
 T = TypeVar("T")
 
+PAUSES_SECONDS = (0.0, 0.1, 0.4)
+"""Before each attempt: the first, one in a new session, one with the module started anew."""
+
 _ONE_AT_A_TIME = threading.Lock()
+_starts = 0
+"""How often a module was started anew. Guarded by the lock."""
 
 
 class HardwareUnusable(Exception):
@@ -66,6 +73,7 @@ class HardwareKeys:
         self._module, self._token, self._pin = module.resolve(), token, pin
         self._prefix = f"pulang/{office}/"
         self._session: Session | None = None
+        self._start = 0
         self._refused = ""
         if not pin or not pin.isprintable():
             raise HardwareUnusable(
@@ -80,12 +88,8 @@ class HardwareKeys:
         def labels(session: Session) -> set[str]:
             return {key.label for key in _found(session)}
 
-        tails = [
-            label.removeprefix(self._prefix)
-            for label in self._asked(labels)
-            if label.startswith(self._prefix)
-        ]
-        return sorted(int(tail) for tail in tails if EPOCH.fullmatch(tail))
+        ours = re.compile(re.escape(self._prefix) + r"([1-9][0-9]{0,8})")
+        return sorted(int(m[1]) for m in map(ours.fullmatch, self._asked(labels)) if m)
 
     def create(self, epoch: int) -> None:
         if epoch < 1:
@@ -123,13 +127,14 @@ class HardwareKeys:
 
     def unwrap(self, epoch: int, wrapped: bytes, about: bytes) -> bytes:
         nonce, text = wrapped[:NONCE_BYTES], wrapped[NONCE_BYTES:]
+        if len(text) < TAG_BITS // 8:
+            raise Unopened("it is too short to have been wrapped")
 
         def opened(session: Session) -> bytes:
             for key in self._keys(session, epoch):
-                if len(text) >= TAG_BITS // 8:
-                    plain = _decrypt(key, nonce, text, about)
-                    if plain is not None:
-                        return plain
+                plain = _decrypt(key, nonce, text, about)
+                if plain is not None:
+                    return plain
             raise Unopened("it was wrapped by another key, for another use, or changed")
 
         return self._asked(opened)
@@ -142,18 +147,20 @@ class HardwareKeys:
         return keys
 
     def _asked(self, work: Callable[[Session], T]) -> T:
-        """Does the work in the token, and once more in a new session where the first was lost."""
+        """Does the work in the token, and again in a new session where the first was lost."""
         try:
             from pkcs11 import PKCS11Error
         except ImportError:
             raise HardwareUnusable(
                 "the package python-pkcs11 is not installed: install it, or use a key file"
             ) from None
-        with _ONE_AT_A_TIME:
-            for _ in range(2):
+        for pause in PAUSES_SECONDS:
+            time.sleep(pause)
+            with _ONE_AT_A_TIME:
                 try:
-                    if self._session is None:
-                        self._session = self._open()
+                    if self._session is None or self._start != _starts:
+                        self._session = None
+                        self._session, self._start = self._open(), _starts
                     # A dead session shows itself here; a search in one would leave traces on
                     # standard error, past the log.
                     self._session.generate_random(64)
@@ -197,12 +204,19 @@ class HardwareKeys:
         )
 
     def _leave(self) -> None:
-        from pkcs11 import PKCS11Error
+        """Closes the session; where there was none to be had, has the module start anew."""
+        global _starts
+        import pkcs11
 
         session, self._session = self._session, None
-        if session is not None:
-            with suppress(PKCS11Error):
+        with suppress(pkcs11.PKCS11Error):
+            if session is not None:
                 session.close()
+            else:
+                # All sessions of this process end with it, and their numbers are given out again:
+                # by the count the others know that theirs is gone.
+                _starts += 1
+                pkcs11.lib(str(self._module)).reinitialize()
 
     def _unusable(self, error: PKCS11Error) -> HardwareUnusable:
         """The names of the library's errors say enough, and hold no secret."""

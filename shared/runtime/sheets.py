@@ -263,8 +263,10 @@ class _Package:
             raise _active()
 
     def read(self, name: str) -> bytes:
+        claimed = self._zip.getinfo(name).file_size
         with self._zip.open(name) as part:
-            data = part.read(self._left + 1)
+            # One byte more than it should have: then its checksum is looked at as well.
+            data = part.read(min(claimed, self._left) + 1)
         self._left -= len(data)
         if self._left < 0:
             raise _bomb(f"lebih dari {INFLATED_BYTES // 1024**2} MB")

@@ -6,8 +6,10 @@ import asyncio
 import json
 from dataclasses import replace
 from hashlib import sha256
+from typing import Any
 from uuid import uuid4
 
+import psycopg
 import pytest
 from psycopg import errors
 from psycopg_pool import AsyncConnectionPool
@@ -205,15 +207,13 @@ async def test_each_link_counts_its_own_messages(store: Store, pool: AsyncConnec
 
 
 async def test_a_database_that_goes_away_is_said_and_the_next_append_goes_on(
-    store: Store, pool: AsyncConnectionPool
+    store: Store, owner: psycopg.Connection[Any]
 ) -> None:
     await store.append(commit(event("a", 1)))
-    async with pool.connection() as connection:
-        await connection.execute("alter table events rename to gone")
+    owner.execute("alter table events rename to gone")
     with pytest.raises(errors.UndefinedTable):
         await store.append(commit(event("a", 2)))
-    async with pool.connection() as connection:
-        await connection.execute("alter table gone rename to events")
+    owner.execute("alter table gone rename to events")
     assert await store.append(commit(event("a", 2))) == 2
 
 
@@ -247,15 +247,14 @@ async def test_what_the_database_cannot_hold_fails_alone(store: Store) -> None:
 
 
 async def test_a_log_that_was_put_back_is_not_written_on_with_a_tree_of_its_future(
-    store: Store, pool: AsyncConnectionPool
+    store: Store, pool: AsyncConnectionPool, owner: psycopg.Connection[Any]
 ) -> None:
     """A database restored under a running process: the size may fit again, the tree must too."""
     await store.append(commit(event("a", 1)))
     await store.append(commit(event("a", 2)))
-    async with pool.connection() as connection:
-        await connection.execute("delete from events")
-        await connection.execute("delete from outbox")
-        await connection.execute("update log_head set size = 0, frontier = '', outgoing = '{}'")
+    owner.execute("delete from events")
+    owner.execute("delete from outbox")
+    owner.execute("update log_head set size = 0, frontier = '', outgoing = '{}'")
     other = Store(pool, "53.71")
     await other.append(commit(event("b", 1)))
     await other.append(commit(event("b", 2)))

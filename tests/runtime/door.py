@@ -24,6 +24,7 @@ from shared.runtime.staff import NewAccount, add_staff
 
 PASSWORD = "lampu bambu kuning sore"
 HOST = "https://kantor.example"
+HTML = {"Accept": "text/html,application/xhtml+xml"}
 
 
 class OneKey:

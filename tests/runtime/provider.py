@@ -16,12 +16,17 @@ from hashlib import sha256
 from typing import Any
 from urllib.parse import unquote, urlencode
 
+import httpx
 import uvicorn
 from fastapi import FastAPI, Request, Response
 from fastapi.responses import JSONResponse, RedirectResponse
 from joserfc import jwt
 from joserfc.jwk import ECKey, KeySet, RSAKey
+from pydantic import SecretStr
 
+from tests.runtime.door import HOST, Door
+
+BACK = "/masuk/oidc/kembali"
 Claims = dict[str, Any]
 
 
@@ -161,3 +166,27 @@ async def serve(app: FastAPI) -> AsyncIterator[str]:
 
 def _part(value: Claims) -> str:
     return base64.urlsafe_b64encode(json.dumps(value).encode()).rstrip(b"=").decode()
+
+
+def configure(door: Door, provider: Provider) -> None:
+    secret = provider.client_secret
+    door.settings.oidc_issuer = provider.issuer
+    door.settings.oidc_client_id = provider.client_id
+    door.settings.oidc_client_secret = SecretStr(secret) if secret else None
+    door.settings.oidc_redirect_uri = HOST + BACK
+
+
+async def depart(browser: httpx.AsyncClient) -> str:
+    """From our page to the provider, and to the address that it sends the browser back to."""
+    response = await browser.get("/masuk/oidc")
+    assert response.status_code == 303, response.text
+    async with httpx.AsyncClient() as elsewhere:
+        response = await elsewhere.get(response.headers["location"])
+    assert response.status_code == 303
+    location: str = response.headers["location"]
+    assert location.startswith(HOST + BACK)
+    return location
+
+
+async def travel(browser: httpx.AsyncClient) -> httpx.Response:
+    return await browser.get(await depart(browser))

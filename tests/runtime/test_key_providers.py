@@ -66,6 +66,13 @@ def softhsm() -> Path:
     return found
 
 
+def new_token(label: str) -> None:
+    command = ["softhsm2-util", "--init-token", "--free", "--label"]
+    subprocess.run(
+        [*command, label, "--pin", PIN, "--so-pin", PIN], check=True, capture_output=True
+    )
+
+
 @pytest.fixture
 def module(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[Path]:
     """SoftHSM with one token of ours, and nothing of the machine's."""
@@ -75,21 +82,7 @@ def module(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[Path]:
         f"directories.tokendir = {tmp_path / 'tokens'}\nlog.level = ERROR\n"
     )
     monkeypatch.setenv("SOFTHSM2_CONF", str(tmp_path / "softhsm2.conf"))
-    subprocess.run(
-        [
-            "softhsm2-util",
-            "--init-token",
-            "--free",
-            "--label",
-            TOKEN,
-            "--pin",
-            PIN,
-            "--so-pin",
-            PIN,
-        ],
-        check=True,
-        capture_output=True,
-    )
+    new_token(TOKEN)
     yield found
     # The module reads its configuration once: the next test's must be read anew.
     import pkcs11
@@ -422,14 +415,15 @@ class TestSealedFile:
         keys = SealedFile(path, PASSPHRASE, OFFICE)
         before = path.read_bytes()
 
-        def full(*_: object) -> None:
+        def full(_: int) -> None:
             raise OSError(28, "No space left on device")
 
         # Root may write everywhere, so the disk says no instead.
         monkeypatch.setattr(os, "fsync", full)
-        for change in (lambda: keys.create(3), lambda: keys.destroy(1)):
-            with pytest.raises(KeyFileUnusable, match="can't be written"):
-                change()
+        with pytest.raises(KeyFileUnusable, match="can't be written"):
+            keys.create(3)
+        with pytest.raises(KeyFileUnusable, match="can't be written"):
+            keys.destroy(1)
         assert path.read_bytes() == before
         monkeypatch.undo()
         keys.create(3)
@@ -461,6 +455,16 @@ class TestSealedFile:
         assert gone not in after
         assert sum(a == b for a, b in zip(after, before, strict=True)) < len(before) / 8
         assert gone not in path.read_bytes()
+
+    def test_two_changes_within_one_tick_of_the_clock_are_both_seen(
+        self, path: Path, monkeypatch: pytest.MonkeyPatch
+    ) -> None:
+        # The clock stands still and the disk gives the same place: nothing tells them apart.
+        monkeypatch.setattr(key_file, "_seen", lambda status: (0,))
+        keys = SealedFile(path, PASSPHRASE, OFFICE)
+        assert list(keys.epochs()) == [1, 2]
+        SealedFile(path, PASSPHRASE, OFFICE).destroy(1)
+        assert list(keys.epochs()) == [2]
 
     def test_a_folder_that_another_process_holds_for_too_long_is_said(
         self, path: Path, monkeypatch: pytest.MonkeyPatch
@@ -553,6 +557,15 @@ class TestSealedFile:
                 SealedFile(path, PASSPHRASE, OFFICE).epochs()
 
 
+def draw(keys: HardwareKeys, label: str, template: dict[Any, Any]) -> None:
+    """A key in the token that did not come about by `create`."""
+    from pkcs11 import KeyType
+
+    keys._asked(
+        lambda s: s.generate_key(KeyType.AES, 256, label=label, store=True, template=template)
+    )
+
+
 class TestHardware:
     @pytest.fixture
     def keys(self, module: Path) -> HardwareKeys:
@@ -585,21 +598,35 @@ class TestHardware:
     ) -> None:
         import pkcs11
 
-        keys._asked(
-            lambda session: session.generate_key(
-                pkcs11.KeyType.AES,
-                256,
-                label=f"pulang/{OFFICE}/2",
-                store=True,
-                template={
-                    pkcs11.Attribute.EXTRACTABLE: True,
-                    pkcs11.Attribute.SENSITIVE: False,
-                },
-            )
+        draw(
+            keys,
+            f"pulang/{OFFICE}/2",
+            {pkcs11.Attribute.EXTRACTABLE: True, pkcs11.Attribute.SENSITIVE: False},
         )
         assert keys.epochs() == [1]
         with pytest.raises(Unopened):
             keys.wrap(2, TEXT, ABOUT)
+
+    def test_a_key_of_another_program_in_the_same_token_is_no_epoch(
+        self, keys: HardwareKeys
+    ) -> None:
+
+        for label in ("7", f"pulang/{OFFICE}/x", f"pulang/{OFFICE}/007", f"lain/pulang/{OFFICE}/7"):
+            draw(keys, label, hardware_keys._never_leaves())
+        assert keys.epochs() == [1]
+
+    def test_a_token_that_comes_late_is_found_and_others_find_their_way_back(
+        self, keys: HardwareKeys, module: Path
+    ) -> None:
+        wrapped = keys.wrap(1, TEXT, ABOUT)
+        late = HardwareKeys(module, "terlambat", PIN, "53")
+        with pytest.raises(HardwareUnusable, match="NoSuchToken"):
+            late.epochs()
+        new_token("terlambat")
+        late.create(1)
+        # The module was started anew for it, and gave it the number of the other one's session.
+        assert keys.unwrap(1, wrapped, ABOUT) == TEXT
+        assert (keys.epochs(), late.epochs()) == ([1], [1])
 
     def test_a_lost_session_is_opened_anew(self, keys: HardwareKeys, module: Path) -> None:
         import pkcs11
@@ -656,18 +683,9 @@ class TestHardware:
     def test_two_keys_drawn_at_once_both_open_and_are_destroyed_together(
         self, keys: HardwareKeys
     ) -> None:
-        import pkcs11
 
         first = keys.wrap(1, TEXT, ABOUT)
-        keys._asked(
-            lambda session: session.generate_key(
-                pkcs11.KeyType.AES,
-                256,
-                label=f"pulang/{OFFICE}/1",
-                store=True,
-                template=hardware_keys._never_leaves(),
-            )
-        )
+        draw(keys, f"pulang/{OFFICE}/1", hardware_keys._never_leaves())
         both = keys._asked(lambda s: [
             bytes(12) + hardware_keys._encrypt(key, bytes(12), TEXT, ABOUT)
             for key in hardware_keys._found(s, f"pulang/{OFFICE}/1")

@@ -2,62 +2,15 @@
 
 from __future__ import annotations
 
-from collections.abc import AsyncIterator
-from types import SimpleNamespace
 from typing import Any
 
 import httpx
 import pytest
-from fastapi import FastAPI, Response
 from joserfc.jwk import ECKey, RSAKey
-from pydantic import SecretStr
 
 from shared.runtime import oidc, staff
-from tests.runtime.door import HOST, Door, cookie_of, csrf_in
-from tests.runtime.provider import Provider, serve
-
-BACK = "/masuk/oidc/kembali"
-
-
-@pytest.fixture
-async def provider() -> AsyncIterator[Provider]:
-    one = Provider()
-    async with serve(one.app()) as address:
-        one.issuer = address
-        yield one
-
-
-@pytest.fixture
-async def office(door: Door, provider: Provider) -> Door:
-    """A door that knows the provider, with two people who are known there."""
-    configure(door, provider)
-    await door.add("petugas", "intake")
-    await staff.link_oidc(door.pool, "petugas", "subject-1")
-    return door
-
-
-def configure(door: Door, provider: Provider) -> None:
-    secret = provider.client_secret
-    door.settings.oidc_issuer = provider.issuer
-    door.settings.oidc_client_id = provider.client_id
-    door.settings.oidc_client_secret = SecretStr(secret) if secret else None
-    door.settings.oidc_redirect_uri = HOST + BACK
-
-
-async def depart(browser: httpx.AsyncClient) -> str:
-    """From our page to the provider, and to the address that it sends the browser back to."""
-    response = await browser.get("/masuk/oidc")
-    assert response.status_code == 303, response.text
-    async with httpx.AsyncClient() as elsewhere:
-        response = await elsewhere.get(response.headers["location"])
-    assert response.status_code == 303
-    location: str = response.headers["location"]
-    assert location.startswith(HOST + BACK)
-    return location
-
-
-async def travel(browser: httpx.AsyncClient) -> httpx.Response:
-    return await browser.get(await depart(browser))
+from tests.runtime.door import Door, cookie_of, csrf_in
+from tests.runtime.provider import BACK, Provider, configure, depart, travel
 
 
 async def is_refused(door: Door, browser: httpx.AsyncClient, response: httpx.Response) -> bool:
@@ -344,64 +297,3 @@ async def test_a_way_that_took_too_long_or_a_cookie_of_another_kind_is_refused(
     async with office.browser() as browser:
         await travel(browser)
         assert await is_refused(office, browser, await browser.get(location))
-
-
-# The provider away
-
-
-async def away(door: Door) -> bool:
-    async with door.browser() as browser:
-        response = await browser.get("/masuk/oidc")
-    return response.status_code == 503 and "tidak menjawab" in response.text
-
-
-async def test_a_provider_that_is_away_is_said_to_be_away(office: Door, provider: Provider) -> None:
-    for lie in (
-        {"issuer": "https://evil.example"},
-        {"authorization_endpoint": None},
-        {"authorization_endpoint": "ftp://127.0.0.1/"},
-        {"authorization_endpoint": ["https://evil.example"]},
-        {"padding": "x" * 300_000},
-    ):
-        provider.metadata = lie
-        assert await away(office), lie
-    provider.metadata = {"jwks_uri": provider.issuer + "/nowhere"}
-    async with office.browser() as browser:
-        response = await travel(browser)
-        assert response.status_code == 503
-        assert cookie_of(browser) is None
-    office.settings.oidc_issuer = "http://127.0.0.1:1"
-    assert await away(office)
-
-
-@pytest.mark.parametrize(
-    ("status", "body"), [(200, b"<html>"), (200, b"[]"), (500, b"{}"), (302, b""), (200, b"\xff")]
-)
-async def test_a_provider_that_answers_nonsense_is_away(
-    office: Door, status: int, body: bytes
-) -> None:
-    app = FastAPI()
-
-    @app.get("/.well-known/openid-configuration")
-    async def discovery() -> Response:
-        return Response(body, status, headers={"location": office.settings.oidc_issuer})
-
-    async with serve(app) as address:
-        office.settings.oidc_issuer = address
-        assert await away(office)
-
-
-def test_a_provider_over_tls_is_not_followed_out_of_it() -> None:
-    settings: Any = SimpleNamespace(oidc_issuer="https://id.example")
-    given = {"token_endpoint": "http://id.example/token", "jwks_uri": "https://id.example/jwks"}
-    with pytest.raises(oidc.ProviderAway, match="TLS"):
-        oidc._endpoint(given, "token_endpoint", settings)
-    assert oidc._endpoint(given, "jwks_uri", settings) == "https://id.example/jwks"
-
-
-async def test_an_office_without_a_provider_has_no_such_address(door: Door) -> None:
-    async with door.browser() as browser:
-        assert "/masuk/oidc" not in (await browser.get("/masuk")).text
-        for path in ("/masuk/oidc", BACK):
-            assert (await browser.get(path)).status_code == 404
-        assert (await browser.post("/masuk/oidc")).status_code == 404

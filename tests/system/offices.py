@@ -12,13 +12,14 @@ from typing import Any
 import httpx
 from fastapi import FastAPI
 
+from shared.kernel.rotation import init
 from shared.runtime.manifest import Service
-from shared.runtime.office import Office
+from shared.runtime.office import Office, open_keyring
 from shared.runtime.settings import Settings
-from shared.runtime.staff import ROLES, add_staff
+from shared.runtime.staff import ROLES_OF, add_staff
 from shared.runtime.web import app_for
 
-PASSWORD = "kata-sandi-contoh"
+PASSWORD = "kalimat sandi contoh"
 _keys = count(1)
 
 
@@ -62,6 +63,10 @@ class Desk:
         code: str = problem["code"]
         return code
 
+    async def look(self, role: str, path: str, purpose: str = "identity_check") -> Any:
+        """Reads what is sealed, for a purpose."""
+        return await self.get(role, f"{path}?purpose={purpose}")
+
     async def get(self, role: str, path: str) -> Any:
         response = await self.http.get(
             f"/api/v1{path}", headers={"Authorization": f"Bearer {self.tokens[role]}"}
@@ -69,14 +74,33 @@ class Desk:
         assert response.is_success, response.text
         return response.json()
 
+    async def account(self, username: str, role: str) -> str:
+        """One more account; gives its token."""
+        made = await add_staff(
+            self.office.pool,
+            username,
+            frozenset({role}),
+            PASSWORD,
+            kind=self.office.service.kind,
+            wrap=self.office.keyring,
+        )
+        self.tokens[username] = made.token
+        return made.token
+
     async def size(self) -> int:
         return (await self.office.store.head()).size
+
+
+_open: dict[str, Desk] = {}
+"""The offices that are open now, which trust each other."""
 
 
 async def open_desk(
     stack: AsyncExitStack, settings: Settings, service: Service, *, with_worker: bool = True
 ) -> Desk:
     """Starts an office; a worker runs beside its web unless told otherwise."""
+    async with open_keyring(settings) as keyring:
+        await init(keyring)
     app = app_for(settings, service, with_worker=with_worker)
     await stack.enter_async_context(app.router.lifespan_context(app))
     transport = httpx.ASGITransport(app=app, raise_app_exceptions=False)
@@ -84,9 +108,20 @@ async def open_desk(
         httpx.AsyncClient(transport=transport, base_url="http://office", timeout=60)
     )
     desk = Desk(app, http)
-    for role in sorted(ROLES):
-        desk.tokens[role] = await add_staff(desk.office.pool, role, frozenset({role}), PASSWORD)
+    for role in sorted(ROLES_OF[service.kind]):
+        desk.tokens[role] = await desk.account(role, role)
+    for code in settings.partners:
+        if code in _open:
+            await _trust(desk, _open[code])
+            await _trust(_open[code], desk)
+    _open[settings.office] = desk
+    stack.callback(_open.pop, settings.office)
     return desk
+
+
+async def _trust(one: Desk, other: Desk) -> None:
+    for _, line in await other.office.keyring.public():
+        await one.office.keyring.trust(other.office.settings.office, line, "test")
 
 
 async def eventually(check: Callable[[], Any], seconds: float = 30) -> Any:

@@ -1,0 +1,113 @@
+"""What the running software may do in its database: append, and never rewrite (issue of rule 18).
+
+Tried as the role that web and worker have, table by table, with SQL of one's own.
+"""
+
+from __future__ import annotations
+
+from typing import Any
+
+import psycopg
+import pytest
+from psycopg import sql
+from psycopg.errors import GeneratedAlways, InsufficientPrivilege
+from psycopg_pool import AsyncConnectionPool
+
+from shared.kernel.store import Commit, Parked, PersonKey, Received, Request, Store
+from tests.kernel.counter import NOW
+from tests.kernel.test_store import event
+
+APPENDED_ONLY = ("events", "outbox", "inbox", "requests")
+MAY_CHANGE = {
+    "parked": {"times"},
+    "person_keys": {"epoch", "wrapped", "destroyed_at"},
+    "trusted_keys": {"revoked_at", "revoked_by"},
+    "staff": {"roles", "password_hash", "token_digest", "token_expires_at", "oidc_subject",
+              "active", "changed_at"},
+    "log_head": None,
+    "link_in": None,
+    "link_out": None,
+    "projections": None,
+}  # fmt: skip
+"""Table → the columns that may be changed, None for all; rows may be deleted from none of them."""
+
+MAY_DELETE = {"office_keys", "identity_index", "staff_totp", "sessions", "sign_in_failures"}
+
+
+@pytest.fixture
+async def filled(pool: AsyncConnectionPool, store: Store) -> None:
+    await store.append(
+        Commit(
+            at=NOW,
+            events=[event("a", 1)],
+            keys=[PersonKey("PM-0000000001", 0, b"wrapped")],
+            received=[Received("35", 1, b"{}")],
+            parked=[Parked("35", None, "UNREADABLE_FRAME", "x", b"x")],
+            request=Request("tester", "key-00001", b"digest", {}),
+        )
+    )
+
+
+async def refused(pool: AsyncConnectionPool, statement: sql.Composed) -> bool:
+    async with pool.connection() as connection:
+        try:
+            await connection.execute(statement)
+        except (InsufficientPrivilege, GeneratedAlways):
+            return True
+    return False
+
+
+async def columns(owner: psycopg.Connection[Any], table: str) -> list[str]:
+    found = owner.execute(
+        "select column_name from information_schema.columns"
+        " where table_schema = 'public' and table_name = %s",
+        (table,),
+    )
+    return [row[0] for row in found]
+
+
+async def test_every_table_is_spoken_for(owner: psycopg.Connection[Any]) -> None:
+    found = owner.execute("select tablename from pg_tables where schemaname = 'public'")
+    known = {*APPENDED_ONLY, *MAY_CHANGE, *MAY_DELETE, "alembic_version"}
+    assert {row[0] for row in found} == known
+
+
+@pytest.mark.parametrize("table", [*APPENDED_ONLY, *MAY_CHANGE])
+async def test_no_precious_row_can_be_changed_or_deleted(
+    filled: None, pool: AsyncConnectionPool, owner: psycopg.Connection[Any], table: str
+) -> None:
+    allowed = MAY_CHANGE.get(table, set())
+    for column in await columns(owner, table):
+        change = sql.SQL("update {} set {} = {}").format(
+            *(sql.Identifier(name) for name in (table, column, column))
+        )
+        may = table in MAY_CHANGE and (allowed is None or column in allowed)
+        assert await refused(pool, change) != may, f"{table}.{column}"
+    before = owner.execute(sql.SQL("select count(*) from {}").format(sql.Identifier(table)))
+    rows = before.fetchone()
+    assert rows is not None
+    delete = sql.SQL("delete from {}").format(sql.Identifier(table))
+    if table == "person_keys":
+        await refused(pool, delete)
+    else:
+        assert await refused(pool, delete)
+    for statement in ("truncate {}", "drop table {}", "alter table {} disable trigger all",
+                      "alter table {} add column x int"):  # fmt: skip
+        assert await refused(pool, sql.SQL(statement).format(sql.Identifier(table))), statement
+    after = owner.execute(sql.SQL("select count(*) from {}").format(sql.Identifier(table)))
+    assert after.fetchone() == rows
+
+
+async def test_the_running_role_cannot_become_another(pool: AsyncConnectionPool) -> None:
+    async with pool.connection() as connection:
+        cursor = await connection.execute(
+            "select rolsuper or rolcreaterole or rolcreatedb or rolbypassrls from pg_roles"
+            " where rolname = current_user"
+        )
+        assert await cursor.fetchone() == (False,)
+    for statement in (
+        "create table public.mine (x int)",
+        "create role mine",
+        "set session_replication_role = replica",
+    ):
+        assert await refused(pool, sql.SQL(statement).format()), statement
