@@ -221,6 +221,7 @@ def _prepare(province: Office, persons: list[str], money: list[dict[str, str]]) 
     references = {int(row["row"]): row["credit_reference"] for row in money}
     for number, person in enumerate(persons):
         steps: list[tuple[str, dict[str, Any]]] = [
+            (f"/cases/{person}/taking", {}),
             (
                 f"/cases/{person}/assessment",
                 {"potential": "Contoh", "wish": "Contoh", "opportunity": "Contoh"},

@@ -44,8 +44,8 @@ Reactor = Callable[[str, Message, str, datetime, datetime, Mapping[str, str]], S
 """(sender, message, actor, now, occurred_at, sealed identities by person) → this office's own
 commands, one unit. Pure."""
 
-PARKED_FRAMES = 10_000
-PARKED_BYTES = 256 * 1024 * 1024
+PARKED_FRAMES = 100
+PARKED_BYTES = 64 * 1024 * 1024
 """So many unreadable frames of a sender are kept raw."""
 
 Told = dict[int, dict[str, Identity]]

@@ -198,7 +198,7 @@ async def _holds(desk: Desk, _: dict[str, str]) -> Any:
 async def _looks(desk: Desk, given: dict[str, str]) -> Any:
     before = parse_time(given["before"]).isoformat() if "before" in given else None
     return await projection.looks(
-        desk.reading, subject=given.get("subject"), staff=given.get("staff"), before=before
+        desk.reading, subject=given.get("subject"), staff=given.get("by"), before=before
     )
 
 
@@ -304,7 +304,7 @@ def reads(service: Service) -> tuple[ReadRoute, ...]:
             "Siapa melihat data siapa",
             AUDITOR,
             _looks,
-            optional=("subject", "staff", "before"),
+            optional=("subject", "by", "before"),
         ),
         ReadRoute("/looks/alarms", "Pembukaan data yang tidak biasa", AUDITOR | APPROVER, _alarms),
         ReadRoute("/break-glass", "Akses darurat", AUDITOR | APPROVER, _break_glasses),

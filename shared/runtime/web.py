@@ -177,7 +177,7 @@ def _add_command(app: FastAPI, route: CommandRoute) -> None:
         description=f"Peran: {', '.join(sorted(route.roles))}.",
         response_model=None,
         name=route.path,
-        responses=_PROBLEMS,
+        responses={code: one for code, one in _PROBLEMS.items() if code != 404},
         openapi_extra=import_body(route.form) if route.is_import else None,
     )
 
@@ -192,6 +192,7 @@ _PROBLEMS: dict[int | str, dict[str, Any]] = {
     for code, words in {
         401: "Tanpa akun",
         403: "Peran tidak mencakup",
+        404: "Tidak ada",
         409: "Ditolak oleh aturan; tidak ada yang disimpan",
         422: "Isian tidak sah; tidak ada yang disimpan",
         503: "Basis data tidak terjangkau; kirim lagi dengan kunci yang sama",

@@ -11,17 +11,23 @@ from typing import Any
 
 from shared.contracts import messages
 from shared.contracts.messages import Message
-from shared.contracts.values import ManifestLine
+from shared.contracts.values import ManifestEntry, ManifestLine
 from shared.kernel.decider import Decider, Event
 from shared.kernel.event import Outgoing
 
-from .spec import ANN, BEA, NOW
+from .spec import ANN, BEA, NOW, SEALED
 
 WHISPERED = "Kata yang tidak boleh keluar"
 ENTRIES = (
-    ManifestLine(person=ANN, initials="AA", origin="35.78"),
-    ManifestLine(person=BEA, initials="BB", origin="35.78"),
+    ManifestLine(person=ANN, origin="35.78"),
+    ManifestLine(person=BEA, origin="35.78"),
 )
+KNOWN = tuple(
+    ManifestEntry(person=line.person, origin=line.origin, identity=SEALED[line.person])
+    for line in ENTRIES
+)
+"""The same lines as an office keeps them: with who they are, under its own key of each."""
+
 CREDIT = {"person": ANN, "reference": "SP2D/1"}
 ISSUED = {
     "handover": "HO-1",
@@ -49,7 +55,8 @@ ANSWERED = {
     "answer": 2,
     "corrects": 1,
 }
-UNLISTED = {"handover": "HO-1", "person": BEA, "initials": "BB", "at": NOW}
+UNLISTED = {"handover": "HO-1", "person": BEA, "at": NOW}
+ERASURE = {"person": ANN, "erasure": "ER-1"}
 
 LETTERS: tuple[Message, ...] = (
     messages.HandoverIssued(**ISSUED),
@@ -65,6 +72,9 @@ LETTERS: tuple[Message, ...] = (
     messages.GrantConfirmed(**CREDIT),
     messages.GrantDisputed(**CREDIT),
     messages.CaseStatusChanged(person=ANN, status="ready"),
+    messages.ErasureRequested(**ERASURE, basis="consent_withdrawn"),
+    messages.ErasureConfirmed(**ERASURE),
+    messages.ErasureWithheld(**ERASURE, until=date(2020, 10, 4)),
 )
 
 
@@ -79,6 +89,15 @@ def unspoken(deciders: Iterable[Decider[Any]], events: Iterable[Event]) -> list[
 
 
 def tells_too_much(outgoing: Outgoing) -> bool:
-    """Whether free text, or a person's code in the wrong place, goes out with a message."""
+    """Whether more goes out than may: free text anywhere, or who somebody is in the message.
+
+    Beside the message nothing goes but identities, sealed, each of a person whom it names.
+    """
     assert type(outgoing.message) in messages.MESSAGES.values()
-    return WHISPERED in outgoing.message.model_dump_json() or WHISPERED in outgoing.subject
+    body = outgoing.message.model_dump_json()
+    in_clear = any(one in body + outgoing.subject for one in (WHISPERED, *SEALED.values()))
+    beside = any(
+        sealed != SEALED.get(person) or f'"{person}"' not in body
+        for person, sealed in outgoing.personal.items()
+    )
+    return in_clear or beside

@@ -28,7 +28,8 @@ WITA = timezone(timedelta(hours=8), "WITA")
 NOW = datetime(2019, 10, 4, 14, 30, tzinfo=WITA)
 HOUR = timedelta(hours=1)
 ANN, BEA, CIA = "PM-0000000001", "PM-0000000002", "PM-0000000003"
-"""Three people who do not exist; their initials are AA, BB, CC."""
+SEALED = {person: f"sealed-identity-{person}" for person in (ANN, BEA, CIA)}
+"""Three people who do not exist, and who they are, as a vault would have sealed it."""
 
 quick = settings(max_examples=40, deadline=None, derandomize=True, database=None)
 """For every property: the same examples each run, in a fraction of a second."""

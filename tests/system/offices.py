@@ -12,6 +12,7 @@ from typing import Any
 import httpx
 from fastapi import FastAPI
 
+from shared.kernel.keyring import Keyring
 from shared.kernel.rotation import init
 from shared.runtime.manifest import Service
 from shared.runtime.office import Office, open_keyring
@@ -101,6 +102,11 @@ async def open_desk(
     """Starts an office; a worker runs beside its web unless told otherwise."""
     async with open_keyring(settings) as keyring:
         await init(keyring)
+        for code in settings.partners:
+            if code in _open:
+                # Before the worker starts: its first word is to be believed.
+                await _trust(keyring, _open[code].office.keyring)
+                await _trust(_open[code].office.keyring, keyring)
     app = app_for(settings, service, with_worker=with_worker)
     await stack.enter_async_context(app.router.lifespan_context(app))
     transport = httpx.ASGITransport(app=app, raise_app_exceptions=False)
@@ -110,18 +116,14 @@ async def open_desk(
     desk = Desk(app, http)
     for role in sorted(ROLES_OF[service.kind]):
         desk.tokens[role] = await desk.account(role, role)
-    for code in settings.partners:
-        if code in _open:
-            await _trust(desk, _open[code])
-            await _trust(_open[code], desk)
     _open[settings.office] = desk
     stack.callback(_open.pop, settings.office)
     return desk
 
 
-async def _trust(one: Desk, other: Desk) -> None:
-    for _, line in await other.office.keyring.public():
-        await one.office.keyring.trust(other.office.settings.office, line, "test")
+async def _trust(one: Keyring, other: Keyring) -> None:
+    for _, line in await other.public():
+        await one.trust(other.office, line, "test")
 
 
 async def eventually(check: Callable[[], Any], seconds: float = 30) -> Any:

@@ -11,7 +11,8 @@ from typing import Any
 
 import pytest
 
-from shared.runtime.settings import make_office_key
+from shared.runtime.key_file import SealedFile
+from tests.conftest import PASSPHRASE
 from tests.system import story
 from tests.system.offices import Desk
 
@@ -44,6 +45,7 @@ def environment(desk: Desk) -> dict[str, str]:
         "PULANG_DATABASE_URL": settings.database_url,
         "PULANG_REDIS_URL": settings.redis_url,
         "PULANG_KEY_FILE": str(settings.key_file),
+        "PULANG_KEY_PASSPHRASE": PASSPHRASE,
     }
 
 
@@ -114,7 +116,7 @@ async def test_replay_names_a_tampered_row_and_mends_it(city: Desk) -> None:
         (("replay", "nothing"), {"city": "1"}, "There is no read model nothing"),
         (("history", "X", "--as-of", "kemarin"), {"city": "1"}, "Waktunya tidak terbaca"),
         (("nonsense",), {}, "No such command"),
-        (("status",), {"city": "1", "PULANG_KEY_FILE": "/nowhere/key"}, "/nowhere/key is missing"),
+        (("status",), {"city": "1", "PULANG_KEY_FILE": "/nowhere/key"}, "/nowhere/key"),
         (
             ("staff", "add", "x", "--roles", "issuer,approver"),
             {"city": "1"},
@@ -141,9 +143,55 @@ async def test_an_account_made_by_the_command_opens_the_api(city: Desk) -> None:
     city.tokens["petugas-1"] = account["token"]
     assert await city.get("petugas-1", "/operations") == []
     code, out, _ = await pulang("staff", "list", "--json", **environment(city))
-    assert {"username": "petugas-1", "roles": ["intake", "issuer"], "active": True} in json.loads(
-        out
-    )
+    (listed,) = [row for row in json.loads(out) if row["username"] == "petugas-1"]
+    assert (listed["roles"], listed["active"]) == (["intake", "issuer"], True)
+
+
+async def test_a_disabled_account_opens_nothing(city: Desk) -> None:
+    code, out, _ = await pulang("staff", "disable", "treasurer", **environment(city))
+    assert (code, out) == (0, "treasurer: disabled.\n")
+    assert (await city.send("treasurer", "/treasury-returns")).status_code == 401
+    assert (await pulang("staff", "disable", "nobody", **environment(city)))[0] == 2
+
+
+async def test_keys_are_listed_exported_trusted_rotated_and_revoked(
+    city: Desk, province: Desk
+) -> None:
+    here, there = environment(city), environment(province)
+    code, line, _ = await pulang("keys", "export-public", **here)
+    assert code == 0
+    key_id = line.split("+")[1]
+    code, out, _ = await pulang("keys", "trust", "53.71", line.strip(), **there)
+    assert (code, out) == (0, f"Office 35: key {key_id} of 53.71 trusted.\n")
+    (person,) = await story.issued(city, 1)
+    await story.expected(province)
+    code, out, _ = await pulang("keys", "rotate", **there)
+    assert code == 0
+    assert "Key epoch 2" in out
+    found = json.loads((await pulang("keys", "list", "--json", **there))[1])
+    assert (found["epoch"], found["living_epochs"]) == (2, [2])
+    assert {row["epoch"] for row in found["keys"]} == {2}
+    seen = await province.look("reception", f"/beneficiaries/{person}/identity")
+    assert seen["initials"] == "AB"
+    code, _, err = await pulang("keys", "trust", "35", line.strip(), **here)
+    assert code == 2
+    assert "this is no key of office 35" in err
+    code, out, _ = await pulang("keys", "trust", "53.71", key_id, "--revoke", **there)
+    assert (code, out) == (0, f"Office 35: key {key_id} of 53.71 revoked.\n")
+    code, _, err = await pulang("keys", "trust", "53.71", line.strip(), **there)
+    assert code == 2
+    assert "was revoked" in err
+
+
+async def test_a_signing_key_is_prepared_and_switched_to(city: Desk) -> None:
+    here = environment(city)
+    assert (await pulang("keys", "rotate", "--switch-signing", **here))[0] == 2
+    assert (await pulang("keys", "rotate", "--prepare-signing", **here))[0] == 0
+    _, out, _ = await pulang("keys", "export-public", **here)
+    current, prepared = out.splitlines()
+    assert (await pulang("keys", "rotate", "--switch-signing", **here))[0] == 0
+    assert (await pulang("keys", "export-public", **here))[1].splitlines() == [prepared]
+    assert current != prepared
 
 
 async def test_migrate_never_draws_a_new_key_over_lost_persons(city: Desk) -> None:
@@ -165,21 +213,25 @@ async def test_an_office_does_not_open_another_ones_database(city: Desk) -> None
     assert "this database is that of office 53.71" in err
     code, out, _ = await pulang("status", "--json", **environment(city))
     names = [row["name"] for row in json.loads(out)["projections"]]
-    assert names == ["board", "handovers", "ledger"]
+    assert names == ["board", "custody", "handovers", "ledger"]
 
 
 async def test_a_key_file_that_is_none_is_told_plainly(city: Desk, tmp_path: Path) -> None:
     await story.open_operation(city)
     await story.register(city, story.intake_row())
     other = tmp_path / "other.key"
-    make_office_key(other)
+    SealedFile.make(other, PASSPHRASE, "53.71")
     short = tmp_path / "short.key"
     short.write_text("YQ==")
-    for path, said in (
-        (other, "restore the right file"),
-        (short, "has 1 bytes"),
-        (tmp_path, "can't be read as a key"),
+    right = city.office.settings.key_file
+    for path, passphrase, said in (
+        (other, PASSPHRASE, "restore the newest backup"),
+        (short, PASSPHRASE, str(short)),
+        (tmp_path, PASSPHRASE, str(tmp_path)),
+        (right, PASSPHRASE + "x", str(right)),
     ):
-        code, _, err = await pulang("status", **environment(city) | {"PULANG_KEY_FILE": str(path)})
+        more = {"PULANG_KEY_FILE": str(path), "PULANG_KEY_PASSPHRASE": passphrase}
+        code, _, err = await pulang("status", **environment(city) | more)
         assert code == 2
         assert said in err
+        assert passphrase not in err

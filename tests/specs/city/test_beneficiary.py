@@ -27,15 +27,14 @@ from services.city.domain.beneficiary import (
     decider,
 )
 
-from ..spec import ANN, events_of, given, histories, quick, say
+from ..spec import ANN, SEALED, events_of, given, histories, quick, say
 
 FACTS = {
     "person": ANN,
     "operation": "OP-1",
-    "initials": "AA",
     "origin": "35.78",
     "destination": None,
-    "identity": "sealed",
+    "identity": SEALED[ANN],
 }
 INTAKE = {"birth_date": date(1990, 1, 1), "sign_of_trafficking": False}
 REGISTERED = BeneficiaryRegistered(**FACTS)
@@ -90,7 +89,29 @@ def test_she_may_be_registered_with_a_destination():
 
 
 def test_a_code_stands_for_one_person_only():
-    given(decider, REGISTERED).when(register(initials="BB")).refused("BENEFICIARY_EXISTS")
+    for other in ({"origin": "33.74"}, {"operation": "OP-2"}):
+        given(decider, REGISTERED).when(register(**other)).refused("BENEFICIARY_EXISTS")
+
+
+def test_registered_again_under_another_ciphertext_she_is_registered_once():
+    """To seal the same twice gives two ciphertexts; it is still the same person."""
+    given(decider, REGISTERED).when(register(identity="sealed-anew")).nothing()
+
+
+def test_she_may_be_registered_before_anybody_knows_who_she_is():
+    """Nobody is turned away for having no papers."""
+    given(decider).when(register(identity=None)).then(
+        BeneficiaryRegistered(**FACTS | {"identity": None})
+    )
+
+
+def test_an_event_says_who_she_is_in_ciphertext_only():
+    """Initials and a place of origin are enough to find somebody in a small town."""
+    for event in decider.events:
+        assert not {"initials", "name", "nik", "born", "contact"} & set(event.model_fields)
+    assert [event for event in decider.events if "identity" in event.model_fields] == [
+        BeneficiaryRegistered
+    ]
 
 
 def test_her_birth_date_is_not_kept():
@@ -286,12 +307,11 @@ def test_a_code_that_could_be_misread_is_no_code():
 VALUES = {
     "person": [ANN],
     "operation": ["OP-1"],
-    "initials": ["AA"],
     "origin": ["35.78"],
     "birth_date": [date(1990, 1, 1), date(2005, 1, 1)],
     "sign_of_trafficking": [False, True],
     "destination": ["35", "53"],
-    "identity": [None],
+    "identity": [None, SEALED[ANN]],
     "statement": ["SP/001", "SP/002"],
     "handover": ["HO-1", "HO-2"],
     "reason": [None],

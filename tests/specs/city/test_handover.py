@@ -42,9 +42,9 @@ from services.city.domain.handover import (
     WithdrawHandover,
     decider,
 )
-from shared.contracts.values import ManifestLine
+from shared.contracts.values import ManifestEntry
 
-from ..spec import ANN, BEA, CIA, HOUR, NOW, events_of, given, histories, quick, say
+from ..spec import ANN, BEA, CIA, HOUR, NOW, SEALED, events_of, given, histories, quick, say
 
 DEED_DATE = date(2019, 10, 4)
 PLAN = {
@@ -56,8 +56,8 @@ PLAN = {
     "predecessor": None,
 }
 LINES = {
-    person: ManifestLine(person=person, initials=initials, origin="35.78")
-    for person, initials in ((ANN, "AA"), (BEA, "BB"), (CIA, "CC"))
+    person: ManifestEntry(person=person, origin="35.78", identity=identity)
+    for person, identity in SEALED.items()
 }
 REASON = "Ia ingin menunggu"
 
@@ -97,7 +97,7 @@ AN_ISSUED = (*AN_APPROVED, ISSUED)
 A_DEPARTED = (*AN_ISSUED, DEPARTED)
 
 DRAFT = say(DraftHandover, **PLAN)
-ADD_ANN = h(AddEntry, person=ANN, initials="AA", origin="35.78")
+ADD_ANN = h(AddEntry, person=ANN, origin="35.78", identity=SEALED[ANN])
 SUBMIT = h(SubmitHandover)
 RETURN = h(ReturnHandover, reason=REASON, by="pengesah")
 APPROVE = h(ApproveHandover, signatory="kepala-dinas", deed_date=DEED_DATE, by="pengesah")
@@ -137,6 +137,21 @@ def answered(person, outcome="arrived", number=1, **fields):
     )
 
 
+def came_unlisted(person, identity=SEALED[CIA]):
+    return h(RecordUnlisted, person=person, identity=identity, office="35")
+
+
+def seen_unlisted(person, identity=SEALED[CIA]):
+    return UnlistedArrivalRecorded(
+        handover="HO-1",
+        operation="OP-1",
+        receiving_office="35",
+        person=person,
+        identity=identity,
+        at=NOW,
+    )
+
+
 # Draft and manifest
 
 
@@ -172,9 +187,23 @@ def test_a_person_stands_on_a_manifest_once():
     given(decider, DRAFTED).when(ADD_ANN).then(ANN_ADDED)
 
 
+def test_she_stands_on_a_manifest_with_or_without_a_recorded_identity():
+    """Her code is enough to send her; nobody waits for her papers."""
+    unknown = h(AddEntry, person=ANN, origin="35.78")
+    given(decider, DRAFTED).when(unknown).then(
+        EntryAdded(handover="HO-1", entry=ManifestEntry(person=ANN, origin="35.78"))
+    )
+
+
+def test_added_again_under_another_ciphertext_she_stands_there_once():
+    """To seal the same twice gives two ciphertexts; it is still the same person."""
+    again = h(AddEntry, person=ANN, origin="35.78", identity="sealed-anew")
+    given(decider, DRAFTED, ANN_ADDED).when(again).nothing()
+
+
 def test_nobody_is_added_once_the_draft_is_submitted():
     """Rule 7. What is approved is what was submitted."""
-    new = h(AddEntry, person=CIA, initials="CC", origin="35.78")
+    new = h(AddEntry, person=CIA, origin="35.78", identity=SEALED[CIA])
     for history in (A_SUBMITTED, AN_APPROVED, AN_ISSUED, A_DEPARTED):
         given(decider, *history).when(new).refused("HANDOVER_PHASE")
 
@@ -422,7 +451,7 @@ def test_a_person_arrives_only_once():
     "command",
     [
         answer(ANN, office="53"),
-        h(RecordUnlisted, person=CIA, initials="CC", office="53"),
+        h(RecordUnlisted, person=CIA, identity=SEALED[CIA], office="53"),
         h(RecordDecline, reason="capacity", office="53"),
     ],
 )
@@ -483,18 +512,21 @@ def test_she_whose_answer_crossed_with_her_withdrawal_is_not_withdrawn_again():
 
 def test_somebody_arrives_who_is_on_no_list():
     """Rule 1."""
-    given(decider, *A_DEPARTED).when(
-        h(RecordUnlisted, person=CIA, initials="CC", office="35")
-    ).then(
-        UnlistedArrivalRecorded(
-            handover="HO-1",
-            operation="OP-1",
-            receiving_office="35",
-            person=CIA,
-            initials="CC",
-            at=NOW,
-        )
+    given(decider, *A_DEPARTED).when(came_unlisted(CIA)).then(seen_unlisted(CIA))
+
+
+def test_who_came_on_no_list_is_recorded_though_nobody_said_who_she_is():
+    """Rule 1. Her key may be gone by the time that the word of her arrives."""
+    given(decider, *A_DEPARTED).when(came_unlisted(CIA, identity=None)).then(
+        seen_unlisted(CIA, identity=None)
     )
+
+
+def test_an_unlisted_arrival_told_again_under_another_ciphertext_is_the_same():
+    """Rule 6. Each delivery seals her identity anew; she came once."""
+    given(decider, *A_DEPARTED, seen_unlisted(CIA)).when(
+        came_unlisted(CIA, identity="sealed-anew")
+    ).nothing()
 
 
 @pytest.mark.parametrize("history", [AN_ISSUED, A_DEPARTED])
@@ -530,7 +562,7 @@ VALUES = {
     "did_not_occur": [False, True],
     **{name: [value] for name, value in PLAN.items()},
     "person": [ANN, BEA],
-    "initials": ["AA"],
+    "identity": [SEALED[ANN], None],
     "origin": ["35.78"],
     "reason": ["other"],
     "signatory": ["kepala-dinas"],
@@ -543,7 +575,7 @@ VALUES = {
     "corrects": [None],
     "office": ["35", "53"],
 }
-ADD_BEA = h(AddEntry, person=BEA, initials="BB", origin="35.78")
+ADD_BEA = h(AddEntry, person=BEA, origin="35.78", identity=SEALED[BEA])
 PATH = [DRAFT, ADD_ANN, ADD_BEA, SUBMIT, APPROVE, ISSUE, DEPART]
 
 
@@ -592,9 +624,7 @@ def test_whatever_is_asked_no_deed_is_issued_by_its_approver_or_approved_by_its_
 
 def test_who_stands_on_the_manifest_is_not_unlisted():
     """Rule 1: nobody is counted twice, whatever the receiver's message says."""
-    given(decider, *A_DEPARTED).when(
-        h(RecordUnlisted, person=ANN, initials="AA", office="35")
-    ).refused("IS_ON_MANIFEST")
+    given(decider, *A_DEPARTED).when(came_unlisted(ANN)).refused("IS_ON_MANIFEST")
 
 
 def test_an_answer_for_somebody_who_never_stood_on_the_manifest_is_no_fact():
@@ -606,7 +636,7 @@ def test_a_manifest_has_a_bound():
     many = [
         EntryAdded(
             handover="HO-1",
-            entry=ManifestLine(person=f"PM-{n:010d}", initials="AA", origin="35.78"),
+            entry=ManifestEntry(person=f"PM-{n:010d}", origin="35.78"),
         )
         for n in range(100_000, 101_000)
     ]
@@ -615,16 +645,8 @@ def test_a_manifest_has_a_bound():
 
 def test_an_unlisted_arrival_that_did_not_occur_is_taken_back():
     """Rule 18."""
-    seen = UnlistedArrivalRecorded(
-        handover="HO-1",
-        operation="OP-1",
-        receiving_office="35",
-        person=CIA,
-        initials="CC",
-        at=NOW,
-    )
-    back = h(RecordUnlisted, person=CIA, initials="CC", office="35", did_not_occur=True)
-    given(decider, *A_DEPARTED, seen).when(back).then(
+    back = h(RecordUnlisted, person=CIA, office="35", did_not_occur=True)
+    given(decider, *A_DEPARTED, seen_unlisted(CIA)).when(back).then(
         UnlistedArrivalCorrected(handover="HO-1", person=CIA)
     )
     given(decider, *A_DEPARTED).when(back).nothing()

@@ -25,13 +25,13 @@ from ..letters import (
     AMENDED,
     CREDIT,
     DISBURSED,
-    ENTRIES,
     ISSUED,
+    KNOWN,
     WHISPERED,
     tells_too_much,
     unspoken,
 )
-from ..spec import ANN, BEA, NOW, aggregates
+from ..spec import ANN, BEA, NOW, SEALED, aggregates
 
 EAST = "35"
 PLAN = {name: ISSUED[name] for name in ("handover", "operation", "planned_departure", "transport")}
@@ -75,14 +75,21 @@ def credit(reference, **fate):
     return grant.Credit(reference=reference, **fields)
 
 
-def to_the_east(subject, message):
-    return [Outgoing(EAST, subject, message)]
+def issued(entries=KNOWN):
+    facts = PLAN | {name: value for name, value in ISSUED.items() if name not in PLAN}
+    return handover.HandoverIssued(**facts | {"entries": entries})
+
+
+def to_the_east(subject, message, personal=None):
+    return [Outgoing(EAST, subject, message, personal or {})]
 
 
 TOLD = [
     (
-        handover.HandoverIssued(**PLAN, **{n: ISSUED[n] for n in ISSUED if n not in PLAN}),
-        to_the_east("HO-1", messages.HandoverIssued(**ISSUED)),
+        issued(),
+        to_the_east(
+            "HO-1", messages.HandoverIssued(**ISSUED), {ANN: SEALED[ANN], BEA: SEALED[BEA]}
+        ),
     ),
     (
         handover.EntryWithdrawn(
@@ -91,7 +98,7 @@ TOLD = [
             person=ANN,
             reason=WHISPERED,
             revision=1,
-            entries=ENTRIES[1:],
+            entries=KNOWN[1:],
         ),
         to_the_east("HO-1", messages.HandoverAmended(**AMENDED)),
     ),
@@ -164,10 +171,9 @@ KEPT = [
     beneficiary.BeneficiaryRegistered(
         person=ANN,
         operation="OP-1",
-        initials="AA",
         origin="35.78",
         destination=EAST,
-        identity=WHISPERED,
+        identity=SEALED[ANN],
     ),
     beneficiary.DestinationDetermined(person=ANN, destination=EAST),
     beneficiary.WillingnessGiven(person=ANN, statement="SP/001"),
@@ -176,7 +182,7 @@ KEPT = [
     beneficiary.HandoverEntered(person=ANN, handover="HO-1"),
     beneficiary.HandoverLeft(person=ANN, handover="HO-1", cause="withdrawn"),
     handover.HandoverDrafted(**PLAN, issuer="penyusun"),
-    handover.EntryAdded(handover="HO-1", entry=ENTRIES[0]),
+    handover.EntryAdded(handover="HO-1", entry=KNOWN[0]),
     handover.EntryRemoved(handover="HO-1", person=ANN, reason=WHISPERED),
     handover.HandoverSubmitted(handover="HO-1", submitted_by="penyusun"),
     handover.HandoverReturned(handover="HO-1", reason=WHISPERED),
@@ -203,7 +209,7 @@ KEPT = [
         operation="OP-1",
         receiving_office=EAST,
         person=BEA,
-        initials="BB",
+        identity=SEALED[BEA],
         at=NOW,
     ),
     answer.DeclineRecorded(handover="HO-1", reason="capacity", persons=(ANN, BEA)),
@@ -281,6 +287,28 @@ def test_nothing_that_somebody_wrote_about_her_leaves_the_city(event):
     """Rule 21. That she withdrew is told; why she did is not."""
     assert out(event)
     assert not [one for one in out(event) if tells_too_much(one)]
+
+
+def test_a_manifest_says_in_clear_nothing_of_who_somebody_is():
+    """A line that travels has a code and an origin, and room for nothing more."""
+    (one,) = out(issued())
+    lines = one.message.model_dump(mode="json")["entries"]
+    assert lines == [{"person": person, "origin": "35.78"} for person in (ANN, BEA)]
+
+
+def test_who_somebody_is_goes_beside_the_manifest_each_sealed_under_her_own_code():
+    """And who was never identified has nothing beside it, and is on the manifest all the same."""
+    unknown = KNOWN[0].model_copy(update={"identity": None})
+    (one,) = out(issued((unknown, KNOWN[1])))
+    assert one.personal == {BEA: SEALED[BEA]}
+    assert [line.person for line in one.message.entries] == [ANN, BEA]
+
+
+def test_an_amendment_does_not_say_again_who_somebody_is():
+    """The receiving office has it from the first announcement, under its own keys."""
+    told = {type(event): one for event, (one, *_) in TOLD}
+    assert told[handover.EntryWithdrawn].personal == {}
+    assert [kind for kind, one in told.items() if one.personal] == [handover.HandoverIssued]
 
 
 def test_an_office_that_is_told_of_a_grant_late_hears_its_whole_history():

@@ -32,7 +32,7 @@ from shared.kernel.decider import Refused
 from shared.kernel.event import UnknownType
 
 from ..letters import ANSWERED, CREDIT, LETTERS, UNLISTED, every_message_has_its_letter
-from ..spec import ANN, BEA, CIA, HOUR, NOW, Office, aggregates, say
+from ..spec import ANN, BEA, CIA, HOUR, NOW, SEALED, Office, aggregates, say
 from . import test_beneficiary, test_grant, test_handover
 
 DECIDERS = aggregates(domain).values()
@@ -47,8 +47,9 @@ BUSINESS = (
 )
 
 
-def told(message, sender="35"):
-    return react(sender, message, f"office:{sender}", SAID["now"], SAID["occurred_at"])
+def told(message, sender="35", identities=SEALED):
+    actor = f"office:{sender}"
+    return react(sender, message, actor, SAID["now"], SAID["occurred_at"], identities)
 
 
 def answer(person=ANN, outcome="arrived", number=1, handover="HO-1", **fields):
@@ -118,6 +119,15 @@ def test_who_is_on_no_list_is_in_that_offices_care_all_the_same():
     """Rule 1, rule 5."""
     commands = told(messages.UnlistedArrival(**UNLISTED))
     assert kinds(commands)[:2] == [(RecordUnlisted, BEA), (BeginCare, BEA)]
+
+
+def test_who_came_on_no_list_is_recorded_with_the_identity_that_came_beside_the_message():
+    """Her own, and nobody else's; and with none where none came."""
+    came = messages.UnlistedArrival(**UNLISTED)
+    recorded, *_ = told(came)
+    assert recorded.identity == SEALED[BEA]
+    recorded, *_ = told(came, identities={ANN: SEALED[ANN]})
+    assert recorded.identity is None
 
 
 def test_a_refusal_is_for_everybody_on_the_list():

@@ -26,12 +26,12 @@ from services.province.domain.arrival import (
     WithdrawExpectation,
     decider,
 )
-from shared.contracts.values import ManifestLine
+from shared.contracts.values import ManifestEntry, ManifestLine
 
-from ..spec import ANN, BEA, CIA, HOUR, NOW, events_of, given, histories, quick, say
+from ..spec import ANN, BEA, CIA, HOUR, NOW, SEALED, events_of, given, histories, quick, say
 
-ANN_LINE = ManifestLine(person=ANN, initials="AA", origin="35.78")
-BEA_LINE = ManifestLine(person=BEA, initials="BB", origin="35.78")
+ANN_LINE = ManifestEntry(person=ANN, origin="35.78", identity=SEALED[ANN])
+BEA_LINE = ManifestEntry(person=BEA, origin="35.78", identity=SEALED[BEA])
 FACTS = {
     "handover": "HO-1",
     "city": "53.71",
@@ -63,7 +63,12 @@ def h(command, **fields):
     return say(command, handover="HO-1", **fields)
 
 
-AMEND = h(AmendExpectation, city="53.71", revision=1, withdrawn=(ANN,), entries=(BEA_LINE,))
+def travelling(*persons):
+    """Lines of a manifest as the city sends them: without who they are."""
+    return tuple(ManifestLine(person=person, origin="35.78") for person in persons)
+
+
+AMEND = h(AmendExpectation, city="53.71", revision=1, withdrawn=(ANN,), entries=travelling(BEA))
 WITHDRAW = h(WithdrawExpectation, city="53.71")
 DECLINE = h(DeclineHandover, reason="capacity", explanation="Rumah singgah penuh")
 
@@ -104,12 +109,12 @@ def corrected(person, outcome, corrects=1, **details):
 
 
 def unlisted(person):
-    return h(AcknowledgeUnlisted, person=person, initials="CC")
+    return h(AcknowledgeUnlisted, person=person, identity=SEALED[CIA])
 
 
 def seen_unlisted(person):
     return UnlistedArrivalAcknowledged(
-        handover="HO-1", city="53.71", person=person, initials="CC", at=NOW
+        handover="HO-1", city="53.71", person=person, identity=SEALED[CIA], at=NOW
     )
 
 
@@ -135,6 +140,25 @@ def test_a_code_stands_for_one_handover():
     given(decider, EXPECTED).when(other).refused("ARRIVAL_DIFFERS")
 
 
+@pytest.mark.parametrize("identity", ["sealed-anew", None])
+def test_a_handover_announced_again_under_other_ciphertexts_is_the_same(identity):
+    """Rule 6. Each delivery seals anew who they are; and a key may be gone by the second."""
+    entries = tuple(one.model_copy(update={"identity": identity}) for one in EXPECTED.entries)
+    given(decider, EXPECTED).when(say(ExpectHandover, **FACTS | {"entries": entries})).nothing()
+
+
+def test_a_handover_announced_again_with_other_people_is_another():
+    """What may differ is the ciphertext, and nothing else of a line."""
+    for entries in (
+        (ANN_LINE,),
+        (ANN_LINE, BEA_LINE.model_copy(update={"origin": "35.07"})),
+        (ANN_LINE, BEA_LINE.model_copy(update={"person": CIA})),
+    ):
+        given(decider, EXPECTED).when(say(ExpectHandover, **FACTS | {"entries": entries})).refused(
+            "ARRIVAL_DIFFERS"
+        )
+
+
 def test_a_relay_names_the_handover_before_it():
     """Rule 8."""
     relay = FACTS | {"handover": "HO-2", "predecessor": "HO-1"}
@@ -150,6 +174,15 @@ def test_an_amendment_gives_the_manifest_as_it_now_is():
     """Rule 9."""
     after = given(decider, EXPECTED).when(AMEND).then(AMENDED)
     assert set(after.state.entries) == {BEA}
+
+
+def test_an_amendment_keeps_who_is_known_and_knows_nothing_of_who_is_new():
+    """It brings no identities: what stands here came with the first announcement."""
+    more = AMEND.model_copy(update={"entries": travelling(BEA, CIA)})
+    new = ManifestEntry(person=CIA, origin="35.78")
+    given(decider, EXPECTED).when(more).then(
+        AMENDED.model_copy(update={"entries": (BEA_LINE, new)})
+    )
 
 
 def test_an_old_amendment_changes_nothing():
@@ -324,6 +357,14 @@ def test_somebody_arrives_who_is_on_no_list():
     given(decider, EXPECTED).when(unlisted(CIA)).then(seen_unlisted(CIA))
 
 
+def test_who_comes_on_no_list_may_be_unknown_to_everybody():
+    """Rule 1. She is received first; who she is can come later."""
+    unknown = unlisted(CIA).model_copy(update={"identity": None})
+    given(decider, EXPECTED).when(unknown).then(
+        seen_unlisted(CIA).model_copy(update={"identity": None})
+    )
+
+
 def test_she_who_was_taken_off_the_list_and_comes_all_the_same_is_unlisted():
     """Rule 1."""
     given(decider, EXPECTED, AMENDED).when(unlisted(ANN)).then(seen_unlisted(ANN))
@@ -378,7 +419,7 @@ VALUES = {
     "diverted_to": [None, "33"],
     "corrects": [1, 2],
     "reason": ["other"],
-    "initials": ["CC"],
+    "identity": [SEALED[CIA]],
     "explanation": ["Rumah singgah penuh"],
 }
 PATH = [EXPECT, answer(ANN), correct(ANN, "absent", absence="other")]
@@ -405,7 +446,6 @@ def test_an_unlisted_arrival_that_did_not_occur_is_taken_back():
             handover="HO-1",
             city="53.71",
             person=CIA,
-            initials="CC",
             at=NOW,
             reason="Salah orang",
         )

@@ -6,10 +6,12 @@ from pydantic import ValidationError
 
 from services.province.domain.case import (
     AssessPerson,
+    AssignCase,
     CancelCase,
     CaseClosed,
     CaseOpened,
     CaseOpenedInError,
+    CaseWorkerAssigned,
     ChooseTrainings,
     CloseCase,
     CompleteTraining,
@@ -24,8 +26,10 @@ from services.province.domain.case import (
     OpenCase,
     PersonAssessed,
     RecordFamilyDecline,
+    RequireAssigned,
     ReturnedToFamily,
     ReturnToFamily,
+    TakeCase,
     TrainingCompleted,
     TrainingsChosen,
     TrainingsOffered,
@@ -71,6 +75,15 @@ ASSESS = she(AssessPerson, **SEALED)
 DECLARE_READY = she(DeclareReady)
 GO_HOME = she(ReturnToFamily, agrees=True)
 CLOSE = she(CloseCase)
+
+
+TAKE = she(TakeCase, by="pekerja-sosial")
+IS_MINE = she(RequireAssigned, by="pekerja-sosial")
+OPENED_AGAIN = CaseOpened(**ARRIVAL | {"handover": "HO-2"})
+
+
+def worked_on_by(worker):
+    return CaseWorkerAssigned(**HERS, worker=worker)
 
 
 # Arrival
@@ -130,10 +143,59 @@ def test_after_an_error_the_case_opens_when_she_really_arrives():
 
 @pytest.mark.parametrize(
     "command",
-    [ASSESS, choose(), DECLARE_READY, GO_HOME, she(LeaveHouse), CLOSE],
+    [ASSESS, choose(), DECLARE_READY, GO_HOME, she(LeaveHouse), CLOSE, TAKE, IS_MINE],
 )
 def test_nothing_is_decided_about_a_case_that_is_not_open(command):
     given(decider).when(command).refused("CASE_UNKNOWN")
+
+
+# Whose case it is
+
+
+def test_a_case_that_nobody_has_is_taken_by_who_works_on_it():
+    given(decider, OPENED).when(TAKE).then(worked_on_by("pekerja-sosial"))
+
+
+def test_a_case_that_somebody_has_is_not_taken_from_her():
+    """Notes about a person are for the one who works with her."""
+    given(decider, OPENED, worked_on_by("pekerja-lain")).when(TAKE).refused("CASE_ASSIGNED")
+
+
+def test_a_case_is_given_to_another_worker_whoever_had_it():
+    """A worker falls ill, or leaves; the case goes on."""
+    give = she(AssignCase, worker="pekerja-lain", by="admin")
+    given(decider, OPENED).when(give).then(worked_on_by("pekerja-lain"))
+    given(decider, OPENED, worked_on_by("pekerja-sosial")).when(give).then(
+        worked_on_by("pekerja-lain")
+    )
+
+
+def test_who_gave_a_case_away_does_not_work_on_it_herself():
+    """To give it is not to have it: an admin assigns and sees nothing."""
+    give = she(AssignCase, worker="pekerja-lain", by="admin")
+    after = given(decider, OPENED).when(give).then(worked_on_by("pekerja-lain"))
+    after.when(she(RequireAssigned, by="admin")).refused("NOT_ASSIGNED")
+
+
+def test_only_who_has_the_case_is_asked_in_on_it():
+    """It changes nothing: it only says whether this is hers."""
+    given(decider, OPENED).when(IS_MINE).refused("NOT_ASSIGNED")
+    given(decider, OPENED, worked_on_by("pekerja-lain")).when(IS_MINE).refused("NOT_ASSIGNED")
+    given(decider, OPENED, worked_on_by("pekerja-sosial")).when(IS_MINE).nothing()
+
+
+def test_who_had_the_case_before_does_not_have_it_any_more():
+    given(decider, OPENED, worked_on_by("pekerja-sosial"), worked_on_by("pekerja-lain")).when(
+        IS_MINE
+    ).refused("NOT_ASSIGNED")
+
+
+@pytest.mark.parametrize("beginning_anew", [(IN_ERROR, OPENED), (LEFT, CLOSED, OPENED_AGAIN)])
+def test_a_case_that_begins_anew_is_nobodys(beginning_anew):
+    """Who worked with her the last time does not see what she says this time."""
+    given(decider, OPENED, worked_on_by("pekerja-sosial"), *beginning_anew).when(IS_MINE).refused(
+        "NOT_ASSIGNED"
+    )
 
 
 # Assessment and trainings
@@ -324,6 +386,7 @@ VALUES = {
     "training": ["Salon", "Menjahit"],
     "agrees": [True, False],
     "note": ["sealed"],
+    "worker": ["penyusun", "pekerja-lain"],
 }
 PATH = [
     OPEN,

@@ -17,12 +17,13 @@ from ..letters import (
     CREDIT,
     DISBURSED,
     ISSUED,
+    KNOWN,
     UNLISTED,
     WHISPERED,
     tells_too_much,
     unspoken,
 )
-from ..spec import ANN, BEA, NOW, aggregates
+from ..spec import ANN, BEA, NOW, SEALED, aggregates
 
 CITY = "53.71"
 HERS = {"person": ANN, "city": CITY}
@@ -38,8 +39,8 @@ TOLD = [
         Outgoing(CITY, ANN, messages.ArrivalAcknowledged(**ANSWERED)),
     ),
     (
-        arrival.UnlistedArrivalAcknowledged(**UNLISTED, city=CITY),
-        Outgoing(CITY, BEA, messages.UnlistedArrival(**UNLISTED)),
+        arrival.UnlistedArrivalAcknowledged(**UNLISTED, city=CITY, identity=SEALED[BEA]),
+        Outgoing(CITY, BEA, messages.UnlistedArrival(**UNLISTED), {BEA: SEALED[BEA]}),
     ),
     (
         arrival.UnlistedArrivalCorrected(**UNLISTED, city=CITY, reason=WHISPERED),
@@ -83,8 +84,8 @@ TOLD = [
 """Each event that the city hears of, and the one message that goes with it."""
 
 KEPT = [
-    arrival.HandoverExpected(**ISSUED, city=CITY),
-    arrival.ExpectationAmended(**AMENDED, crossed=()),
+    arrival.HandoverExpected(**ISSUED | {"entries": KNOWN}, city=CITY),
+    arrival.ExpectationAmended(**AMENDED | {"entries": KNOWN[1:]}, crossed=()),
     arrival.ExpectationWithdrawn(handover="HO-1", crossed=()),
     arrival.DepartureNoted(handover="HO-1", departed_at=NOW, did_not_occur=False),
     grant.CreditNoted(**DISBURSED, city=CITY),
@@ -94,6 +95,7 @@ KEPT = [
     case.TrainingsChosen(**HERS, chosen=()),
     case.TrainingCompleted(**HERS, training=WHISPERED),
     case.CaseOpenedInError(**HERS),
+    case.CaseWorkerAssigned(**HERS, worker="pekerja-sosial"),
     house.HouseOpened(house="RS-1", name=WHISPERED, capacity=20),
     house.PersonAdmitted(house="RS-1", person=ANN, override_reason=WHISPERED),
     house.PersonReleased(house="RS-1", person=ANN),
@@ -126,6 +128,15 @@ def test_what_is_none_of_the_citys_business_stays_here(event):
 def test_nothing_that_somebody_wrote_about_her_leaves_this_office(event):
     """Rule 21. No reason, no explanation, no assessment, no note, no training by its name."""
     assert not [one for one in out(event) if tells_too_much(one)]
+
+
+def test_who_came_on_no_list_is_made_known_to_the_city_beside_the_message():
+    """Sealed under her own code; and nothing goes beside it where nobody knows who she is."""
+    unknown = arrival.UnlistedArrivalAcknowledged(**UNLISTED, city=CITY, identity=None)
+    (one,) = out(unknown)
+    assert one.personal == {}
+    beside = [event for event, _ in TOLD if any(one.personal for one in out(event))]
+    assert [type(event) for event in beside] == [arrival.UnlistedArrivalAcknowledged]
 
 
 def test_of_a_case_the_city_hears_the_status_and_nothing_else():

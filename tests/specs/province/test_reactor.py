@@ -19,17 +19,18 @@ from ..letters import (
     CREDIT,
     DISBURSED,
     ISSUED,
+    KNOWN,
     LETTERS,
     every_message_has_its_letter,
 )
-from ..spec import HOUR, NOW, Office, aggregates
+from ..spec import ANN, BEA, HOUR, NOW, SEALED, Office, aggregates
 
 CITY, ANOTHER_CITY = "53.71", "53.01"
 SAID = {"by": "office:53.71", "now": NOW + HOUR, "occurred_at": NOW, "city": CITY}
 DECIDERS = aggregates(domain).values()
 
 BECOMES = {
-    messages.HandoverIssued: ExpectHandover(**SAID, **ISSUED),
+    messages.HandoverIssued: ExpectHandover(**SAID, **ISSUED | {"entries": KNOWN}),
     messages.HandoverAmended: AmendExpectation(**SAID, **AMENDED),
     messages.HandoverWithdrawn: WithdrawExpectation(**SAID, handover="HO-1"),
     messages.HandoverDeparted: NoteDeparture(
@@ -42,8 +43,8 @@ BECOMES = {
 """What is a province's business, and the one command that it becomes."""
 
 
-def told(message, sender=CITY):
-    return react(sender, message, f"office:{sender}", NOW + HOUR, NOW)
+def told(message, sender=CITY, identities=SEALED):
+    return react(sender, message, f"office:{sender}", NOW + HOUR, NOW, identities)
 
 
 def test_every_message_of_the_contract_is_looked_at():
@@ -69,6 +70,44 @@ def test_the_sender_of_a_message_is_whoever_brought_it():
         assert not {"sender", "city", "office"} & set(type(letter).model_fields)
         if type(letter) in BECOMES:
             assert [one.city for one in told(letter, ANOTHER_CITY)] == [ANOTHER_CITY]
+
+
+def test_a_manifest_is_expected_with_the_identities_that_came_beside_it():
+    """Each under her own code; who came without one is expected all the same."""
+    (command,) = told(messages.HandoverIssued(**ISSUED), identities={BEA: SEALED[BEA]})
+    assert [(entry.person, entry.identity) for entry in command.entries] == [
+        (ANN, None),
+        (BEA, SEALED[BEA]),
+    ]
+
+
+def test_an_amendment_brings_codes_alone_whatever_came_beside_it():
+    """Who they are is known from the first announcement."""
+    (command,) = told(messages.HandoverAmended(**AMENDED))
+    assert not any(value in command.model_dump_json() for value in SEALED.values())
+
+
+def anew(number):
+    """The identities as another delivery gives them: sealed again, so other ciphertexts."""
+    return {person: f"{sealed}-{number}" for person, sealed in SEALED.items()}
+
+
+def test_a_handover_announced_again_under_other_ciphertexts_is_the_same():
+    """Rule 6. Each delivery seals anew; that makes no other handover of it."""
+    office = Office(DECIDERS)
+    office.does(*told(messages.HandoverIssued(**ISSUED)))
+    assert office.does(*told(messages.HandoverIssued(**ISSUED), identities=anew(2))) == []
+    assert office.does(*told(messages.HandoverIssued(**ISSUED), identities={})) == []
+
+
+def test_after_an_amendment_this_office_still_knows_who_is_coming():
+    """Rule 9. What was sealed with the first announcement stays with her who remains."""
+    office = Office(DECIDERS)
+    office.does(*told(messages.HandoverIssued(**ISSUED), identities=anew(1)))
+    (amended,) = office.does(*told(messages.HandoverAmended(**AMENDED), identities=anew(2)))
+    assert [(one.person, one.identity) for one in amended.entries] == [(BEA, anew(1)[BEA])]
+    state = office.states["arrival-HO-1"]
+    assert {one: entry.identity for one, entry in state.entries.items()} == {BEA: anew(1)[BEA]}
 
 
 USUAL = (
