@@ -64,7 +64,6 @@ def _event(stream: str, version: int, code: str) -> NewEvent:
         event=BeneficiaryRegistered(
             person=code,
             operation=command.operation,
-            initials=command.initials,
             origin=command.origin,
             destination=command.destination,
             identity=command.identity,
@@ -218,12 +217,15 @@ class Commands:
         ]
 
     async def imported(self, number: int, batch: int) -> float:
-        """Intake as it comes: a request of many rows, each a person and her statement."""
-        units = [
-            Unit([story.registration(code), story.willingness(code)]) for code in _codes(number)
-        ]
-        work = story.handle(self.office.handling, units, batch=batch)
-        return await per_second(number * 2, work)
+        """Intake as it comes: a request of many rows, each a person and her statement, sealed."""
+        codes = _codes(number)
+
+        async def requests() -> None:
+            for at in range(0, number, batch):
+                units = await story.intake(self.office, codes[at : at + batch])
+                await story.handle(self.office.handling, units, batch=batch)
+
+        return await per_second(number * 2, requests())
 
 
 def _columns(lines: Sequence[Line]) -> list[list[Any]]:

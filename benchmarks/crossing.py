@@ -1,9 +1,10 @@
 """From one office's commit to the other's: a backlog drained, and one message on a quiet day.
 
-Ours is the whole way: outbox, relay, frames, Redis, FastStream, inbox, the province's
-own decision, its log, and the receipt back. The raw loop moves the same bytes: it reads the same
+Ours is the whole way: outbox, relay, opening and sealing who the persons are, signed frames, Redis,
+FastStream, verifying, unsealing and sealing under keys of the province's own, its decision, its
+log, and the signed receipt back. The raw loop moves the same bytes: it reads the same
 outbox, adds one entry a message in pipelines, reads them by group, inserts them in one
-transaction a batch and acknowledges. It decides nothing and confirms nothing to the sender.
+transaction a batch and acknowledges. It signs, seals, decides and confirms nothing.
 """
 
 from __future__ import annotations
@@ -98,6 +99,18 @@ async def _until_up(links: RedisLinks) -> None:
             await asyncio.sleep(0.01)
 
 
+async def _until_introduced(office: Office, partner: str) -> None:
+    """Waits for the partner's first receipt, which says what to seal to."""
+    async with asyncio.timeout(DEADLINE_SECONDS), office.pool.connection() as connection:
+        while True:
+            cursor = await connection.execute(
+                "select 1 from link_out where receiver = %s and sealing_key is not null", (partner,)
+            )
+            if await cursor.fetchone() is not None:
+                return
+            await asyncio.sleep(0.02)
+
+
 class Backlog:
     """A city that has recorded its messages while the province was away."""
 
@@ -107,7 +120,7 @@ class Backlog:
         self._redis = redis
 
     async def record(self) -> None:
-        ids = await story.approved(self._city.handling, BACKLOG)
+        ids = await story.approved(self._city, BACKLOG)
         await story.handle(self._city.handling, [Unit([story.issue(id_)]) for id_ in ids])
 
     async def ours(self, read_models: bool) -> float:
@@ -120,16 +133,17 @@ class Backlog:
             landing = Landing(province)
             relays: list[Relay] = []
 
-            async def receive(sender: str, raws: Sequence[bytes]) -> None:
-                inbox = Inbox(self._city.handling, self._city.service.reactor, CITY, PROVINCE)
-                _, receipts = await inbox.receive(raws, self._city.clock())
+            async def receive(sender: str, raws: Sequence[bytes], again: bool) -> None:
+                inbox = Inbox(self._city.handling, self._city.vault, self._city.reactor, PROVINCE)
+                _, receipts = await inbox.receive(raws, self._city.clock(), again=again)
                 for receipt in receipts:
                     await relays[0].confirm(receipt, self._city.clock())
 
             links = RedisLinks(self._city.settings.redis_url, CITY, [PROVINCE], receive)
-            relays.append(Relay(pool, links, CITY, PROVINCE))
+            relays.append(Relay(self._city.vault, links, PROVINCE))
             async with working(province), _running(links.run()):
                 await _until_up(links)
+                await _until_introduced(self._city, PROVINCE)
                 started = time.perf_counter()
                 while await relays[0].step(self._city.clock()):
                     pass
@@ -187,12 +201,13 @@ async def latencies(
         places.office(CITY, PROVINCE, read_models=read_models) as city,
         places.office(PROVINCE, CITY, read_models=read_models) as province,
     ):
-        ids = await story.approved(city.handling, SINGLES)
+        ids = await story.approved(city, SINGLES)
         landing = Landing(province)
         connection = psycopg.connect(places.database())
         await redis.xgroup_create(RAW_STREAM, "raw", id="0", mkstream=True)
         async with working(city), working(province):
             await _caught_up(city)
+            await _until_introduced(city, PROVINCE)
             for number, id_ in enumerate(ids, 1):
                 await asyncio.sleep(PAUSE_SECONDS)
                 await story.handle(city.handling, [Unit([story.issue(id_)])])
@@ -301,11 +316,12 @@ async def count(places: Places) -> list[Trips]:
         places.office(CITY, PROVINCE, read_models=False, connections=2) as city,
         places.office(PROVINCE, CITY, read_models=False, connections=2) as province,
     ):
-        ids = await story.approved(city.handling, 100)
+        ids = await story.approved(city, 100)
         await story.handle(city.handling, [Unit([story.issue(id_)]) for id_ in ids])
         wireless = Wireless()
-        relay = Relay(city.pool, wireless, CITY, PROVINCE)
-        inbox = Inbox(province.handling, province.service.reactor, PROVINCE, CITY)
+        relay = Relay(city.vault, wireless, PROVINCE)
+        inbox = Inbox(province.handling, province.vault, province.reactor, CITY)
+        await relay.confirm(inbox.receipt(0, gap=False, now=story.NOW), story.NOW)
         receipts: list[Receipt | None] = []
 
         async def receive() -> None:

@@ -12,24 +12,30 @@ from pathlib import Path
 
 import psycopg
 from psycopg import sql
+from pydantic import SecretStr
 
 from services.city.service import SERVICE as CITY
 from services.province.service import SERVICE as PROVINCE
+from shared.kernel.keyring import Keyring
 from shared.kernel.migrate import migrate
+from shared.kernel.rotation import init
 from shared.runtime.embedded import EmbeddedServers
-from shared.runtime.office import Office, open_office
-from shared.runtime.settings import Settings, make_office_key
+from shared.runtime.key_file import SealedFile
+from shared.runtime.office import Office, open_keyring, open_office
+from shared.runtime.settings import Settings
 
 TEMPLATE = "template_pulang"
+PASSPHRASE = "kata sandi berkas kunci untuk mengukur"
 
 
 @dataclass(frozen=True)
 class Places:
-    """The servers of one run, and a folder for the offices' keys."""
+    """The servers of one run, a folder for the offices' keys, and the offices that are open."""
 
     servers: EmbeddedServers
     folder: Path
     _numbers: Iterator[int] = field(default_factory=count)
+    _open: dict[str, Office] = field(default_factory=dict)
 
     def database(self) -> str:
         """The URL of a new, migrated database."""
@@ -46,9 +52,9 @@ class Places:
     async def office(
         self, code: str, partner: str, *, read_models: bool = True, connections: int = 10
     ) -> AsyncIterator[Office]:
-        """One office on a new database, wired as in production."""
+        """One office on a new database, wired as in production; open partners trust each other."""
         key = self.folder / f"{code}.key"
-        make_office_key(key)
+        SealedFile.make(key, PASSPHRASE, code)
         settings = Settings(
             office=code,
             office_name=f"Kantor {code}",
@@ -56,13 +62,28 @@ class Places:
             database_url=self.database(),
             redis_url=self.servers.redis_url,
             key_file=key,
+            key_passphrase=SecretStr(PASSPHRASE),
             pool_connections=connections,
         )
         service = CITY if settings.kind == "city" else PROVINCE
         if not read_models:
             service = replace(service, projections=())
+        async with open_keyring(settings) as keyring:
+            await init(keyring)
         async with open_office(settings, service) as office:
-            yield office
+            if (other := self._open.get(partner)) is not None:
+                await _trust(office.keyring, other.keyring)
+                await _trust(other.keyring, office.keyring)
+            self._open[code] = office
+            try:
+                yield office
+            finally:
+                del self._open[code]
+
+
+async def _trust(one: Keyring, other: Keyring) -> None:
+    for _, line in await other.public():
+        await one.trust(other.office, line, "ukur")
 
 
 @contextmanager

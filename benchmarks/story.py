@@ -1,4 +1,8 @@
-"""What the offices record while they are measured: made by their own deciders, in batches."""
+"""What the offices record while they are measured: made by their own deciders, in batches.
+
+Where a person's data is opened again, to be sealed for another office, it is sealed under her own
+key as intake does it; elsewhere bytes of the same length stand for it.
+"""
 
 from __future__ import annotations
 
@@ -11,15 +15,19 @@ from typing import Any
 from services.city import reactor
 from services.city.domain import beneficiary, handover, operation
 from shared.contracts.messages import ArrivalAcknowledged
-from shared.contracts.values import draw_person_code
+from shared.contracts.values import Identity, draw_person_code
+from shared.kernel import index
 from shared.kernel.decider import Command
 from shared.kernel.handling import Handling, Unit
+from shared.kernel.vault import SCHEME
+from shared.runtime.office import Office
 
 NOW = datetime(2019, 10, 4, 14, 30, tzinfo=timezone(timedelta(hours=8)))
 OPERATION = "OP-UKUR"
 BATCH_UNITS = 1_000
 MANIFEST_PERSONS = 50
 SEALED_BYTES = 180  # About what a sealed name, NIK and birth date come to.
+WHO = Identity(initials="AB", born=date(1990, 1, 2), name="Contoh Ukur", nik="3578010201900001")
 
 
 def say(kind: type[Command], by: str = "petugas", **fields: Any) -> Command:
@@ -39,18 +47,33 @@ def opening() -> Command:
     )
 
 
-def registration(person: str) -> Command:
+def registration(person: str, identity: str | None = None) -> Command:
     return say(
         beneficiary.RegisterBeneficiary,
         person=person,
         operation=OPERATION,
-        initials="AB",
         origin="35.78",
         birth_date=date(1990, 1, 2),
         sign_of_trafficking=False,
         destination="35",
-        identity=base64.urlsafe_b64encode(os.urandom(SEALED_BYTES)).decode(),
+        identity=identity or as_if_sealed(),
     )
+
+
+def as_if_sealed() -> str:
+    return SCHEME + base64.urlsafe_b64encode(os.urandom(SEALED_BYTES)).decode()
+
+
+async def intake(office: Office, persons: Sequence[str]) -> list[Unit]:
+    """A request of intake: each person sealed, and looked up by from then on, as in production."""
+    texts, keys, lines = await index.seal(office.vault, [(code, WHO) for code in persons])
+    by_person = {key.subject: key for key in keys}
+    units = []
+    for number, (code, text) in enumerate(zip(persons, texts, strict=True)):
+        commands = [registration(code, text), willingness(code)]
+        # WHO is looked up by two texts, her NIK and her name with her birth date.
+        units.append(Unit(commands, "", [by_person[code]], lines[2 * number : 2 * number + 2]))
+    return units
 
 
 def willingness(person: str, statement: str = "SPK/1") -> Command:
@@ -68,8 +91,14 @@ def drafting(id_: str) -> Command:
     )
 
 
-def entry(id_: str, person: str) -> Command:
-    return say(handover.AddEntry, handover=id_, person=person, initials="AB", origin="35.78")
+def entry(id_: str, person: str, identity: str | None = None) -> Command:
+    return say(
+        handover.AddEntry,
+        handover=id_,
+        person=person,
+        origin="35.78",
+        identity=identity or as_if_sealed(),
+    )
 
 
 def approval(id_: str) -> list[Command]:
@@ -101,20 +130,27 @@ async def handle(
             raise RuntimeError(f"refused: {outcome.refused[0]}")
 
 
-async def approved(handling: Handling, number: int, persons: int = 3) -> list[str]:
+async def approved(office: Office, number: int, persons: int = 3) -> list[str]:
     """Records handovers that only wait to be issued, each with a few people; gives their ids."""
-    ids = [f"HO-{index}" for index in range(number)]
+    ids = [f"HO-{at}" for at in range(number)]
+    codes = [[draw_person_code() for _ in range(persons)] for _ in ids]
+    sealed, keys = await office.vault.seal(
+        [(code, WHO.model_dump_json()) for manifest in codes for code in manifest]
+    )
+    texts = iter(sealed)
+    of_person = {key.subject: key for key in keys}
     units = [
         Unit(
             [
                 drafting(id_),
-                *(entry(id_, draw_person_code()) for _ in range(persons)),
+                *(entry(id_, code, next(texts)) for code in manifest),
                 *approval(id_),
-            ]
+            ],
+            keys=[of_person[code] for code in manifest],
         )
-        for id_ in ids
+        for id_, manifest in zip(ids, codes, strict=True)
     ]
-    await handle(handling, units)
+    await handle(office.handling, units)
     return ids
 
 
@@ -124,10 +160,10 @@ async def whole_operation(handling: Handling, persons: int) -> None:
     manifests = [codes[at : at + MANIFEST_PERSONS] for at in range(0, persons, MANIFEST_PERSONS)]
     await handle(handling, [Unit([opening()])])
     await handle(handling, [Unit([registration(code), willingness(code)]) for code in codes])
-    for index, manifest in enumerate(manifests):
-        await handle(handling, [Unit(list(_until_departure(f"HO-{index}", manifest)))])
-    for index, manifest in enumerate(manifests):
-        arrivals = [Unit(_arrival(f"HO-{index}", code)) for code in manifest]
+    for at, manifest in enumerate(manifests):
+        await handle(handling, [Unit(list(_until_departure(f"HO-{at}", manifest)))])
+    for at, manifest in enumerate(manifests):
+        arrivals = [Unit(_arrival(f"HO-{at}", code)) for code in manifest]
         await handle(handling, arrivals, actor="office:35")
 
 
@@ -144,4 +180,4 @@ def _until_departure(id_: str, manifest: Sequence[str]) -> Iterator[Command]:
 def _arrival(id_: str, person: str) -> Sequence[Command]:
     """What the city decides when the province answers: the same commands as over the link."""
     answer = ArrivalAcknowledged(handover=id_, person=person, outcome="arrived", at=NOW, answer=1)
-    return reactor.react("35", answer, "office:35", NOW, NOW)
+    return reactor.react("35", answer, "office:35", NOW, NOW, {})

@@ -159,7 +159,7 @@ Name = Annotated[
 ]
 """A name, or how to reach somebody: personal, and in no event but sealed."""
 
-Account = Annotated[str, StringConstraints(pattern=r"^[A-Z]{0,10}[0-9][0-9 .-]{4,30}$")]
+Account = Annotated[str, StringConstraints(pattern=r"^([A-Z]{2,10} ?)?[0-9][0-9 .-]{4,30}$")]
 """A bank account's number, perhaps after the bank's short name."""
 
 Nik = Annotated[str, AfterValidator(lambda nik: _possible_nik(nik))]

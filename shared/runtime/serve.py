@@ -29,6 +29,7 @@ def serve(service: Service, *, with_worker: bool = True) -> None:
         port=settings.port,
         log_config=None,
         access_log=False,
+        server_header=False,  # Which software answers is nobody's business.
         timeout_graceful_shutdown=10,
     )
 

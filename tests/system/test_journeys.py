@@ -194,6 +194,8 @@ async def test_a_failed_grant_is_paid_again_confirmed_and_never_nets(
     assert await grants_at(province) == [("K/1", 0), ("K/2", 6_000_000)]
     case = f"/cases/{person}"
     texts = {"potential": "Contoh A", "wish": "Contoh B", "opportunity": "Contoh C"}
+    assert await province.refused("case_worker", f"{case}/assessment", texts) == "NOT_ASSIGNED"
+    await province.post("case_worker", f"{case}/taking")
     await province.post("case_worker", f"{case}/assessment", texts)
     await province.post("case_worker", f"{case}/offers", {"offers": ["Salon", "Menjahit"]})
     await province.post("case_worker", f"{case}/choice", {"chosen": []})
@@ -219,13 +221,14 @@ async def test_the_city_sees_a_cases_status_and_nothing_else(city: Desk, provinc
     await story.open_house(province)
     await story.answer(province, person, story.ARRIVED)
     secret = "rahasia-asesmen-contoh"
+    await province.post("case_worker", f"/cases/{person}/taking")
     texts = {"potential": secret, "wish": secret, "opportunity": secret}
     await province.post("case_worker", f"/cases/{person}/assessment", texts)
     await province.post("case_worker", f"/cases/{person}/leaving")
     await province.post("case_worker", f"/cases/{person}/follow-ups", {"note": secret})
     await story.in_sync(city, province)
-    seen = await province.get("case_worker", f"/cases/{person}")
-    assert seen["wish"] == secret
+    seen = await province.look("case_worker", f"/cases/{person}/notes", "case_work")
+    assert (seen["wish"], seen["notes"][0]["note"]) == (secret, secret)
     assert (await province.get("auditor", f"/cases/{person}"))["wish"] == "(tersegel)"
     for desk in (city, province):
         for table in ("events", "outbox", "inbox"):
@@ -445,10 +448,12 @@ async def test_many_readers_of_sealed_cases_bring_nobody_to_a_stand(
     await story.expected(province)
     await story.open_house(province)
     await story.answer(province, person, story.ARRIVED)
+    await province.post("case_worker", f"/cases/{person}/taking")
     texts = {"potential": "A", "wish": "B", "opportunity": "C"}
     await province.post("case_worker", f"/cases/{person}/assessment", texts)
+    notes = f"/cases/{person}/notes"
     async with asyncio.timeout(20):
-        await asyncio.gather(*(province.get("case_worker", f"/cases/{person}") for _ in range(60)))
+        await asyncio.gather(*(province.look("case_worker", notes, "case_work") for _ in range(60)))
 
 
 async def test_an_issue_that_is_repeated_later_tells_nobody_of_her_money(
@@ -495,6 +500,7 @@ async def test_a_corrected_hour_brings_nobody_back_from_her_family(
     await story.in_sync(city, province)
     texts = {"potential": "A", "wish": "B", "opportunity": "C"}
     for path, body in (
+        (f"/cases/{person}/taking", {}),
         (f"/cases/{person}/assessment", texts),
         (f"/cases/{person}/readiness", {}),
         (f"/beneficiaries/{person}/grant-confirmations", {"reference": "K/1"}),

@@ -291,6 +291,11 @@ def test_an_order_that_comes_late_is_answered_at_once(history):
     given(decider, *history).when(order()).then(ordered(), answered())
 
 
+def test_who_was_answered_at_once_is_not_answered_again_at_the_end():
+    so_far = given(decider, *A_DECIDED, executed("35"), ordered(), answered())
+    so_far.when(confirm("35")).then(confirmed("35"), COMPLETED)
+
+
 def test_an_order_under_another_number_is_answered_under_that_number():
     history = (ordered(), *A_DECIDED, executed(), COMPLETED, answered())
     given(decider, *history).when(order()).nothing()
@@ -315,7 +320,13 @@ VALUES = {
     "now": [NOW, NOW + 2 * DAY, NOW + 90 * DAY],
 }
 PATH = [PROPOSE, APPROVE, execute("35", "53"), confirm("35"), confirm("53")]
-PATH_OF_AN_ORDER = [order("35"), hold(TODAY + DAY), on(TODAY + 2 * DAY, execute("35", "53"))]
+PATH_OF_AN_ORDER = [
+    order("35"),
+    hold(TODAY + DAY),
+    on(TODAY + 2 * DAY, execute("35", "53")),
+    order("53", "ER-1"),
+    confirm("53", "ER-A"),
+]
 
 
 @pytest.mark.parametrize("path", [PATH, PATH_OF_AN_ORDER], ids=["own", "ordered"])
@@ -328,9 +339,13 @@ def test_the_usual_path_is_walked_to_its_end(path):
 @for_any(histories(decider, VALUES, PATH))
 def test_whatever_is_asked_it_completes_once_and_after_every_office_that_was_asked(commands):
     """Counted here from the events alone."""
-    asked, confirmations, completed = None, set(), 0
+    asked, confirmations, completed, proposer = None, set(), 0, None
     for event in events_of(decider, commands):
         match event:
+            case ErasureProposed():
+                proposer = event.proposer
+            case ErasureApproved(approver=approver):
+                assert approver != proposer
             case ErasureExecuted(offices=offices):
                 assert asked is None, "executed twice"
                 asked = set(offices)
