@@ -15,6 +15,7 @@ import importlib
 import io
 import json
 import os
+import re
 import shutil
 import socket
 import subprocess
@@ -39,6 +40,9 @@ from shared.kernel import merkle
 from shared.runtime.embedded import EmbeddedServers
 
 CODES = tuple(demo.OFFICES)
+CORE = "359977"
+"""Stands in every marker, and in a NIK is a district that there is none of."""
+
 KINDS = ("nama", "kontak", "rekening", "nik")
 TEXTS = ("reason", "explanation", "override_reason", "potential", "wish", "opportunity", "note")
 """Fields in which people write freely, at either office."""
@@ -50,13 +54,13 @@ def marker(kind: str, number: int) -> str:
     digits = str(int(digest, 16))
     match kind:
         case "nik":
-            born = f"{1 + number % 28:02}{1 + number % 12:02}{60 + number % 40:02}"
-            return f"3599{digits[:2]}{born}{digits[2:5]}9"
+            day = f"{1 + number % 28:02}{1 + number % 12:02}{60 + number % 40:02}"
+            return f"{CORE}{day}{digits[2:5]}9"
         case "rekening":
-            return "BRI " + digits[:14]
+            return f"BRI {CORE}{digits[:10]}"
         case "kontak":
-            return f"0811{digits[:9]}"
-    return f"Contoh {digest[:24].upper()}"
+            return f"0811{CORE}{digits[:9]}"
+    return f"Contoh {CORE} {digest[:24].upper()}"
 
 
 def born(number: int) -> str:
@@ -230,8 +234,8 @@ def more(world: World) -> None:
     ntt.post("case_worker", f"/cases/{other}/follow-ups", "needle-7", {"note": "x"})
     ntt.post("reception", f"/beneficiaries/{other}/break-glass", "needle-8", {"reason": "xxx"})
     east.post("case_worker", f"/cases/{one}/taking", "needle-9", {})
-    east.post("case_worker", f"/cases/{one}/assessment", "needle-10", {"potential": "x", "wish": "x",
-                                                                 "opportunity": "x"})  # fmt: skip
+    texts = {"potential": "x", "wish": "x", "opportunity": "x"}
+    east.post("case_worker", f"/cases/{one}/assessment", "needle-10", texts)
     answers = east.get("auditor", "/arrivals")
     handover = next(a["handover"] for a in answers if a["operation"] == "KD-2019")
     again = {
@@ -251,20 +255,26 @@ def forms(needle: str) -> list[bytes]:
     raw = needle.encode()
     found = [raw, needle.encode("utf-16-le"), raw.hex().encode(), raw.hex().upper().encode()]
     for shift in range(3):
-        encoded = base64.b64encode(b"\0" * shift + raw)
-        # Only what these bytes alone decide: the first and last characters hang on neighbours.
-        inner = encoded[(shift * 8 + 5) // 6 : len(encoded) - 4]
-        if len(inner) > 12:
-            found.append(inner)
+        encoded = base64.b64encode(b"\0" * shift + raw + b"\0\0")
+        # Only the digits that these bytes alone decide: the outermost hang on their neighbours.
+        found.append(encoded[-(-shift * 8 // 6) : (shift + len(raw)) * 8 // 6])
     return found
 
 
+ANY_CORE = re.compile(b"|".join(map(re.escape, forms(CORE))))
+
+
 def search(hay: dict[str, bytes], needles: list[str]) -> list[tuple[str, str]]:
-    """Every needle that lies somewhere, with the place."""
-    wanted = [(needle, form) for needle in needles for form in forms(needle)]
-    return [
-        (place, needle) for place, text in hay.items() for needle, form in wanted if form in text
-    ]
+    """Every needle that lies somewhere, with the place. All of them have the core in them."""
+    wanted = [(needle, forms(needle)) for needle in needles]
+    found: set[tuple[str, str]] = set()
+    for place, text in hay.items():
+        if not any(core in text for core in forms(CORE)):
+            continue
+        for core in ANY_CORE.finditer(text):
+            around = text[max(0, core.start() - 100) : core.end() + 200]
+            found |= {(place, n) for n, some in wanted if any(form in around for form in some)}
+    return sorted(found)
 
 
 def everything(world: World, *, keys: bool) -> dict[str, bytes]:

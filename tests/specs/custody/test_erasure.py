@@ -339,13 +339,9 @@ def test_the_usual_path_is_walked_to_its_end(path):
 @for_any(histories(decider, VALUES, PATH))
 def test_whatever_is_asked_it_completes_once_and_after_every_office_that_was_asked(commands):
     """Counted here from the events alone."""
-    asked, confirmations, completed, proposer = None, set(), 0, None
+    asked, confirmations, completed = None, set(), 0
     for event in events_of(decider, commands):
         match event:
-            case ErasureProposed():
-                proposer = event.proposer
-            case ErasureApproved(approver=approver):
-                assert approver != proposer
             case ErasureExecuted(offices=offices):
                 assert asked is None, "executed twice"
                 asked = set(offices)
@@ -357,6 +353,22 @@ def test_whatever_is_asked_it_completes_once_and_after_every_office_that_was_ask
                 assert asked is not None
                 assert asked <= confirmations
     assert completed == (asked is not None and asked <= confirmations)
+
+
+@quick
+@for_any(histories(decider, VALUES, [PROPOSE, REJECT, PROPOSE]))
+def test_whatever_is_asked_nothing_is_approved_by_who_proposed_it(commands):
+    """Also where it was rejected meanwhile, and proposed anew by somebody else."""
+    proposer = None
+    for event in events_of(decider, commands):
+        match event:
+            case ErasureProposed():
+                proposer = event.proposer
+            case ErasureRejected():
+                proposer = None
+            case ErasureApproved(approver=approver):
+                assert proposer is not None
+                assert approver != proposer
 
 
 @quick
