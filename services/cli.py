@@ -30,13 +30,13 @@ from shared.kernel import rotation
 from shared.kernel.keyring import Keyring, NoKeys, NotAVerifierKey
 from shared.kernel.projector import RebuildRunning
 from shared.runtime import serve as processes
+from shared.runtime import staff as accounts
 from shared.runtime import status as statuses
 from shared.runtime.hardware_keys import HardwareUnusable
 from shared.runtime.key_file import KeyFileUnusable, SealedFile
 from shared.runtime.manifest import Problem, Service
 from shared.runtime.office import NotThisOffice, Office, open_keyring, open_office
 from shared.runtime.settings import Settings
-from shared.runtime import staff as accounts
 from shared.runtime.staff import ROLES, NewAccount, add_staff
 
 T = TypeVar("T")

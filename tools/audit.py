@@ -42,13 +42,6 @@ WORDS = {
 }
 """How older packages' classifiers say it."""
 
-STATED = {
-    "python-dotenv": "BSD-3-Clause",
-    "psutil": "BSD-3-Clause",
-    "tzdata": "Apache-2.0",
-}
-"""Packages that say it in a free field only. Each was read by a person."""
-
 
 def locked(text: str) -> dict[str, list[str]]:
     """Every entry of a lock, up to its marker, with the hashes that follow."""
@@ -66,7 +59,7 @@ def name_of(requirement: str) -> str:
 
 def faults_of_lock(text: str, wanted: list[str]) -> list[str]:
     entries = locked(text)
-    faults = [f"nothing is locked"] if not entries else []
+    faults = [] if entries else ["nothing is locked"]
     for entry, hashes in entries.items():
         if not re.fullmatch(r"[A-Za-z0-9._-]+==[A-Za-z0-9.+!]+", entry):
             faults.append(f"{entry} is not pinned to one version")
@@ -90,7 +83,9 @@ def faults_of_licences(names: list[str]) -> tuple[list[str], list[str]]:
         except PackageNotFoundError:
             away.append(name)
             continue
-        said = STATED.get(name) or about.get("License-Expression") or ""
+        said = about.get("License-Expression") or ""
+        if not said and (stated := (about.get("License") or "").strip()) in LICENCES:
+            said = stated
         words = [
             line.split("::")[-1].strip()
             for line in about.get_all("Classifier") or []
@@ -117,9 +112,7 @@ def withdrawn() -> list[str]:
         sys.executable, "-m", "pip", "install", "--dry-run", "--ignore-installed", "--no-deps",
         "--quiet", "--report", "-", "--require-hashes", "--only-binary", ":all:", "-r", str(LOCK),
     ]  # fmt: skip
-    done = subprocess.run(
-        command, capture_output=True, text=True, timeout=SECONDS, check=False
-    )
+    done = subprocess.run(command, capture_output=True, text=True, timeout=SECONDS, check=False)
     if done.returncode:
         return [f"the index was asked what is withdrawn, and gave no answer:\n{done.stderr[-800:]}"]
     return [
@@ -158,7 +151,7 @@ def main() -> int:
         faults += advised_against(service)
         print("known vulnerabilities: an advisory service was asked")
     else:
-        print("known vulnerabilities: not audited: no advisory service reachable (AUDIT_SERVICE)")
+        print("known vulnerabilities: not audited: no advisory service reachable (AUDIT_SERVICE is not set)")
     for fault in faults:
         print(f"FAULT: {fault}")
     return 1 if faults else 0

@@ -94,9 +94,9 @@ class NoticeUnusualLooking(Command):
 
 
 class LookUpIdentity(Command):
-    """`staff_day` is who and which day: the stream that the bound is counted in."""
+    """`staff` is who asks: the stream that the bound is counted in."""
 
-    staff_day: str
+    staff: str
     purpose: Purpose
     person: PersonCode | None
 
@@ -221,7 +221,7 @@ looks: Decider[None] = Decider(
 )
 lookups: Decider[LookUps] = Decider(
     category="lookups",
-    key="staff_day",
+    key="staff",
     commands=(LookUpIdentity,),
     events=(IdentityLookedUp,),
     initial=LookUps(),

@@ -121,6 +121,7 @@ class HoldLifted(Event):
 class State:
     proposed: ErasureProposed | None = None
     approved: bool = False
+    rejected: bool = False
     ordered: dict[str, ErasureOrdered] = field(default_factory=dict)
     answered: frozenset[str] = frozenset()
     executed: ErasureExecuted | None = None
@@ -133,17 +134,13 @@ class State:
 def evolve(state: State, event: Event) -> State:
     match event:
         case ErasureProposed():
-            return replace(state, proposed=event)
+            return replace(state, proposed=event, rejected=False)
         case ErasureApproved():
             return replace(state, approved=True)
         case ErasureRejected():
-            return replace(state, proposed=None)
+            return replace(state, proposed=None, rejected=True)
         case ErasureOrdered(office=office):
-            return replace(
-                state,
-                ordered=state.ordered | {office: event},
-                answered=state.answered - {office},
-            )
+            return replace(state, ordered=state.ordered | {office: event})
         case ErasureExecuted():
             return replace(state, executed=event)
         case ErasureConfirmed(office=office):
@@ -247,7 +244,7 @@ def decide(command: Command, state: State) -> Decision:
 def _towards(command: ProposeErasure | ApproveErasure | RejectErasure, state: State) -> Decision:
     if state.executed is not None:
         return [] if isinstance(command, ProposeErasure) else _erased()
-    if _held(command, state):
+    if _held(command, state) and not isinstance(command, RejectErasure):
         return _legal_hold(state)
     if isinstance(command, ProposeErasure):
         if state.proposed is not None:
@@ -262,6 +259,8 @@ def _towards(command: ProposeErasure | ApproveErasure | RejectErasure, state: St
             )
         ]
     if state.proposed is None:
+        if state.rejected and isinstance(command, RejectErasure):
+            return []
         return Refused(
             "ERASURE_UNKNOWN",
             "Penghapusan data orang ini belum diusulkan.",
@@ -294,7 +293,12 @@ def _order(command: OrderErasure, state: State) -> Decision:
         office=command.office,
     )
     if state.executed is not None:
-        return [ordered, _answer(command.person, ordered)]
+        # What comes round in one erasure, or meets another that is older by name, is answered at
+        # once: offices that all waited for each other would wait for ever. Any other order is
+        # answered when this office's own erasure is complete.
+        if state.completed or command.erasure <= state.executed.erasure:
+            return [ordered, _answer(command.person, ordered)]
+        return [ordered]
     if _held(command, state) and state.held_until is not None:
         return [
             ordered,

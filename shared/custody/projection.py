@@ -148,8 +148,9 @@ def _erasure(event: erasure.ErasureEvent, at: str, by: str) -> Iterator[Statemen
         case erasure.ErasureExecuted(erasure=id_, epoch=epoch, offices=offices):
             yield (
                 "update erasure set state = 'executed', erasure = %(erasure)s, epoch = %(epoch)s,"
-                " executed_at = %(at)s where person = %(person)s",
-                {"person": person, "erasure": id_, "epoch": epoch, "at": at},
+                " basis = %(basis)s, executed_at = %(at)s where person = %(person)s",
+                event.model_dump(include={"person", "basis"})
+                | {"erasure": id_, "epoch": epoch, "at": at},
             )
             for office in offices:
                 yield (

@@ -80,7 +80,7 @@ async def look_up(desk: Desk, form: LookupForm, _: dict[str, str]) -> Plan:
     person = found if await service.may_find(desk, found) and row else None
     command = desk.command(
         access.LookUpIdentity,
-        staff_day=f"{desk.staff.username}-{desk.now:%Y%m%d}",
+        staff=desk.staff.username,
         purpose=form.purpose,
         person=person,
     )

@@ -37,6 +37,8 @@ from shared.kernel.keys import Unopened
 PASSPHRASE_CHARACTERS = 20
 KEY_BYTES = 32
 SALT_BYTES = 16
+PASSES = 3
+MEMORY_KIB = 64 * 1024
 NONCE_BYTES = 12
 LOCK_WAIT_SECONDS = 10.0
 CLOCK_TICK_SECONDS = 0.05
@@ -61,8 +63,8 @@ class _Derivation(BaseModel):
 
     name: Literal["argon2id"] = "argon2id"
     version: Literal[19] = ARGON2_VERSION
-    passes: Annotated[int, Field(ge=1, le=10)] = 3
-    memory_kib: Annotated[int, Field(ge=8, le=256 * 1024)] = 64 * 1024
+    passes: Annotated[int, Field(ge=1, le=10)]
+    memory_kib: Annotated[int, Field(ge=8, le=256 * 1024)]
     lanes: Annotated[int, Field(ge=1, le=8)] = 4
     salt: str
 
@@ -127,7 +129,8 @@ class SealedFile:
             raise _off(path, error) from None
         with made._lock, _only_one(path, fcntl.LOCK_EX):
             if not os.path.lexists(path):
-                derivation = _Derivation(salt=_text(os.urandom(SALT_BYTES)))
+                salt = _text(os.urandom(SALT_BYTES))
+                derivation = _Derivation(salt=salt, passes=PASSES, memory_kib=MEMORY_KIB)
                 empty = _File(office=office, derivation=derivation, epochs={})
                 made._write(made._with_key(empty, 1))
         made.epochs()

@@ -153,22 +153,23 @@ def _unseal(data: bytes) -> None:
 
 
 _PASSPHRASE = "kata sandi berkas kunci contoh"
-_FOLDER = tempfile.TemporaryDirectory(prefix="pulang-fuzz-")
-_PATH = Path(_FOLDER.name) / "contoh.key"
 
 
 def _key_file(data: bytes) -> None:
-    _PATH.write_bytes(data)
-    SealedFile(_PATH, _PASSPHRASE, CITY).epochs()
+    with tempfile.TemporaryDirectory(prefix="pulang-fuzz-") as folder:
+        path = Path(folder) / "contoh.key"
+        path.write_bytes(data)
+        SealedFile(path, _PASSPHRASE, CITY).epochs()
 
 
 def _sample_key_file() -> bytes:
     """With the weakest derivation that the file may ask for: this is about reading it."""
-    made = SealedFile(_PATH, _PASSPHRASE, CITY)
     weak = key_file._Derivation(passes=1, memory_kib=8, lanes=1, salt=key_file._text(b"s" * 16))
-    file = made._with_key(key_file._File(office=CITY, derivation=weak, epochs={}), 1)
-    made._write(file)
-    return _PATH.read_bytes()
+    with tempfile.TemporaryDirectory(prefix="pulang-fuzz-") as folder:
+        path = Path(folder) / "contoh.key"
+        made = SealedFile(path, _PASSPHRASE, CITY)
+        made._write(made._with_key(key_file._File(office=CITY, derivation=weak, epochs={}), 1))
+        return path.read_bytes()
 
 
 def _json(*documents: object) -> list[bytes]:

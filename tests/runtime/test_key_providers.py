@@ -28,6 +28,7 @@ from shared.kernel.keys import KeyProvider, Unopened
 from shared.runtime import hardware_keys, key_file
 from shared.runtime.hardware_keys import HardwareKeys, HardwareUnusable
 from shared.runtime.key_file import KeyFileUnusable, SealedFile
+from tests.conftest import DEAR
 
 ROOT = Path(__file__).resolve().parent.parent.parent
 OFFICE = "53.71"
@@ -341,7 +342,12 @@ class TestSealedFile:
         SealedFile.make(path, PASSPHRASE, OFFICE).create(2)
         return path
 
-    def test_it_is_private_names_its_format_and_makes_guessing_dear(self, tmp_path: Path) -> None:
+    def test_it_is_private_names_its_format_and_makes_guessing_dear(
+        self, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+    ) -> None:
+        # What is drawn outside of the tests, which guess nothing and need not wait.
+        for name, value in DEAR.items():
+            monkeypatch.setattr(key_file, name, value)
         path = tmp_path / "office.keys"
         keys = SealedFile.make(path, PASSPHRASE, OFFICE)
         assert list(keys.epochs()) == [1]

@@ -48,7 +48,7 @@ def test_a_look_that_does_not_say_all_of_it_is_none(missing):
 
 @pytest.mark.parametrize(
     ("command", "fields"),
-    [(RecordLook, SEEN), (LookUpIdentity, {"staff_day": "loket-20191004", "person": None})],
+    [(RecordLook, SEEN), (LookUpIdentity, {"staff": "loket-20191004", "person": None})],
 )
 def test_a_purpose_is_one_of_the_known_ones(command, fields):
     """In words of her own somebody could write a name where none may stand."""
@@ -73,7 +73,7 @@ def test_looking_at_many_in_a_short_time_is_noticed():
 def look_up(at=NOW, person=None):
     return say(
         LookUpIdentity,
-        staff_day="penyusun-20191004",
+        staff="penyusun-20191004",
         purpose="identity_check",
         person=person,
         now=at,
@@ -130,7 +130,7 @@ def test_who_looks_up_at_an_ordinary_pace_is_never_stopped():
 def test_the_bound_is_counted_for_each_member_of_staff_and_each_day():
     """A stream a day keeps it short; and nobody is stopped by what another looked up."""
     theirs = {
-        access.lookups.stream(look_up().model_copy(update={"staff_day": one}))
+        access.lookups.stream(look_up().model_copy(update={"staff": one}))
         for one in ("penyusun-20191004", "penyusun-20191005", "pengesah-20191004")
     }
     assert len(theirs) == 3
@@ -194,7 +194,7 @@ VALUES = {
     | {"finding": ["justified", "unjustified"], "now": [NOW, NOW + HOUR]},
     "looks": {name: [value] for name, value in (SEEN | MANY).items()} | {"break_glass": [None]},
     "lookups": {
-        "staff_day": ["penyusun-20191004"],
+        "staff": ["penyusun-20191004"],
         "purpose": ["identity_check"],
         "person": [ANN, None],
         "now": [NOW + 10 * n * MINUTE / 4 for n in range(6)],
