@@ -18,6 +18,7 @@ from typing import Annotated, Any, TypeVar
 
 import typer
 from psycopg import Error as DatabaseError
+from psycopg.errors import UniqueViolation
 from psycopg_pool import PoolTimeout
 from pydantic import ValidationError
 from rich.console import Console
@@ -76,7 +77,9 @@ def _settings() -> Settings:
     try:
         return Settings()
     except ValidationError as error:
-        names = ", ".join(f"PULANG_{str(e['loc'][0]).upper()}" for e in error.errors())
+        names = ", ".join(
+            f"PULANG_{str(e['loc'][0]).upper()}" if e["loc"] else e["msg"] for e in error.errors()
+        )
         raise CouldNotRun(f"These settings are missing or wrong: {names}.") from None
 
 
@@ -447,7 +450,7 @@ def staff_add(
 
 @staff_app.command("disable")
 def staff_disable(username: str) -> None:
-    """End an account: its sessions, its token, its password. History keeps its name."""
+    """Shut an account: its sessions and its token end at once. History keeps its name."""
     if not _with_office(lambda office: accounts.disable(office.pool, username)):
         raise CouldNotRun(f"there is no account {username}.")
     console.print(f"{username}: disabled.")
@@ -468,7 +471,11 @@ def staff_oidc(
     ] = None,
 ) -> None:
     """Say who an account is at the identity provider. Nobody is made an account by signing in."""
-    if not _with_office(lambda office: accounts.link_oidc(office.pool, username, subject)):
+    try:
+        known = _with_office(lambda office: accounts.link_oidc(office.pool, username, subject))
+    except UniqueViolation:
+        raise CouldNotRun("that subject is another account's.") from None
+    if not known:
         raise CouldNotRun(f"there is no account {username}.")
     console.print(f"{username}: linked." if subject else f"{username}: no longer linked.")
 

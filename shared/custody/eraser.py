@@ -1,8 +1,8 @@
 """The eraser: carries out what was decided, in the worker.
 
-First the keys are destroyed and the epoch that wrapped them; only then is it recorded, and asked of
-the offices that received anything about her. Killed at any line it begins again: destroying twice
-destroys once.
+It begins only what is decided, on the log and not on a read model. Then the keys are destroyed, and
+the epoch that wrapped them; only then is it recorded, and asked of the offices that received
+anything about her. Killed at any line it begins again: destroying twice destroys once.
 """
 
 from __future__ import annotations
@@ -38,6 +38,7 @@ class Eraser:
             self._finished = True
         async with keyring.pool.connection() as connection:
             persons = await due(connection, now)
+        persons = await self._begun(persons, now)
         if not persons:
             return 0
         async with keyring.pool.connection() as connection, connection.transaction():
@@ -63,6 +64,20 @@ class Eraser:
             units, at=now, actor=ACTOR, correlation=f"erasure-{epoch}", all_or_nothing=False
         )
         return len(persons)
+
+    async def _begun(self, persons: list[str], now: datetime) -> list[str]:
+        """Whose erasure has begun: it was decided, and no hold stands."""
+        units = [
+            Unit([erasure.BeginErasure(by=ACTOR, now=now, occurred_at=now, person=person)])
+            for person in persons
+        ]
+        if not units:
+            return []
+        outcome = await self._handling.handle(
+            units, at=now, actor=ACTOR, correlation="erasure", all_or_nothing=False
+        )
+        refused = {one.index for one in outcome.refused}
+        return [person for n, person in enumerate(persons) if n not in refused]
 
     async def _subjects(self, connection: AsyncConnection[Any], person: str) -> list[str]:
         """Her own key, and those of papers that name her: their free texts may name her too."""

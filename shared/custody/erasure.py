@@ -67,6 +67,14 @@ class ErasureDeferred(ErasureEvent):
     until: date
 
 
+class ErasureBegun(ErasureEvent):
+    """Her key is about to be destroyed; from here no hold comes in time."""
+
+    type: ClassVar[str] = "pulang.custody.erasure.begun.v1"
+    words: ClassVar[str] = "Penghapusan data {person} dimulai."
+    basis: ErasureBasis
+
+
 class ErasureExecuted(ErasureEvent):
     """Her key is destroyed, and the key epoch before `epoch`. `offices` are now asked too."""
 
@@ -124,6 +132,7 @@ class State:
     rejected: bool = False
     ordered: dict[str, ErasureOrdered] = field(default_factory=dict)
     answered: frozenset[str] = frozenset()
+    begun: ErasureBegun | None = None
     executed: ErasureExecuted | None = None
     confirmed: frozenset[str] = frozenset()
     withheld: dict[str, date] = field(default_factory=dict)
@@ -141,6 +150,8 @@ def evolve(state: State, event: Event) -> State:
             return replace(state, proposed=None, rejected=True)
         case ErasureOrdered(office=office):
             return replace(state, ordered=state.ordered | {office: event})
+        case ErasureBegun():
+            return replace(state, begun=event)
         case ErasureExecuted():
             return replace(state, executed=event)
         case ErasureConfirmed(office=office):
@@ -184,6 +195,12 @@ class OrderErasure(Command):
     office: OfficeCode
 
 
+class BeginErasure(Command):
+    """The worker asks whether she is really to be erased, before it destroys anything."""
+
+    person: PersonCode
+
+
 class ExecuteErasure(Command):
     """Says that her key is gone; `offices` are those that received anything about her."""
 
@@ -223,6 +240,8 @@ def decide(command: Command, state: State) -> Decision:
             return _towards(command, state)
         case OrderErasure():
             return _order(command, state)
+        case BeginErasure():
+            return _begin(command, state)
         case ExecuteErasure():
             return _execute(command, state)
         case ConfirmErasure(erasure=erasure, office=office):
@@ -312,26 +331,37 @@ def _order(command: OrderErasure, state: State) -> Decision:
     return [ordered]
 
 
-def _execute(command: ExecuteErasure, state: State) -> Decision:
-    if state.executed is not None:
+def _begin(command: BeginErasure, state: State) -> Decision:
+    if state.begun is not None:
         return []
     if _held(command, state):
         return _legal_hold(state)
     if state.approved and state.proposed is not None:
-        erasure, basis = state.proposed.erasure, state.proposed.basis
+        decided: ErasureProposed | ErasureOrdered = state.proposed
     elif state.ordered:
-        first = next(iter(state.ordered.values()))
-        erasure, basis = first.erasure, first.basis
+        decided = next(iter(state.ordered.values()))
     else:
-        return Refused(
-            "ERASURE_UNDECIDED",
-            "Penghapusan ini belum disetujui orang kedua.",
-            "Setujui lebih dahulu.",
-        )
+        return _undecided()
+    return [ErasureBegun(person=command.person, erasure=decided.erasure, basis=decided.basis)]
+
+
+def _undecided() -> Refused:
+    return Refused(
+        "ERASURE_UNDECIDED",
+        "Penghapusan ini belum disetujui orang kedua.",
+        "Setujui lebih dahulu.",
+    )
+
+
+def _execute(command: ExecuteErasure, state: State) -> Decision:
+    if state.executed is not None:
+        return []
+    if state.begun is None:
+        return _undecided()
     executed = ErasureExecuted(
         person=command.person,
-        erasure=erasure,
-        basis=basis,
+        erasure=state.begun.erasure,
+        basis=state.begun.basis,
         epoch=command.epoch,
         # Who asked knows already.
         offices=tuple(one for one in command.offices if one not in state.ordered),
@@ -367,7 +397,7 @@ def _hold(command: PlaceHold | LiftHold, state: State) -> Decision:
         return [HoldLifted(person=command.person)] if state.held_until is not None else []
     if state.executed is not None:
         return _erased()
-    if state.approved:
+    if state.approved or state.begun is not None:
         return _approved_already()
     if command.until <= command.now.date():
         return Refused(
@@ -425,6 +455,7 @@ decider: Decider[State] = Decider(
         ApproveErasure,
         RejectErasure,
         OrderErasure,
+        BeginErasure,
         ExecuteErasure,
         ConfirmErasure,
         NoteWithheld,
@@ -437,6 +468,7 @@ decider: Decider[State] = Decider(
         ErasureRejected,
         ErasureOrdered,
         ErasureDeferred,
+        ErasureBegun,
         ErasureExecuted,
         ErasureConfirmed,
         ErasureWithheld,

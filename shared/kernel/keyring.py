@@ -168,7 +168,12 @@ class Keyring:
 
     async def wrap(self, text: bytes, about: str) -> tuple[int, bytes]:
         """A secret of the office, wrapped by the current epoch."""
-        wrapped = await asyncio.to_thread(self.provider.wrap, self.epoch, text, about.encode())
+        try:
+            wrapped = await asyncio.to_thread(self.provider.wrap, self.epoch, text, about.encode())
+        except Unopened:
+            # Another process has ended the epoch that this one still thought current.
+            await self.refresh()
+            wrapped = await asyncio.to_thread(self.provider.wrap, self.epoch, text, about.encode())
         return self.epoch, wrapped
 
     async def unwrap(self, epoch: int, wrapped: bytes, about: str) -> bytes:

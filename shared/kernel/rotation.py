@@ -73,7 +73,9 @@ async def finish(keyring: Keyring) -> None:
         epoch = await _lock(connection)
         (left,) = await _one(
             connection,
-            "select count(*) from person_keys where wrapped is not null and epoch < %s",
+            "select (select count(*) from person_keys where wrapped is not null and epoch < %s)"
+            " + (select count(*) from staff_totp where epoch < %s)",
+            epoch,
             epoch,
         )
         if left:

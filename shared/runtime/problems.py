@@ -17,6 +17,10 @@ from psycopg_pool import PoolTimeout
 from starlette.exceptions import HTTPException
 
 from shared.kernel.handling import RefusedUnit, Undecided
+from shared.kernel.keyring import NoKeys
+from shared.kernel.keys import Unopened
+from shared.runtime.hardware_keys import HardwareUnusable
+from shared.runtime.key_file import KeyFileUnusable
 from shared.runtime.manifest import Problem
 
 log = logging.getLogger(__name__)
@@ -86,7 +90,7 @@ def document(problem: Problem) -> JSONResponse:
         },
         status_code=problem.status,
         media_type=CONTENT_TYPE,
-        headers={"WWW-Authenticate": 'Basic realm="pulang"'} if problem.status == 401 else None,
+        headers={"WWW-Authenticate": "Bearer"} if problem.status == 401 else None,
     )
 
 
@@ -175,6 +179,21 @@ def install(app: FastAPI) -> None:
     @app.exception_handler(PoolTimeout)
     async def _database(request: Request, error: Exception) -> JSONResponse:
         return await database_away(request.app, error)
+
+    @app.exception_handler(NoKeys)
+    @app.exception_handler(Unopened)
+    @app.exception_handler(KeyFileUnusable)
+    @app.exception_handler(HardwareUnusable)
+    async def _keys(_: Request, error: Exception) -> JSONResponse:
+        log.error("keys: %s", type(error).__name__)
+        return document(
+            Problem(
+                503,
+                "KEYS_UNUSABLE",
+                "Kunci kantor ini sedang tidak dapat dipakai.",
+                "Hubungi operator; kirim lagi dengan Idempotency-Key yang sama.",
+            )
+        )
 
     @app.exception_handler(DataError)
     async def _unstorable(_: Request, error: DataError) -> JSONResponse:

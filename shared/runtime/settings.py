@@ -6,7 +6,7 @@ from pathlib import Path
 from typing import Annotated, Any
 from zoneinfo import ZoneInfo
 
-from pydantic import AfterValidator, BeforeValidator, Field, SecretStr
+from pydantic import AfterValidator, BeforeValidator, Field, SecretStr, model_validator
 from pydantic_settings import BaseSettings, NoDecode, SettingsConfigDict
 
 from shared.contracts.values import OfficeCode
@@ -51,6 +51,13 @@ class Settings(BaseSettings):
     oidc_client_id: str | None = Field(default=None, min_length=1)
     oidc_client_secret: SecretStr | None = None
     oidc_redirect_uri: str | None = Field(default=None, pattern=r"/masuk/oidc/kembali$")
+
+    @model_validator(mode="after")
+    def _oidc_whole(self) -> Settings:
+        given = (self.oidc_issuer, self.oidc_client_id, self.oidc_redirect_uri)
+        if any(given) and not all(given):
+            raise ValueError("PULANG_OIDC_ISSUER, _CLIENT_ID and _REDIRECT_URI belong together")
+        return self
 
     @property
     def kind(self) -> str:

@@ -100,7 +100,21 @@ async def status(connection: AsyncConnection[Any], partners: Sequence[str]) -> d
         "worker": "active" if await worker_active(connection) else "absent",
         "projections": [row | {"lag": head.size - row["position"]} for row in positions],
         "links": await links(connection, partners),
-        "parked": (await rows(connection, "select count(*)::int as n from parked"))[0]["n"],
+        "parked": (
+            await rows(
+                connection,
+                "select count(*)::int as n from parked where reason <> 'REPLAYED_FRAME'",
+            )
+        )[0]["n"],
+        "untrusted": [
+            row["partner"]
+            for row in await rows(
+                connection,
+                "select p.partner from unnest(%s::text[]) as p(partner) where not exists (select"
+                " from trusted_keys t where t.office = p.partner and t.revoked_at is null)",
+                list(partners),
+            )
+        ],
     }
 
 
@@ -124,6 +138,8 @@ def wrong(found: dict[str, Any]) -> list[str]:
                 f"link to {row['partner']}: {waiting} message(s) unconfirmed since"
                 f" {row['waiting_since']:%Y-%m-%d %H:%M} UTC: is Redis up, and the worker there?"
             )
+    for partner in found["untrusted"]:
+        troubles.append(f"no key of office {partner} is trusted: run `pulang keys trust {partner}`")
     if found["parked"]:
         troubles.append(f"{found['parked']} message(s) parked: see the runbook")
     return troubles
@@ -141,7 +157,9 @@ async def troubles(office: Office, worker: Worker | None) -> list[str]:
     # A parked message or a partner that is away is the operator's business, and no reason to take
     # this office from its staff.
     sentences = [
-        one for one in wrong(found) if "parked" not in one and not one.startswith("link to")
+        one
+        for one in wrong(found)
+        if "parked" not in one and not one.startswith(("link to", "no key of"))
     ]
     if worker is not None and worker.state == "active":
         sentences += list(worker.troubles.values())

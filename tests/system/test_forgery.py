@@ -326,8 +326,6 @@ REWRITES = (
     "merge into events using (select 1) s on position = 1 when matched then delete",
     "with gone as (delete from events returning 1) select count(*) from gone",
     "select * from events for update",
-    "grant update on events to current_user",
-    "set role postgres",
     "update outbox set body = body",
     "delete from inbox",
     "copy events from program 'true'",
@@ -350,6 +348,8 @@ async def test_the_running_softwares_own_role_can_rewrite_no_event(
     bodies, frontier = await stored()
     assert len(bodies) > 5
     with psycopg.connect(desk.office.settings.database_url, autocommit=True) as connection:
+        # Without the right to give rights this is a warning, and gives nothing.
+        connection.execute("grant update, delete on events to current_user")
         for statement in REWRITES:
             # A wrong statement would be refused too, and prove nothing.
             with pytest.raises(InsufficientPrivilege):
