@@ -16,6 +16,7 @@ import threading
 import tomllib
 from collections.abc import Iterator
 from fnmatch import fnmatch
+from hashlib import sha256
 from http.server import BaseHTTPRequestHandler, HTTPServer
 from pathlib import Path
 
@@ -75,7 +76,7 @@ def test_no_secret_is_committed_and_no_exception_is_left_over(offline: None) -> 
 PLANTED = {
     "Private Key": "-----BEGIN " + "OPENSSH PRIVATE KEY-----\nb3BlbnNzaC1rZXktdjEAAAA\n",
     "AWS Access Key": "aws = '" + "AKIA" + "QX7ZD3M5LK2P9WBN'\n",
-    "Hex High Entropy String": "key = '" + "8f14e45fceea167a5a36" + "dedd4bea2543f1c29b07'\n",
+    "Hex High Entropy String": f"key = '{sha256(b'contoh').hexdigest()}'\n",
     "Basic Auth Credentials": "url = 'postgresql://pulang:" + "q8Zr4mT1x" + "@db/pulang'\n",
     "Secret Keyword": "pass" + "word = 'q8Zr4mT1xWv7'\n",
 }

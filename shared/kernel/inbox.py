@@ -29,7 +29,7 @@ from shared.kernel.event import UnknownType, upcast
 from shared.kernel.handling import Handling, Outcome, Undecided, Unit
 from shared.kernel.keys import Unopened
 from shared.kernel.link import Frame, Receipt, Unreadable, decode
-from shared.kernel.store import Commit, Conflict, IndexLine, Parked, PersonKey, Received
+from shared.kernel.store import Commit, Conflict, IndexLine, Parked, PersonKey, Received, StaleKeys
 from shared.kernel.vault import Vault
 
 log = logging.getLogger(__name__)
@@ -144,9 +144,11 @@ class Inbox:
             try:
                 await self._commit_all(run, told, now)
                 applied = run[-1].sequence
+            except StaleKeys:
+                # A key epoch ended between sealing and writing: asked for again, it is sealed anew.
+                gap = True
             except Conflict:
-                # Another worker applied these first, or a key epoch ended: the sender sends again
-                # what is not confirmed.
+                # Another worker applied these first; what stands is read anew.
                 (applied, _), gap = await self._read_link(), False
         return self.receipt(applied, gap=gap, now=now)
 
@@ -203,8 +205,8 @@ class Inbox:
                 Unit(
                     commands,
                     causation=envelope.id,
-                    keys=[key for key in keys if key.subject in identities],
-                    index=[line for line in lines if line.person in identities],
+                    keys=[keys[person] for person in identities if person in keys],
+                    index=[line for person in identities for line in lines.get(person, ())],
                 )
             )
             sources.append(row)
@@ -234,8 +236,11 @@ class Inbox:
 
     async def _sealed_anew(
         self, told: Told, run: Sequence[Received]
-    ) -> tuple[dict[int, dict[str, str]], list[PersonKey], list[IndexLine]]:
-        """The identities under this office's own keys, by message; nothing of who was erased."""
+    ) -> tuple[dict[int, dict[str, str]], dict[str, PersonKey], dict[str, list[IndexLine]]]:
+        """The identities under this office's own keys, by message; nothing of who was erased.
+
+        Beside them the new keys and the index lines, by person.
+        """
         wanted = {row.sequence for row in run}
         items = [
             (number, person, identity)
@@ -250,7 +255,10 @@ class Inbox:
         for (number, person, _), text in zip(items, texts, strict=True):
             if text is not None:
                 sealed.setdefault(number, {})[person] = text
-        return sealed, keys, lines
+        by_person: dict[str, list[IndexLine]] = {}
+        for line in lines:
+            by_person.setdefault(line.person, []).append(line)
+        return sealed, {key.subject: key for key in keys}, by_person
 
     async def applied_through(self) -> int:
         return (await self._read_link())[0]

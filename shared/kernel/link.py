@@ -21,7 +21,7 @@ from dataclasses import dataclass
 from hashlib import sha256
 from typing import Any, Protocol
 
-from shared.kernel.keyring import SealingKey
+from shared.kernel.keyring import SealingKey, seal_to
 
 BATCH = "application/cloudevents-batch+json"
 RECEIPT = "application/vnd.pulang.receipt+json"
@@ -144,7 +144,13 @@ def decode(raw: bytes, *, sender: str, receiver: str, trusts: Trusts) -> Frame |
     if (unsigned := _UNSIGNED.match(raw)) is None:
         raise Untrusted("it does not begin with a signature")
     signed = raw[unsigned.end() :]
-    signature, key_id = b64decode(unsigned[1]), unsigned[2].decode()
+    try:
+        signature, sealed = _exact(unsigned[1]), _exact(unsigned[3] or b"")
+    except ValueError as error:
+        raise Untrusted(
+            "its signature or its sealed part is not in base64's one spelling"
+        ) from error
+    key_id = unsigned[2].decode()
     if not trusts(sender, key_id, payload(signed), signature):
         raise Untrusted(f"key {key_id} of office {sender} is not trusted, or did not sign this")
     head, found, body = signed.partition(b"\r\n\r\n")
@@ -154,7 +160,6 @@ def decode(raw: bytes, *, sender: str, receiver: str, trusts: Trusts) -> Frame |
         headers = dict(line.split(": ", 1) for line in head.decode("ascii").split("\r\n"))
         text = body.decode("utf-8")
         document: Any = json.loads(text)
-        sealed = b64decode(unsigned[3] or b"", validate=True)
     except (ValueError, RecursionError) as error:
         raise Unreadable(f"headers or body do not parse: {type(error).__name__}") from error
     if headers.get("link") != f"{sender}:{receiver}":
@@ -189,6 +194,14 @@ def verify_kept(head: bytes, bodies: Sequence[bytes], office: str, trusts: Trust
     return trusts(office, unsigned[2].decode(), payload(signed), b64decode(unsigned[1]))
 
 
+def _exact(text: bytes) -> bytes:
+    """Base64 has spare bits: in another spelling a frame that was seen would be another one."""
+    value = b64decode(text, validate=True)
+    if b64encode(value) != text:
+        raise ValueError("not the one spelling of these bytes")
+    return value
+
+
 def _number(headers: dict[str, str], name: str) -> int:
     value = headers.get(name, "")
     if not (value.isascii() and value.isdigit() and len(value) <= SENT_DIGITS):
@@ -209,17 +222,22 @@ def _receipt(document: Any, sender: str, receiver: str, sent: int) -> Receipt:
     match document:
         case {"applied_through": int(through), "gap": bool(gap), **rest} if through >= 0:
             match rest.get("sealing"):
-                case {"epoch": int(epoch), "key": str(key)} if epoch > 0 and len(key) == 44:
-                    sealing = SealingKey(epoch, _key_bytes(key))
+                case {"epoch": int(epoch), "key": str(key)}:
+                    sealing = SealingKey(epoch, _key_bytes(epoch, key))
             return Receipt(sender, receiver, through, gap, sealing, sent)
     raise Unreadable("the receipt has no number")
 
 
-def _key_bytes(text: str) -> bytes:
+def _key_bytes(epoch: int, text: str) -> bytes:
+    """A key that can be sealed to; with any other the relay would stand still."""
     try:
-        return b64decode(text, validate=True)
+        public = b64decode(text, validate=True)
+        seal_to(public, b"", b"")
     except ValueError as error:
-        raise Unreadable("the receipt's key does not parse") from error
+        raise Unreadable("nothing can be sealed to the receipt's key") from error
+    if not 0 < epoch < 2**31:
+        raise Unreadable("the receipt's epoch is none")
+    return public
 
 
 def _bodies(headers: dict[str, str], text: str, document: Any) -> tuple[bytes, ...]:
@@ -228,9 +246,10 @@ def _bodies(headers: dict[str, str], text: str, document: Any) -> tuple[bytes, .
     first, last = _number(headers, "first"), _number(headers, "last")
     try:
         numbers = [int(message["sequence"]) for message in document]
-    except (KeyError, TypeError, ValueError) as error:
+    except (KeyError, TypeError, ValueError, OverflowError) as error:
         raise Unreadable("messages without sequence numbers") from error
-    if first < 1 or numbers != list(range(first, last + 1)):
+    expected = list(range(first, first + len(document)))
+    if first < 1 or numbers != expected or last != numbers[-1]:
         raise Unreadable("sequence numbers do not run from first to last")
     bodies = tuple(_slices(text, len(document)))
     if _batch(bodies).decode() != text:

@@ -26,6 +26,7 @@ from shared.custody.projection import broken_glass, seen_since
 from shared.kernel import index
 from shared.kernel.decider import Command
 from shared.kernel.handling import Unit
+from shared.kernel.store import IndexLine
 from shared.kernel.vault import Erased, is_person, is_sealed
 from shared.runtime.manifest import Desk, Plan, Problem
 
@@ -87,6 +88,10 @@ async def sealed(desk: Desk, plan: Plan) -> Plan:
             "Tidak ada lagi yang dapat ditulis tentangnya di bawah kode ini.",
         ) from None
     units = [(list(unit.commands), unit) for unit in plan.units]
+    key_of = {key.subject: key for key in keys}
+    lines_of: dict[str, list[IndexLine]] = {}
+    for line in lines:
+        lines_of.setdefault(line.person, []).append(line)
     subjects: dict[int, set[str]] = {}
     for (number, at, name), text, (subject, _) in zip(places, texts, items, strict=True):
         commands = units[number][0]
@@ -95,19 +100,14 @@ async def sealed(desk: Desk, plan: Plan) -> Plan:
     return replace(
         plan,
         units=[
-            _with_keys(replace(unit, commands=commands), subjects.get(number, set()), keys, lines)
+            replace(
+                unit,
+                commands=commands,
+                keys=[key_of[one] for one in subjects.get(number, ()) if one in key_of],
+                index=[x for one in subjects.get(number, ()) for x in lines_of.get(one, ())],
+            )
             for number, (commands, unit) in enumerate(units)
         ],
-    )
-
-
-def _with_keys(unit: Unit, subjects: set[str], keys: Any, lines: Any) -> Unit:
-    if not subjects:
-        return unit
-    return replace(
-        unit,
-        keys=[key for key in keys if key.subject in subjects],
-        index=[line for line in lines if line.person in subjects],
     )
 
 

@@ -228,6 +228,7 @@ def _add_api(app: FastAPI) -> None:
             401: "Tidak cocok, atau tanpa akun",
             403: "Bukan dari halaman kantor ini",
             409: "Bukan sesi",
+            413: "Kiriman terlalu panjang",
             422: "Isian tidak sah",
             429: "Coba lagi nanti",
             503: "Basis data tidak terjangkau",
@@ -242,7 +243,7 @@ def _add_api(app: FastAPI) -> None:
         status_code=201,
         summary="Masuk dan membuka sesi",
         response_model=SessionBegun,
-        responses=responses(401, 422, 429, 503),
+        responses=responses(401, 413, 422, 429, 503),
     )
     async def begin(request: Request, body: SignIn) -> Any:
         office = request.app.state.office
@@ -258,7 +259,7 @@ def _add_api(app: FastAPI) -> None:
         gate.API_SESSIONS_PATH + "/current",
         status_code=204,
         summary="Menutup sesi ini",
-        responses=responses(401, 403, 409, 503),
+        responses=responses(401, 403, 409, 413, 503),
     )
     async def end(request: Request) -> None:
         session = request.state.session
@@ -275,7 +276,7 @@ def _add_api(app: FastAPI) -> None:
         gate.API_SESSIONS_PATH,
         status_code=204,
         summary="Menutup semua sesi akun ini",
-        responses=responses(401, 403, 503),
+        responses=responses(401, 403, 413, 503),
     )
     async def end_all(request: Request) -> None:
         office = request.app.state.office

@@ -22,6 +22,7 @@ from fastapi.responses import HTMLResponse, JSONResponse
 
 from shared.custody import access
 from shared.kernel.handling import Outcome, StalePlan, Undecided
+from shared.kernel.keyring import Keyring
 from shared.kernel.store import Conflict, StaleKeys
 from shared.kernel.store import Request as AnsweredRequest
 from shared.runtime import custody, custody_routes, gate, pages, problems, sign_in, status
@@ -35,7 +36,9 @@ from shared.runtime.tasks import end
 from shared.runtime.worker import Worker
 
 PREFIX = "/api/v1"
+JSON = "application/json"
 PLAN_TRIES = 20
+ADDRESS_BYTES = 8
 QUIET_SECONDS = 0.25
 """What answers quietly takes a multiple of this."""
 QueryText = Annotated[str, Query(max_length=64, pattern=r"^[^\x00-\x1F\x7F]+$")]
@@ -134,7 +137,7 @@ def _add_command(app: FastAPI, route: CommandRoute) -> None:
         began = time.monotonic()
         keyring = request.app.state.office.vault.keyring
         # An HMAC, since a plain hash of a short body could be guessed back into a name or a NIK.
-        sent = keyring.digest(f"{request.method} {request.url.path}", await request.body())
+        sent = _digest_of(keyring, f"{request.method} {request.url.path}", await request.body())
         store = request.app.state.office.store
         if answered := await store.answered(staff.username, idempotency_key):
             return _repeat(answered, sent)
@@ -177,7 +180,7 @@ def _add_command(app: FastAPI, route: CommandRoute) -> None:
         description=f"Peran: {', '.join(sorted(route.roles))}.",
         response_model=None,
         name=route.path,
-        responses={code: one for code, one in _PROBLEMS.items() if code != 404},
+        responses={code: one for code, one in _PROBLEMS.items() if code != 404} | _REPEATED,
         openapi_extra=import_body(route.form) if route.is_import else None,
     )
 
@@ -194,10 +197,24 @@ _PROBLEMS: dict[int | str, dict[str, Any]] = {
         403: "Peran tidak mencakup",
         404: "Tidak ada",
         409: "Ditolak oleh aturan; tidak ada yang disimpan",
+        413: "Kiriman terlalu panjang; tidak ada yang disimpan",
         422: "Isian tidak sah; tidak ada yang disimpan",
         503: "Basis data tidak terjangkau; kirim lagi dengan kunci yang sama",
     }.items()
 }
+
+
+_REPEATED: dict[int | str, dict[str, Any]] = {
+    200: {"description": "Sudah pernah dikirim; jawaban yang sama", "content": {JSON: {}}}
+}
+_TABLES: dict[int | str, dict[str, Any]] = {200: {"content": {"text/csv": {}, XLSX: {}}}}
+_NOT_READY: dict[int | str, dict[str, Any]] = {
+    503: {"description": "Belum siap; sebabnya disebut", "content": {JSON: {}}}
+}
+
+
+def _refusals(*codes: int) -> dict[int | str, dict[str, Any]]:
+    return {code: _PROBLEMS[code] for code in codes}
 
 
 async def _carry_out(
@@ -241,9 +258,18 @@ async def _carry_out(
     return outcome, answer
 
 
+def _digest_of(keyring: Keyring, address: str, body: bytes) -> tuple[int, bytes]:
+    """The key epoch, and a digest of the address beside an HMAC of the body."""
+    epoch, digest = keyring.digest(address, body)
+    return epoch, sha256(address.encode()).digest()[:ADDRESS_BYTES] + digest
+
+
 def _repeat(answered: AnsweredRequest, sent: tuple[int, bytes]) -> JSONResponse:
     """The same answer again. Bodies can be compared only until their key epoch ends."""
-    if answered.digest_epoch == sent[0] and answered.digest != sent[1]:
+    same = answered.digest == sent[1]
+    if answered.digest_epoch != sent[0]:
+        same = answered.digest[:ADDRESS_BYTES] == sent[1][:ADDRESS_BYTES]
+    if not same:
         raise Problem(
             422,
             "IDEMPOTENCY_KEY_REUSED",
@@ -305,10 +331,8 @@ def _add_read(app: FastAPI, route: ReadRoute) -> None:
         description=f"Peran: {', '.join(sorted(route.roles))}.",
         response_model=None,
         name="GET " + route.path,
-        responses={
-            code: _PROBLEMS[code]
-            for code in (401, 403, 404, 422, 503, *([409] if route.opens is not None else ()))
-        },
+        responses=_TABLES
+        | _refusals(401, 403, 404, 413, 422, 503, *([409] if route.opens is not None else ())),
     )
 
 
@@ -338,11 +362,15 @@ def _xlsx(rows: list[dict[str, Any]]) -> bytes:
 
 
 def _add_open_routes(app: FastAPI) -> None:
-    @app.get("/health/live", summary="Proses ini hidup")
+    @app.get("/health/live", summary="Proses ini hidup", responses=_refusals(413))
     async def live() -> dict[str, str]:
         return {"status": "live"}
 
-    @app.get("/health/ready", summary="Kantor ini siap melayani")
+    @app.get(
+        "/health/ready",
+        summary="Kantor ini siap melayani",
+        responses=_refusals(413) | _NOT_READY,
+    )
     async def ready(request: Request) -> JSONResponse:
         troubles = await status.troubles(request.app.state.office, request.app.state.worker)
         return JSONResponse(
@@ -350,13 +378,19 @@ def _add_open_routes(app: FastAPI) -> None:
             status_code=200 if not troubles else 503,
         )
 
-    @app.get("/", summary="Apa yang dapat dibaca di sini", response_class=HTMLResponse)
+    @app.get(
+        "/",
+        summary="Apa yang dapat dibaca di sini",
+        response_class=HTMLResponse,
+        responses=_refusals(401, 413, 503)
+        | {303: {"description": "Peramban tanpa sesi dibawa ke halaman masuk"}},
+    )
     async def home(request: Request, staff: Annotated[Staff, Depends(staff_of)]) -> HTMLResponse:
         office: Office = request.app.state.office
         mine = [read for read in reads_of(office.service) if read.roles & staff.roles]
         return HTMLResponse(pages.home(request, office.settings.office_name, PREFIX, mine))
 
-    @app.get("/openapi.json", summary="Uraian API ini")
+    @app.get("/openapi.json", summary="Uraian API ini", responses=_refusals(401, 403, 413, 503))
     async def openapi(
         request: Request, staff: Annotated[Staff, Depends(staff_of)]
     ) -> dict[str, Any]:

@@ -353,7 +353,7 @@ async def test_the_running_softwares_own_role_can_rewrite_no_event(
         for statement in REWRITES:
             # A wrong statement would be refused too, and prove nothing.
             with pytest.raises(InsufficientPrivilege):
-                connection.execute(sql.SQL(statement))  # type: ignore[arg-type]
+                connection.execute(sql.SQL(statement))
     after, frontier_after = await stored()
     assert after == bodies
     assert merkle.extend(0, (), bodies) == frontier == frontier_after

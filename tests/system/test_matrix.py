@@ -293,7 +293,7 @@ def addresses(desk: Desk) -> list[Address]:
         (method, route.path)
         for route in desk.app.routes
         if isinstance(route, APIRoute)
-        for method in sorted(route.methods)
+        for method in sorted(route.methods or ())
     ]
 
 

@@ -9,6 +9,8 @@ engine = create_engine(
 with engine.connect() as connection:
     # Two processes that start together must not both migrate.
     connection.execute(text("select pg_advisory_xact_lock(53710001)"))
+    # The running role may make schemas; none of them may stand before the owner's own tables.
+    connection.execute(text("set local search_path to public, pg_temp"))
     context.configure(connection=connection, target_metadata=None)
     with context.begin_transaction():
         context.run_migrations()

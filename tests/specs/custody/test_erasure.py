@@ -1,4 +1,7 @@
-"""The erasure of one person at one office. What stops it is in test_hold.py."""
+"""The erasure of one person at one office, from its proposal to the last confirmation.
+
+What other offices order is in test_order.py, what stops it in test_hold.py.
+"""
 
 from datetime import timedelta
 
@@ -8,9 +11,11 @@ from pydantic import ValidationError
 
 from shared.custody.erasure import (
     ApproveErasure,
+    BeginErasure,
     ConfirmErasure,
     ErasureAnswered,
     ErasureApproved,
+    ErasureBegun,
     ErasureCompleted,
     ErasureConfirmed,
     ErasureDeferred,
@@ -59,6 +64,10 @@ def deferred(until=SOON, office="53.71", erasure="ER-A"):
     return ErasureDeferred(person=ANN, erasure=erasure, office=office, until=until)
 
 
+def begun(erasure="ER-1", basis="consent_withdrawn"):
+    return ErasureBegun(person=ANN, erasure=erasure, basis=basis)
+
+
 def execute(*offices, **fields):
     return she(ExecuteErasure, epoch=7, offices=offices, by="worker", **fields)
 
@@ -99,12 +108,14 @@ def on(day, command):
 PROPOSE = she(ProposeErasure, erasure="ER-1", **GROUND)
 APPROVE = she(ApproveErasure, by="pengesah")
 REJECT = she(RejectErasure, by="pengesah")
+BEGIN = she(BeginErasure, by="worker")
 
 PROPOSED = ErasureProposed(**HERS, **GROUND, proposer="penyusun")
 APPROVED = ErasureApproved(**HERS, approver="pengesah")
 REJECTED = ErasureRejected(**HERS)
 COMPLETED = ErasureCompleted(**HERS)
 A_DECIDED = (PROPOSED, APPROVED)
+A_BEGUN = (*A_DECIDED, begun())
 
 
 # Two people decide
@@ -142,13 +153,15 @@ def test_what_nobody_proposed_is_neither_approved_nor_rejected(command):
 
 
 def test_a_proposal_is_rejected():
-    assert given(decider, PROPOSED).when(REJECT).decision == [REJECTED]
+    """Said twice, it is rejected once."""
+    given(decider, PROPOSED).when(REJECT).then(REJECTED)
 
 
 def test_a_rejected_proposal_is_no_proposal_any_more():
     after = given(decider, PROPOSED, REJECTED)
     after.when(APPROVE).refused("ERASURE_UNKNOWN")
     after.when(REJECT).nothing()
+    after.when(BEGIN).refused("ERASURE_UNDECIDED")
     after.when(execute()).refused("ERASURE_UNDECIDED")
 
 
@@ -156,7 +169,14 @@ def test_after_a_rejection_it_is_proposed_anew_and_approved():
     anew = {"person": ANN, "erasure": "ER-2"}
     given(decider, PROPOSED, REJECTED).when(she(ProposeErasure, erasure="ER-2", **GROUND)).then(
         ErasureProposed(**anew, **GROUND, proposer="penyusun")
-    ).when(APPROVE).then(ErasureApproved(**anew, approver="pengesah"))
+    ).when(APPROVE).then(ErasureApproved(**anew, approver="pengesah")).when(BEGIN).then(
+        begun("ER-2")
+    )
+
+
+def test_a_proposal_that_was_made_anew_is_rejected_anew():
+    """What was rejected before does not make the second rejection quiet."""
+    given(decider, PROPOSED, REJECTED, PROPOSED).when(REJECT).then(REJECTED)
 
 
 def test_what_is_approved_can_not_be_taken_back():
@@ -166,36 +186,62 @@ def test_what_is_approved_can_not_be_taken_back():
 
 
 def test_who_was_erased_is_not_erased_again_nor_held():
-    gone = given(decider, *A_DECIDED, executed())
+    gone = given(decider, *A_BEGUN, executed())
     gone.when(PROPOSE).nothing()
     gone.when(APPROVE).refused("PERSON_ERASED")
     gone.when(REJECT).refused("PERSON_ERASED")
     gone.when(hold()).refused("PERSON_ERASED")
 
 
-# Execution, and the offices that were told of her
+# Begun, before anything is destroyed
 
 
 @pytest.mark.parametrize("history", [(), (PROPOSED,), (PROPOSED, REJECTED)])
-def test_nothing_is_executed_that_two_people_did_not_decide(history):
+def test_nothing_is_begun_or_executed_that_two_people_did_not_decide(history):
+    given(decider, *history).when(BEGIN).refused("ERASURE_UNDECIDED")
     given(decider, *history).when(execute("35")).refused("ERASURE_UNDECIDED")
 
 
-def test_what_was_decided_is_executed_and_every_office_that_heard_of_her_is_asked():
-    given(decider, *A_DECIDED).when(execute("35", "53")).then(executed("35", "53"))
+def test_what_was_decided_is_begun_under_its_own_number_and_ground():
+    given(decider, *A_DECIDED).when(BEGIN).then(begun())
+
+
+@pytest.mark.parametrize("later", [(), (executed("35"),), (executed(), COMPLETED)])
+def test_an_erasure_begins_once(later):
+    """The worker that was killed begins again, at whatever line it was killed."""
+    given(decider, *A_BEGUN, *later).when(BEGIN).nothing()
+
+
+def test_what_is_decided_but_not_begun_is_not_executed():
+    """Else a key would be gone before the log knew that it was to go."""
+    given(decider, *A_DECIDED).when(execute("35")).refused("ERASURE_UNDECIDED")
+
+
+def test_what_is_begun_can_not_be_taken_back():
+    given(decider, *A_BEGUN).when(REJECT).refused("ERASURE_APPROVED")
+    given(decider, *A_BEGUN).when(hold()).refused("ERASURE_APPROVED")
+
+
+# Execution, and the offices that were told of her
+
+
+def test_what_was_begun_is_executed_and_every_office_that_heard_of_her_is_asked():
+    given(decider, *A_DECIDED).when(BEGIN).then(begun()).when(execute("35", "53")).then(
+        executed("35", "53")
+    )
 
 
 def test_executed_a_second_time_asks_nobody_a_second_time():
     """The worker that was killed begins again, and may know of other offices by then."""
-    given(decider, *A_DECIDED, executed("35")).when(execute("35", "53")).nothing()
+    given(decider, *A_BEGUN, executed("35")).when(execute("35", "53")).nothing()
 
 
 def test_where_no_other_office_heard_of_her_it_is_complete_at_once():
-    given(decider, *A_DECIDED).when(execute()).then(executed(), COMPLETED)
+    given(decider, *A_BEGUN).when(execute()).then(executed(), COMPLETED)
 
 
 def test_it_is_complete_when_the_last_office_has_confirmed():
-    after = given(decider, *A_DECIDED, executed("35", "53"))
+    after = given(decider, *A_BEGUN, executed("35", "53"))
     after = after.when(confirm("53")).then(confirmed("53"))
     assert not after.state.completed
     after = after.when(confirm("35")).then(confirmed("35"), COMPLETED)
@@ -204,117 +250,25 @@ def test_it_is_complete_when_the_last_office_has_confirmed():
 
 def test_a_confirmation_of_a_stranger_completes_nothing():
     """Nobody answers for another office, nor for an erasure that was never asked for."""
-    waiting = given(decider, *A_DECIDED, executed("35"))
+    waiting = given(decider, *A_BEGUN, executed("35"))
     waiting.when(confirm("53")).nothing()
     waiting.when(confirm("35", "ER-2")).nothing()
     given(decider, *A_DECIDED).when(confirm("35")).nothing()
+    given(decider, *A_BEGUN).when(confirm("35")).nothing()
     given(decider).when(confirm("35")).nothing()
 
 
 def test_an_office_that_holds_her_data_says_until_when():
-    after = given(decider, *A_DECIDED, executed("35")).when(withhold("35")).then(withheld("35"))
+    after = given(decider, *A_BEGUN, executed("35")).when(withhold("35")).then(withheld("35"))
     after = after.when(withhold("35", LATER)).then(withheld("35", LATER))
     assert not after.state.completed
     after.when(confirm("35")).then(confirmed("35"), COMPLETED)
 
 
 def test_a_stranger_withholds_nothing():
-    given(decider, *A_DECIDED, executed("35")).when(withhold("53")).nothing()
-    given(decider, *A_DECIDED, executed("35")).when(withhold("35", erasure="ER-2")).nothing()
+    given(decider, *A_BEGUN, executed("35")).when(withhold("53")).nothing()
+    given(decider, *A_BEGUN, executed("35")).when(withhold("35", erasure="ER-2")).nothing()
     given(decider).when(withhold("35")).nothing()
-
-
-# Ordered by another office
-
-
-def test_an_order_of_another_office_is_obeyed_like_a_decision_of_this_one():
-    """Two people there have decided it; it goes on to the offices that this one had told."""
-    given(decider).when(order()).then(ordered()).when(execute("53")).then(
-        executed("53", erasure="ER-A", basis="court_order")
-    )
-
-
-def test_who_ordered_it_is_not_asked_for_it():
-    given(decider, ordered()).when(execute("53.71", "53")).then(
-        executed("53", erasure="ER-A", basis="court_order")
-    )
-
-
-def test_who_ordered_it_is_answered_when_every_office_behind_has_confirmed():
-    asked = executed("53", erasure="ER-A", basis="court_order")
-    completed = ErasureCompleted(person=ANN, erasure="ER-A")
-    given(decider, ordered(), asked).when(confirm("53", "ER-A")).then(
-        confirmed("53", "ER-A"), completed, answered()
-    )
-
-
-def test_where_nobody_stands_behind_who_ordered_it_is_answered_with_the_execution():
-    given(decider, ordered()).when(execute("53.71")).then(
-        executed(erasure="ER-A", basis="court_order"),
-        ErasureCompleted(person=ANN, erasure="ER-A"),
-        answered(),
-    )
-
-
-def test_whoever_ordered_it_is_answered_and_each_under_its_own_number():
-    two = (ordered(), ordered("53", "ER-B"))
-    given(decider, *two).when(execute("53.71", "53")).then(
-        executed(erasure="ER-A", basis="court_order"),
-        ErasureCompleted(person=ANN, erasure="ER-A"),
-        answered(),
-        answered("53", "ER-B"),
-    )
-
-
-def test_an_order_needs_no_approval_here_and_takes_none_away():
-    """This office's own proposal waits no longer: what it asks for is done."""
-    given(decider, PROPOSED).when(order()).then(ordered()).when(execute()).then(
-        executed(erasure="ER-A", basis="court_order"),
-        ErasureCompleted(person=ANN, erasure="ER-A"),
-        answered(),
-    )
-    given(decider, *A_DECIDED).when(order()).then(ordered()).when(execute("53.71", "35")).then(
-        executed("35")
-    ).when(confirm("35")).then(confirmed("35"), COMPLETED, answered())
-
-
-@pytest.mark.parametrize(
-    "history",
-    [
-        (*A_DECIDED, executed(), COMPLETED),
-        (*A_DECIDED, executed("35"), confirmed("35"), COMPLETED),
-    ],
-)
-def test_an_order_that_comes_after_the_end_is_answered_at_once(history):
-    given(decider, *history).when(order()).then(ordered(), answered())
-
-
-@pytest.mark.parametrize("number", ["ER-0", "ER-1"])
-def test_an_order_of_the_same_or_an_older_erasure_is_answered_while_this_one_waits(number):
-    """To wait for an office that waits for this one would never end."""
-    given(decider, *A_DECIDED, executed("35")).when(order(erasure=number)).then(
-        ordered(erasure=number), answered(erasure=number)
-    )
-
-
-def test_an_order_of_another_erasure_is_answered_when_all_have_confirmed():
-    """Else its certificate would speak for an office that still has her data."""
-    given(decider, *A_DECIDED, executed("35")).when(order()).then(ordered()).when(
-        confirm("35")
-    ).then(confirmed("35"), COMPLETED, answered())
-
-
-def test_who_was_answered_at_once_is_not_answered_again_at_the_end():
-    so_far = given(decider, *A_DECIDED, executed("35"), ordered(), answered())
-    so_far.when(confirm("35")).then(confirmed("35"), COMPLETED)
-
-
-def test_an_order_under_another_number_is_answered_under_that_number():
-    history = (ordered(), *A_DECIDED, executed(), COMPLETED, answered())
-    given(decider, *history).when(order()).nothing()
-    given(decider, *history).when(order(erasure="ER-B")).then(
-        ordered(erasure="ER-B"), answered(erasure="ER-B")
-    )
 
 
 # Whatever is asked
@@ -332,10 +286,11 @@ VALUES = {
     "reason": [REASON],
     "now": [NOW, NOW + 2 * DAY, NOW + 90 * DAY],
 }
-PATH = [PROPOSE, APPROVE, execute("35", "53"), confirm("35"), confirm("53")]
+PATH = [PROPOSE, APPROVE, BEGIN, execute("35", "53"), confirm("35"), confirm("53")]
 PATH_OF_AN_ORDER = [
     order("35"),
     hold(TODAY + DAY),
+    on(TODAY + 2 * DAY, BEGIN),
     on(TODAY + 2 * DAY, execute("35", "53")),
     order("53", "ER-1"),
     confirm("53", "ER-A"),
@@ -345,7 +300,9 @@ PATH_OF_AN_ORDER = [
 @pytest.mark.parametrize("path", [PATH, PATH_OF_AN_ORDER], ids=["own", "ordered"])
 def test_the_usual_path_is_walked_to_its_end(path):
     """Else the histories below would begin with refusals, and show nothing."""
-    assert len(run(decider, path)) == len(path)
+    walked = run(decider, path)
+    assert [command for command, _ in walked] == path
+    assert [command for command, decided in walked if not decided] == []
 
 
 @quick
@@ -387,18 +344,19 @@ def test_whatever_is_asked_nothing_is_approved_by_who_proposed_it(commands):
 @quick
 @for_any(histories(decider, VALUES, PATH_OF_AN_ORDER))
 def test_whatever_is_asked_whoever_ordered_it_is_answered_once_it_is_done_and_not_before(commands):
-    """Each by the number under which it asked last."""
-    asked, answers, done, completed = {}, {}, False, False
+    """Each by the number under which it asked last; before the end only who must not wait."""
+    asked, answers, executing, completed = {}, {}, None, False
     for event in events_of(decider, commands):
         match event:
             case ErasureOrdered(office=office, erasure=number):
                 asked[office] = number
-            case ErasureExecuted():
-                done = True
+            case ErasureExecuted(erasure=number):
+                executing = number
             case ErasureCompleted():
                 completed = True
             case ErasureAnswered(office=office, erasure=number):
-                assert done
+                assert executing is not None
+                assert completed or number <= executing
                 assert asked[office] == number
                 assert answers.get(office) != number, "answered twice"
                 answers[office] = number

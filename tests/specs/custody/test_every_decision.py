@@ -47,7 +47,7 @@ PATHS = {
     "lookups": [test_access.TWENTY],
     "break-glass": [[test_access.OPEN]],
 }
-SPECS = {"custody": ("test_erasure.py", "test_hold.py")}
+SPECS = {"custody": ("test_erasure.py", "test_order.py", "test_hold.py")}
 
 every_decider = pytest.mark.parametrize("name", sorted(BY_CATEGORY))
 beside_each_office = pytest.mark.parametrize(

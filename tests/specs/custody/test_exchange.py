@@ -17,7 +17,7 @@ from ..city import test_publisher as city
 from ..letters import ERASURE, LETTERS, WHISPERED, tells_too_much, unspoken
 from ..province import test_publisher as province
 from ..spec import ANN, BEA, HOUR, NOW, SEALED, Office
-from .test_erasure import APPROVE, DAY, PROPOSE, SOON, execute, hold, on
+from .test_erasure import APPROVE, BEGIN, DAY, PROPOSE, SOON, TODAY, execute, hold, on
 from .test_hold import LIFT
 
 PUBLISHERS = {"city": city_publisher.publish, "province": province_publisher.publish}
@@ -53,6 +53,7 @@ KEPT = [
     erasure.ErasureApproved(**ERASURE, approver="pengesah"),
     erasure.ErasureRejected(**ERASURE),
     erasure.ErasureOrdered(**ERASURE, basis="court_order", office="35"),
+    erasure.ErasureBegun(**ERASURE, basis="court_order"),
     erasure.ErasureConfirmed(**ERASURE, office="35"),
     erasure.ErasureWithheld(**ERASURE, office="35", until=date(2020, 10, 4)),
     erasure.ErasureCompleted(**ERASURE),
@@ -185,9 +186,10 @@ class Offices:
     def decides(self, code, number="ER-1"):
         self.does(code, PROPOSE.model_copy(update={"erasure": number}), APPROVE)
 
-    def erases(self, code, day=None):
-        command = execute(*self.knows[code])
-        self.does(code, on(day, command) if day else command)
+    def erases(self, code, day=TODAY):
+        """What the worker does: it begins, destroys, and records what it destroyed."""
+        self.does(code, on(day, BEGIN))
+        self.does(code, on(day, execute(*self.knows[code])))
 
     def deliver_one(self, twice=False):
         """The oldest letter. Whoever is ordered does it at once, if nothing stops it."""
@@ -201,11 +203,13 @@ class Offices:
             self.erases(one.receiver)
 
     def deliver(self, twice=False):
-        """Every letter until there is none."""
+        """Every letter until there is none. Gives who completed, one after the other."""
+        turn = sorted(self.completed())
         for _ in range(100):
             if not self.post:
-                return
+                return turn
             self.deliver_one(twice)
+            turn += sorted(self.completed() - set(turn))
         raise AssertionError("they never stop asking each other")
 
     def custody(self, code):
@@ -238,7 +242,9 @@ def test_an_erasure_reaches_every_office_and_comes_to_an_end(knows, twice):
     offices.deliver(twice)
     assert offices.completed() == set(knows)
     for events in offices.happened.values():
-        assert list(map(type, events)).count(erasure.ErasureExecuted) == 1
+        kinds = list(map(type, events))
+        assert kinds.count(erasure.ErasureBegun) == 1
+        assert kinds.count(erasure.ErasureExecuted) == 1
 
 
 def test_along_a_chain_the_first_office_completes_last():
@@ -246,11 +252,28 @@ def test_along_a_chain_the_first_office_completes_last():
     offices = Offices(NETWORKS["a chain"])
     offices.decides("53.71")
     offices.erases("53.71")
-    order = []
-    while offices.post:
-        offices.deliver_one()
-        order += sorted(offices.completed() - set(order))
-    assert order == ["53", "35", "53.71"]
+    assert offices.deliver() == ["53", "35", "53.71"]
+
+
+def test_an_erasure_that_meets_an_older_one_completes_after_it():
+    """The second office still waits for the third when the first one asks it."""
+    offices = Offices(NETWORKS["a chain"])
+    for code, number in (("53.71", "ER-2"), ("35", "ER-1")):
+        offices.decides(code, number)
+        offices.erases(code)
+    assert offices.deliver() == ["53", "35", "53.71"]
+
+
+def test_two_offices_that_have_both_begun_when_the_first_order_arrives_both_complete():
+    """What was begun goes on under its own number; who asked meanwhile is not asked back."""
+    offices = Offices({"53.71": ("35",), "35": ("53.71",)})
+    for code in ("53.71", "35"):
+        offices.decides(code, f"ER-{code}")
+        offices.does(code, BEGIN)
+    offices.erases("53.71")
+    offices.deliver()
+    assert offices.custody("35").executed.erasure == "ER-35"
+    assert offices.completed() == {"53.71", "35"}
 
 
 def test_two_offices_that_decide_it_at_the_same_time_both_complete():
