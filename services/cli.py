@@ -29,6 +29,7 @@ from services.city.service import SERVICE as CITY
 from services.province.service import SERVICE as PROVINCE
 from shared.kernel import rotation
 from shared.kernel.keyring import Keyring, NoKeys, NotAVerifierKey
+from shared.kernel.keys import Unopened
 from shared.kernel.projector import RebuildRunning
 from shared.runtime import serve as processes
 from shared.runtime import staff as accounts
@@ -507,6 +508,7 @@ def main() -> int:
         NotAVerifierKey,
         NotThisOffice,
         RebuildRunning,
+        Unopened,
     ) as error:
         sys.stderr.write(f"pulang: {error}\n")
     except (PoolTimeout, DatabaseError) as error:

@@ -6,7 +6,7 @@ from services.province import publisher, reactor
 from services.province.domain import arrival, case, grant, house
 from services.province.projections import arrivals, cases, grants, houses
 from services.province.web.commands import COMMANDS
-from services.province.web.reads import READS, TEXTS, may_find, retained
+from services.province.web.reads import READS, TEXTS, may_find, may_read, retained
 from shared.runtime.manifest import Service
 
 SERVICE = Service(
@@ -24,5 +24,6 @@ SERVICE = Service(
     reads=READS,
     texts=TEXTS,
     may_find=may_find,
+    may_read=may_read,
     retained=retained,
 )

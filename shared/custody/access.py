@@ -16,6 +16,7 @@ from pydantic import AwareDatetime
 from shared.contracts.values import Identifier, PersonCode, Reason, Sealed
 from shared.kernel.decider import Command, Decider, Decision, Event, Refused
 
+LOOK_WINDOW = timedelta(minutes=10)
 LOOKUPS_AT_MOST = 20
 LOOKUP_WINDOW = timedelta(minutes=10)
 BREAK_GLASS = timedelta(hours=1)
@@ -37,14 +38,15 @@ class PersonalDataSeen(Event):
     fields: tuple[str, ...]
     purpose: Purpose
     break_glass: Identifier | None
+    at: AwareDatetime
 
 
 class UnusualLookingNoticed(Event):
-    """More persons in a short time than this office thinks usual."""
+    """More persons in a short time than this office thinks usual; once in that time."""
 
     type: ClassVar[str] = "pulang.custody.unusual-looking-noticed.v1"
     words: ClassVar[str] = "{by} membuka data {persons} orang dalam {minutes} menit."
-    look: Identifier
+    at: AwareDatetime
     by: str
     persons: int
     minutes: int
@@ -80,17 +82,18 @@ class BreakGlassReviewed(Event):
 
 
 class RecordLook(Command):
+    """`staff_day` is who and which day: the stream that looks are counted in.
+
+    Beyond `usual_persons` in LOOK_WINDOW an alarm is raised, and the look recorded all the same.
+    """
+
+    staff_day: str
+    usual_persons: int
     look: Identifier
     subjects: tuple[str, ...]
     fields: tuple[str, ...]
     purpose: Purpose
     break_glass: Identifier | None = None
-
-
-class NoticeUnusualLooking(Command):
-    look: Identifier
-    persons: int
-    minutes: int
 
 
 class LookUpIdentity(Command):
@@ -113,6 +116,14 @@ class ReviewBreakGlass(Command):
 
 
 @dataclass(frozen=True)
+class Looks:
+    """The day's looks as times and persons, and when the last alarm was raised."""
+
+    seen: tuple[tuple[datetime, frozenset[str]], ...] = ()
+    alarmed_at: datetime | None = None
+
+
+@dataclass(frozen=True)
 class LookUps:
     at: tuple[datetime, ...] = ()
 
@@ -123,29 +134,37 @@ class BreakGlass:
     reviewed: bool = False
 
 
-def _evolve_look(state: None, event: Event) -> None:
-    return None
+def _evolve_look(state: Looks, event: Event) -> Looks:
+    match event:
+        case PersonalDataSeen(at=at, subjects=subjects):
+            persons = frozenset(one for one in subjects if one.startswith("PM-"))
+            return replace(state, seen=(*state.seen, (at, persons)))
+        case UnusualLookingNoticed(at=at):
+            return replace(state, alarmed_at=at)
+    return state
 
 
-def _decide_look(command: RecordLook | NoticeUnusualLooking, state: None) -> Decision:
-    if isinstance(command, NoticeUnusualLooking):
-        return [
-            UnusualLookingNoticed(
-                look=command.look,
-                by=command.by,
-                persons=command.persons,
-                minutes=command.minutes,
-            )
-        ]
+def _decide_look(command: RecordLook, state: Looks) -> Decision:
+    seen = PersonalDataSeen(
+        look=command.look,
+        by=command.by,
+        subjects=command.subjects,
+        fields=command.fields,
+        purpose=command.purpose,
+        break_glass=command.break_glass,
+        at=command.now,
+    )
+    since = command.now - LOOK_WINDOW
+    if state.alarmed_at is not None and state.alarmed_at > since:
+        return [seen]
+    lately = [persons for at, persons in _evolve_look(state, seen).seen if at > since]
+    number = len(frozenset[str]().union(*lately))
+    if number <= command.usual_persons:
+        return [seen]
+    minutes = int(LOOK_WINDOW.total_seconds() // 60)
     return [
-        PersonalDataSeen(
-            look=command.look,
-            by=command.by,
-            subjects=command.subjects,
-            fields=command.fields,
-            purpose=command.purpose,
-            break_glass=command.break_glass,
-        )
+        seen,
+        UnusualLookingNoticed(at=command.now, by=command.by, persons=number, minutes=minutes),
     ]
 
 
@@ -210,12 +229,12 @@ def _decide_break_glass(command: OpenBreakGlass | ReviewBreakGlass, state: Break
     ]
 
 
-looks: Decider[None] = Decider(
+looks: Decider[Looks] = Decider(
     category="look",
-    key="look",
-    commands=(RecordLook, NoticeUnusualLooking),
+    key="staff_day",
+    commands=(RecordLook,),
     events=(PersonalDataSeen, UnusualLookingNoticed),
-    initial=None,
+    initial=Looks(),
     evolve=_evolve_look,
     decide=_decide_look,
 )

@@ -131,7 +131,7 @@ class State:
     approved: bool = False
     rejected: bool = False
     ordered: dict[str, ErasureOrdered] = field(default_factory=dict)
-    answered: frozenset[str] = frozenset()
+    answered: frozenset[tuple[str, str]] = frozenset()
     begun: ErasureBegun | None = None
     executed: ErasureExecuted | None = None
     confirmed: frozenset[str] = frozenset()
@@ -160,8 +160,8 @@ def evolve(state: State, event: Event) -> State:
             return replace(state, withheld=state.withheld | {office: until})
         case ErasureCompleted():
             return replace(state, completed=True)
-        case ErasureAnswered(office=office):
-            return replace(state, answered=state.answered | {office})
+        case ErasureAnswered(office=office, erasure=erasure):
+            return replace(state, answered=state.answered | {(office, erasure)})
         case HoldPlaced(until=until):
             return replace(state, held_until=until)
         case HoldLifted():
@@ -318,7 +318,7 @@ def _order(command: OrderErasure, state: State) -> Decision:
         if state.completed or command.erasure <= state.executed.erasure:
             return [ordered, _answer(command.person, ordered)]
         return [ordered]
-    if _held(command, state) and state.held_until is not None:
+    if state.begun is None and state.held_until is not None and _held(command, state):
         return [
             ordered,
             ErasureDeferred(
@@ -332,7 +332,7 @@ def _order(command: OrderErasure, state: State) -> Decision:
 
 
 def _begin(command: BeginErasure, state: State) -> Decision:
-    if state.begun is not None:
+    if state.begun is not None or state.executed is not None:
         return []
     if _held(command, state):
         return _legal_hold(state)
@@ -366,7 +366,16 @@ def _execute(command: ExecuteErasure, state: State) -> Decision:
         # Who asked knows already.
         offices=tuple(one for one in command.offices if one not in state.ordered),
     )
-    return [executed, *_completed(command.person, evolve(state, executed))]
+    # Offices that order older erasures than this one may themselves wait for it: see `_order`.
+    older = [
+        _answer(command.person, ordered)
+        for ordered in state.ordered.values()
+        if ordered.erasure < executed.erasure
+    ]
+    after = evolve(state, executed)
+    for answer in older:
+        after = evolve(after, answer)
+    return [executed, *older, *_completed(command.person, after)]
 
 
 def _completed(person: str, state: State) -> list[Event]:
@@ -378,7 +387,7 @@ def _completed(person: str, state: State) -> list[Event]:
     answers = [
         _answer(person, ordered)
         for office, ordered in state.ordered.items()
-        if office not in state.answered
+        if (office, ordered.erasure) not in state.answered
     ]
     return [ErasureCompleted(person=person, erasure=state.executed.erasure), *answers]
 

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Iterator, Sequence
-from datetime import datetime
+from datetime import date, datetime
 from typing import Any
 
 from psycopg import AsyncConnection
@@ -198,22 +198,6 @@ async def due(connection: AsyncConnection[Any], now: datetime) -> list[str]:
     return [row["person"] for row in found]
 
 
-async def seen_since(
-    connection: AsyncConnection[Any], staff: str, since: datetime
-) -> tuple[set[str], bool]:
-    """The persons whom somebody looked at since then, and whether that raised an alarm."""
-    found = await rows(
-        connection,
-        "select distinct subject from rm_custody.look where staff = %s and at > %s",
-        staff,
-        since,
-    )
-    alarms = await rows(
-        connection, "select 1 from rm_custody.alarm where staff = %s and at > %s", staff, since
-    )
-    return {row["subject"] for row in found}, bool(alarms)
-
-
 async def broken_glass(
     connection: AsyncConnection[Any], staff: str, person: str, now: datetime
 ) -> str | None:
@@ -242,9 +226,13 @@ async def erasures(connection: AsyncConnection[Any]) -> list[dict[str, Any]]:
     )
 
 
-async def holds(connection: AsyncConnection[Any]) -> list[dict[str, Any]]:
+async def holds(connection: AsyncConnection[Any], today: date) -> list[dict[str, Any]]:
+    """The holds that stand on that day."""
     return await rows(
-        connection, "select person, until, placed_by from rm_custody.hold order by until, person"
+        connection,
+        "select person, until, placed_by from rm_custody.hold where until >= %s"
+        " order by until, person",
+        today,
     )
 
 

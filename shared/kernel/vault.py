@@ -84,6 +84,10 @@ class Vault:
                 return None
             raise Unopened("the key or the text is another's, or the key is missing") from error
 
+    async def gone(self, subjects: Sequence[str]) -> set[str]:
+        """Those whose key was destroyed."""
+        return (await self._keys(subjects))[1]
+
     async def known(self, connection: AsyncConnection[Any], person: str) -> bool:
         """Whether this office has, or had, a key of this person."""
         cursor = await connection.execute("select 1 from person_keys where subject = %s", (person,))

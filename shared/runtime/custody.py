@@ -7,10 +7,10 @@ after that. Nobody gets a ciphertext.
 
 from __future__ import annotations
 
+import asyncio
 import json
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import replace
-from datetime import timedelta
 from functools import cache
 from typing import Any
 
@@ -22,17 +22,18 @@ from shared.contracts.values import (
     draw_id,
 )
 from shared.custody import access
-from shared.custody.projection import broken_glass, seen_since
+from shared.custody.projection import broken_glass
 from shared.kernel import index
 from shared.kernel.decider import Command
 from shared.kernel.handling import Unit
 from shared.kernel.store import IndexLine
-from shared.kernel.vault import Erased, is_person, is_sealed
+from shared.kernel.vault import Erased, is_sealed
 from shared.runtime.manifest import Desk, Plan, Problem
 
-ALARM_WINDOW = timedelta(minutes=10)
 ERASED = "(dihapus)"
 CLOSED = "(tersegel)"
+
+_TURNS: dict[str, asyncio.Lock] = {}
 
 Closed = tuple[str, str, str]
 """Whose it is (person or stream), which field, and the sealed text."""
@@ -128,37 +129,21 @@ async def opened(desk: Desk, items: Sequence[Closed], break_glass: str | None = 
     subjects = tuple(dict.fromkeys(subject for subject, _, _ in items))
     look = desk.command(
         access.RecordLook,
+        staff_day=f"{desk.staff.username}-{desk.now:%Y%m%d}",
+        usual_persons=desk.settings.looks_alarm_persons,
         look=draw_id("LK"),
         subjects=subjects,
         fields=tuple(dict.fromkeys(field for _, field, _ in items)),
         purpose=desk.purpose,
         break_glass=break_glass,
     )
-    await desk.handling.handle(
-        [Unit([look]), *await _unusual(desk, subjects)],
-        at=desk.now,
-        actor=desk.staff.username,
-        correlation=draw_id("LK"),
-    )
+    # In turn: looks of one account are counted in one stream, and would only undo each other.
+    async with _TURNS.setdefault(desk.staff.username, asyncio.Lock()):
+        await desk.handling.handle(
+            [Unit([look])], at=desk.now, actor=desk.staff.username, correlation=draw_id("LK")
+        )
     texts = await desk.vault.open([(subject, text) for subject, _, text in items])
     return [ERASED if text is None else text for text in texts]
-
-
-async def _unusual(desk: Desk, subjects: Sequence[str]) -> list[Unit]:
-    """An alarm, once a window, where somebody looks at more persons than is usual here."""
-    persons = {subject for subject in subjects if is_person(subject)}
-    async with desk.handling.store.pool.connection() as connection:
-        before, alarmed = await seen_since(connection, desk.staff.username, desk.now - ALARM_WINDOW)
-    number = len({one for one in before if is_person(one)} | persons)
-    if alarmed or not persons or number <= desk.settings.looks_alarm_persons:
-        return []
-    alarm = desk.command(
-        access.NoticeUnusualLooking,
-        look=draw_id("LA"),
-        persons=number,
-        minutes=int(ALARM_WINDOW.total_seconds() // 60),
-    )
-    return [Unit([alarm])]
 
 
 async def identity(
@@ -181,7 +166,13 @@ async def identities(
     """The same for several persons, as one look. Who was erased shows "(dihapus)"."""
     items = [(p, "identity." + "+".join(fields), text) for p, text in closed.items() if text]
     texts = dict(zip([p for p, _, _ in items], await opened(desk, items, break_glass), strict=True))
+    texts |= dict.fromkeys(await erased(desk, closed), ERASED)
     return {person: _shown(texts.get(person), fields) for person in closed}
+
+
+async def erased(desk: Desk, persons: Iterable[str]) -> set[str]:
+    """Which of these persons were erased: what is shown of them is "(dihapus)"."""
+    return await desk.vault.gone(list(persons))
 
 
 def _shown(text: str | None, fields: Sequence[str]) -> dict[str, Any]:

@@ -283,6 +283,7 @@ def _answer(problem: Problem, request: Request) -> Response:
 def require(staff: Staff, roles: frozenset[str]) -> None:
     """Raises Problem unless she has one of these roles."""
     if not staff.roles & roles:
+        log.info("role refused: %s", staff.username)
         raise Problem(
             403,
             "ROLE_MISSING",

@@ -128,6 +128,10 @@ async def _anybody(desk: Desk, person: str) -> bool:
     return True
 
 
+async def _any_text(desk: Desk, category: str, person: str) -> bool:
+    return True
+
+
 async def _nobody(desk: Desk, before: datetime) -> list[dict[str, Any]]:
     return []
 
@@ -147,5 +151,7 @@ class Service:
     """Category of stream → the roles that may open free texts in it."""
     may_find: Callable[[Desk, str], Awaitable[bool]] = _anybody
     """Whether who asks may learn by a look-up that this person is here."""
+    may_read: Callable[[Desk, str, str], Awaitable[bool]] = _any_text
+    """Whether who asks may read free texts about this person in streams of this category."""
     retained: Callable[[Desk, datetime], Awaitable[list[dict[str, Any]]]] = _nobody
     """Whose affairs ended before a time: what the retention schedule proposes to erase."""

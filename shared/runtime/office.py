@@ -154,7 +154,16 @@ async def _check_database(pool: AsyncConnectionPool, settings: Settings) -> None
 
 
 async def _check_keys(keyring: Keyring) -> None:
-    """The keys in the database are of an epoch that still lives. Raises NoKeys, NotThisOffice."""
+    """The keys in the database are of an epoch that still lives. Raises NoKeys, NotThisOffice.
+
+    Where the log was restored from an older backup than the keys, it learns which epoch it is.
+    """
+    async with keyring.pool.connection() as connection:
+        await connection.execute(
+            "update log_head set key_epoch = newest.epoch"
+            " from (select max(epoch) as epoch from office_keys) as newest"
+            " where log_head.key_epoch < newest.epoch"
+        )
     try:
         await keyring.refresh()
     except Unopened:

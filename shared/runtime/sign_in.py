@@ -8,9 +8,11 @@ is told, for names that exist and for others alike.
 from __future__ import annotations
 
 import asyncio
+import logging
 import secrets
 import time
 from datetime import datetime, timedelta
+from hashlib import sha256
 from pathlib import Path
 from typing import Annotated, Any
 
@@ -31,6 +33,9 @@ BUSY = timedelta(seconds=5)
 FORM_COOKIE = "__Host-pulang-masuk"
 PASSWORD_PATH = "/kata-sandi"  # noqa: S105 — an address
 _at_work = 0
+
+
+log = logging.getLogger(__name__)
 
 
 class Refused(Exception):
@@ -83,9 +88,14 @@ class SessionBegun(BaseModel):
 async def sign_in(office: Any, username: str, password: str, code: str) -> Begun:
     """Opens a session. Raises Refused, never sooner than after REFUSAL_SECONDS."""
     started = time.monotonic()
+    name = attempts.tidy(username)
     try:
-        return await _sign_in(office, attempts.tidy(username), password, code)
+        begun = await _sign_in(office, name, password, code)
+        log.info("sign-in: %s", name)
+        return begun
     except Refused:
+        # By digest: what was typed as a name may be a password in the wrong field.
+        log.warning("sign-in refused: %s", sha256(name.encode()).hexdigest()[:12])
         await asyncio.sleep(max(0.0, started + REFUSAL_SECONDS - time.monotonic()))
         raise
 

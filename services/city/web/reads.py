@@ -72,6 +72,11 @@ async def may_find(desk: Desk, person: str) -> bool:
     return not state.protected
 
 
+async def may_read(desk: Desk, category: str, person: str) -> bool:
+    """What was written about somebody on the protection path needs break-glass."""
+    return await may_find(desk, person) or await custody.glass(desk, person) is not None
+
+
 async def retained(desk: Desk, before: datetime) -> list[dict[str, Any]]:
     return await board.ended(desk.reading, before)
 

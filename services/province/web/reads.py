@@ -50,22 +50,30 @@ async def _identity(desk: Desk, path: dict[str, str]) -> Any:
 
 
 async def _open_identity(desk: Desk, found: dict[str, Any]) -> Any:
+    """All of it for the case worker whose case it is; what one checks at arrival for reception."""
     person = found["person"]
-    glass = None if desk.staff.roles & RECEPTION else await _hers_or_glass(desk, person)
-    fields = FIELDS if desk.staff.roles & CASE_WORKER else AT_ARRIVAL
+    hers, glass = await _hers(desk, person)
+    if not hers and not desk.staff.roles & RECEPTION:
+        raise _not_hers()
+    fields = FIELDS if hers else AT_ARRIVAL
     return {"person": person} | await custody.identity(
         desk, person, found["identity"], fields, glass
     )
 
 
-async def _hers_or_glass(desk: Desk, person: str) -> str | None:
-    """None where the case is the asker's own; else her break-glass. Raises Problem (403)."""
+async def _hers(desk: Desk, person: str) -> tuple[bool, str | None]:
+    """Whether the asker may see this case as its own worker does, and by which break-glass."""
+    if not desk.staff.roles & (CASE_WORKER | RECEPTION):
+        return False, None
     state: case.State = await desk.state(case.decider, person)
-    if state.worker == desk.staff.username:
-        return None
-    if (glass := await custody.glass(desk, person)) is not None:
-        return glass
-    raise Problem(
+    if state.worker == desk.staff.username and desk.staff.roles & CASE_WORKER:
+        return True, None
+    glass = await custody.glass(desk, person)
+    return glass is not None, glass
+
+
+def _not_hers() -> Problem:
+    return Problem(
         403,
         "NOT_ASSIGNED",
         "Kasus ini bukan kasus Anda.",
@@ -79,6 +87,11 @@ async def may_find(desk: Desk, person: str) -> bool:
     glass = await custody.glass(desk, person)
     own = state.worker in (None, desk.staff.username)
     return bool(desk.staff.roles & RECEPTION) or own or glass is not None
+
+
+async def may_read(desk: Desk, category: str, person: str) -> bool:
+    """What was written in a case is its own worker's to read."""
+    return category not in ("case", "grant") or (await _hers(desk, person))[0]
 
 
 async def retained(desk: Desk, before: datetime) -> list[dict[str, Any]]:
@@ -104,7 +117,9 @@ async def _case(desk: Desk, path: dict[str, str]) -> Any:
 async def _open_case(desk: Desk, found: dict[str, Any]) -> Any:
     """Assessment and notes, for the case worker whose case it is, or by break-glass."""
     person = found["person"]
-    glass = await _hers_or_glass(desk, person)
+    hers, glass = await _hers(desk, person)
+    if not hers:
+        raise _not_hers()
     names = [name for name in SEALED if found[name] is not None]
     notes = [note for note in found["notes"] if note["note"] is not None]
     texts = await custody.opened(
@@ -116,8 +131,10 @@ async def _open_case(desk: Desk, found: dict[str, Any]) -> Any:
         glass,
     )
     opened = iter(texts[len(names) :])
+    gone = dict.fromkeys(SEALED, custody.ERASED) if await custody.erased(desk, [person]) else {}
     return (
         found
+        | gone
         | dict(zip(names, texts, strict=False))
         | {
             "notes": [

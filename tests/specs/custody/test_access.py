@@ -12,7 +12,6 @@ from shared.custody.access import (
     BreakGlassReviewed,
     IdentityLookedUp,
     LookUpIdentity,
-    NoticeUnusualLooking,
     OpenBreakGlass,
     PersonalDataSeen,
     RecordLook,
@@ -24,7 +23,7 @@ from ..spec import ANN, BEA, HOUR, NOW, events_of, given, histories, quick, run,
 
 MINUTE = timedelta(minutes=1)
 SEEN = {"look": "LK-1", "subjects": (ANN, BEA), "fields": ("identity.name",), "purpose": "arrival"}
-MANY = {"look": "LA-1", "persons": 31, "minutes": 10}
+HOW = {"staff_day": "penyusun-20191004", "usual_persons": 3}
 REASON = "sealed-reason"
 
 
@@ -34,8 +33,8 @@ REASON = "sealed-reason"
 @pytest.mark.parametrize("break_glass", [None, "BG-1"])
 def test_a_look_says_who_looked_at_whom_at_what_and_why(break_glass):
     """Each look is another one: looked twice is two looks."""
-    given(access.looks).when(say(RecordLook, **SEEN, break_glass=break_glass)).then(
-        PersonalDataSeen(**SEEN, by="penyusun", break_glass=break_glass),
+    given(access.looks).when(say(RecordLook, **SEEN, **HOW, break_glass=break_glass)).then(
+        PersonalDataSeen(**SEEN, by="penyusun", break_glass=break_glass, at=NOW),
         a_new_fact_each_time=True,
     )
 
@@ -43,12 +42,13 @@ def test_a_look_says_who_looked_at_whom_at_what_and_why(break_glass):
 @pytest.mark.parametrize("missing", sorted(SEEN))
 def test_a_look_that_does_not_say_all_of_it_is_none(missing):
     with pytest.raises(ValidationError):
-        say(RecordLook, **{name: value for name, value in SEEN.items() if name != missing})
+        said = {name: value for name, value in SEEN.items() if name != missing}
+        say(RecordLook, **said, **HOW)
 
 
 @pytest.mark.parametrize(
     ("command", "fields"),
-    [(RecordLook, SEEN), (LookUpIdentity, {"staff": "loket-20191004", "person": None})],
+    [(RecordLook, SEEN | HOW), (LookUpIdentity, {"staff": "loket-20191004", "person": None})],
 )
 def test_a_purpose_is_one_of_the_known_ones(command, fields):
     """In words of her own somebody could write a name where none may stand."""
@@ -58,13 +58,51 @@ def test_a_purpose_is_one_of_the_known_ones(command, fields):
 
 def test_a_look_holds_nothing_of_what_was_seen():
     """The record of looks would else be the best place to look."""
-    assert set(PersonalDataSeen.model_fields) == {*SEEN, "by", "break_glass"}
+    assert set(PersonalDataSeen.model_fields) == {*SEEN, "by", "break_glass", "at"}
 
 
-def test_looking_at_many_in_a_short_time_is_noticed():
-    given(access.looks).when(say(NoticeUnusualLooking, **MANY)).then(
-        UnusualLookingNoticed(**MANY, by="penyusun"), a_new_fact_each_time=True
-    )
+def people(number):
+    return tuple(f"PM-{n:010}" for n in range(number))
+
+
+def look(*subjects, at=NOW):
+    return say(RecordLook, **SEEN | {"subjects": subjects}, **HOW, now=at)
+
+
+def seen(*subjects, at=NOW):
+    return PersonalDataSeen(**SEEN | {"subjects": subjects}, by="penyusun", break_glass=None, at=at)
+
+
+def noticed(persons, at=NOW):
+    return UnusualLookingNoticed(at=at, by="penyusun", persons=persons, minutes=10)
+
+
+def test_looking_at_many_at_once_is_recorded_and_noticed():
+    assert given(access.looks).when(look(*people(3))).decision == [seen(*people(3))]
+    assert given(access.looks).when(look(*people(4))).decision == [seen(*people(4)), noticed(4)]
+
+
+def test_looking_at_many_one_after_the_other_is_noticed_once_in_ten_minutes():
+    steps = [NOW + n * MINUTE for n in range(6)]
+    history = [seen(person, at=at) for person, at in zip(people(3), steps, strict=False)]
+    after = given(access.looks, *history).when(look(people(4)[3], at=steps[3]))
+    assert after.decision == [seen(people(4)[3], at=steps[3]), noticed(4, at=steps[3])]
+    again = given(access.looks, *history, *after.decision)
+    assert again.when(look(people(5)[4], at=steps[4])).decision == [seen(people(5)[4], at=steps[4])]
+
+
+def test_looking_at_the_same_few_again_and_again_is_nothing_unusual():
+    history = [seen(*people(3), at=NOW + n * MINUTE) for n in range(5)]
+    after = given(access.looks, *history).when(look(*people(3), at=NOW + 6 * MINUTE))
+    assert after.decision == [seen(*people(3), at=NOW + 6 * MINUTE)]
+
+
+def test_what_was_seen_ten_minutes_ago_counts_no_more_and_papers_never_did():
+    later = NOW + 10 * MINUTE
+    after = given(access.looks, seen(*people(3))).when(look("PM-0000000009", at=later))
+    assert after.decision == [seen("PM-0000000009", at=later)]
+    papers = tuple(f"handover-HO-{n}" for n in range(9))
+    assert given(access.looks).when(look(*papers)).decision == [seen(*papers)]
 
 
 # Look-ups by identity
@@ -192,7 +230,7 @@ def test_a_review_stays_as_it_was_given():
 VALUES = {
     "break_glass": {"break_glass": ["BG-1"], "person": [ANN, BEA], "reason": [REASON]}
     | {"finding": ["justified", "unjustified"], "now": [NOW, NOW + HOUR]},
-    "looks": {name: [value] for name, value in (SEEN | MANY).items()} | {"break_glass": [None]},
+    "looks": {name: [value] for name, value in (SEEN | HOW).items()} | {"break_glass": [None]},
     "lookups": {
         "staff": ["penyusun-20191004"],
         "purpose": ["identity_check"],

@@ -14,7 +14,7 @@ from services.city import domain as city
 from services.province import domain as province
 from shared import custody
 from shared.custody import DECIDERS
-from shared.custody.access import LookUpIdentity, NoticeUnusualLooking, RecordLook
+from shared.custody.access import LookUpIdentity, RecordLook
 
 from ..spec import (
     aggregates,
@@ -33,7 +33,7 @@ from . import test_access, test_erasure
 
 HERE = Path(__file__).parent
 BY_CATEGORY = {decider.category: decider for decider in DECIDERS}
-NEW_FACTS = (RecordLook, NoticeUnusualLooking, LookUpIdentity)
+NEW_FACTS = (RecordLook, LookUpIdentity)
 """Commands that state a new fact each time."""
 
 VALUES = {

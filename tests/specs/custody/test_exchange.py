@@ -66,8 +66,9 @@ KEPT = [
         fields=("identity.name",),
         purpose="arrival",
         break_glass=None,
+        at=NOW,
     ),
-    access.UnusualLookingNoticed(look="LA-1", by="penyusun", persons=31, minutes=10),
+    access.UnusualLookingNoticed(at=NOW, by="penyusun", persons=31, minutes=10),
     access.IdentityLookedUp(by="penyusun", purpose="identity_check", person=ANN, at=NOW),
     access.BreakGlassOpened(
         break_glass="BG-1", by="penyusun", person=ANN, reason=WHISPERED, ends_at=NOW
