@@ -395,10 +395,14 @@ def _print_board(
         out.rule(f"{office['name']} ({code})  {_base_url(code)}", align="left")
         for account in accounts[code].values():
             out.print(
-                f"  {account['role']:<12} {account['username']:<12} {account['password']}",
+                f"  {account['role']:<12} {account['username']:<12} {account['password']}"
+                f"  {account.get('totp_secret', '')}",
                 highlight=False,
             )
-    out.print(f"\nToken API: {DIRECTORY}/ready.json.  Akhiri dengan Ctrl+C.")
+    out.print(
+        "\nKolom terakhir: rahasia kode sekali pakai (TOTP), untuk aplikasi autentikator."
+        f"\nToken API: {DIRECTORY}/ready.json.  Akhiri dengan Ctrl+C."
+    )
 
 
 def _wait_for_the_end() -> None:

@@ -31,6 +31,7 @@ WORKER_LOCK = 53710003
 STANDBY_SECONDS = 1.0
 POLL_SECONDS = 1.0
 ANNOUNCE_SECONDS = 5.0
+FLOOR_SECONDS = 0.1
 BACK_OFF_SECONDS = (0.5, 1.0, 2.0, 5.0, 10.0)
 
 
@@ -139,10 +140,12 @@ class Worker:
                     log.exception("worker: %s", name)
                     done, failures = 0, failures + 1
                 if failures:
-                    await asyncio.sleep(BACK_OFF_SECONDS[min(failures, len(BACK_OFF_SECONDS)) - 1])
-                elif not done:
+                    await asyncio.sleep(FLOOR_SECONDS)
+                if failures or not done:
+                    # What wakes a loop may be what it failed for: a receipt, a new event.
+                    back_off = BACK_OFF_SECONDS[min(failures, len(BACK_OFF_SECONDS)) - 1]
                     with contextlib.suppress(TimeoutError):
-                        async with asyncio.timeout(POLL_SECONDS):
+                        async with asyncio.timeout(back_off if failures else POLL_SECONDS):
                             await wake.wait()
         finally:
             self._wakes.remove(wake)

@@ -34,7 +34,7 @@ class Received(list[bytes]):
         super().__init__()
         self.fail = False
 
-    async def take(self, sender: str, raws: Sequence[bytes]) -> None:
+    async def take(self, sender: str, raws: Sequence[bytes], again: bool) -> None:
         if self.fail:
             raise RuntimeError("the database is away")
         self.extend(raws)
@@ -168,7 +168,10 @@ async def test_a_frame_stands_as_plain_text_in_its_stream(servers: Servers, redi
 async def test_only_the_newest_receipt_stays(servers: Servers, redis: Redis) -> None:
     async with running(servers, Received()) as links:
         for through in range(1, 5):
-            await links.send_receipt("53.71", encode(Receipt("35", "53.71", through)))
+            await links.send_receipt(
+                "53.71",
+                encode(Receipt("35", "53.71", through), lambda text: ("00000000", bytes(64))),
+            )
     (entry,) = await redis.xrange(OUTGOING)
     assert b'"applied_through": 4' in entry[1][streams.FIELD]
 

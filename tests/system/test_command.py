@@ -11,6 +11,7 @@ from typing import Any
 
 import pytest
 
+from shared.kernel.keyring import draw_signing, verifier_key
 from shared.runtime.key_file import SealedFile
 from tests.conftest import PASSPHRASE
 from tests.system import story
@@ -49,8 +50,13 @@ def environment(desk: Desk) -> dict[str, str]:
     }
 
 
-async def test_status_says_that_all_is_well(city: Desk) -> None:
+async def test_status_says_that_all_is_well(city: Desk, province: Desk) -> None:
     await story.open_operation(city)
+    # Of office 53, which is not there, no key is trusted: that is wrong, and said.
+    code, out, _ = await pulang("status", **environment(city))
+    assert code == 1
+    assert "no key of office 53 is trusted" in out
+    await city.office.keyring.trust("53", verifier_key("53", draw_signing()[0]), "test")
     code, out, _ = await pulang("status", **environment(city))
     assert code == 0, out
     assert "Worker: active" in out
@@ -96,7 +102,7 @@ async def test_replay_proves_every_read_model_equal_while_staff_go_on(city: Desk
         await story.register(city, story.intake_row())
     code, out, err = await replaying
     assert code == 0, err
-    assert json.loads(out) == {"board": [], "handovers": [], "ledger": []}
+    assert json.loads(out) == {"board": [], "custody": [], "handovers": [], "ledger": []}
 
 
 async def test_replay_names_a_tampered_row_and_mends_it(city: Desk) -> None:
