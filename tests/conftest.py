@@ -34,6 +34,17 @@ key_file.PASSES, key_file.MEMORY_KIB = 1, 64
 PASSPHRASE = "kata sandi berkas kunci contoh"
 
 
+TOGETHER = ("test_needle", "test_demo", "test_parsers", "test_supply_chain", "test_embedded")
+"""Files whose tests share something slow: each stays in one process, and begins first."""
+
+
+def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
+    for item in items:
+        if item.path.stem in TOGETHER:
+            item.add_marker(pytest.mark.xdist_group(item.path.stem))
+    items.sort(key=lambda item: item.path.stem not in TOGETHER)
+
+
 def pytest_report_header() -> str:
     where = "in containers" if ON_ENGINE else "embedded, for no container engine answers"
     return f"PostgreSQL and Redis: {where}"
