@@ -141,15 +141,18 @@ def migrate() -> None:
     The tables' owner is in PULANG_OWNER_DATABASE_URL; the role in PULANG_DATABASE_URL, under which
     the software runs, is made here and can't change what is precious.
     """
-    from sqlalchemy.exc import SQLAlchemyError  # both are slow to import
+    from sqlalchemy.exc import OperationalError, SQLAlchemyError  # both are slow to import
 
     from shared.kernel.migrate import migrate as migrate_tables
 
     settings = _settings()
     try:
         migrate_tables(settings.owner_database_url or settings.database_url, settings.database_url)
-    except SQLAlchemyError as error:
+    except OperationalError as error:
         raise CouldNotRun(f"the database is away: {type(error).__name__}") from None
+    except SQLAlchemyError as error:
+        said = str(getattr(error, "orig", error)).partition("\n")[0]
+        raise CouldNotRun(f"the tables can't be migrated, nothing was changed: {said}") from None
     _draw_keys(settings)
     console.print(f"Office {settings.office}: tables are up to date.")
 

@@ -23,6 +23,7 @@ from typing import Any
 
 import httpx
 from rich.console import Console
+from sqlalchemy.exc import SQLAlchemyError
 
 from shared.kernel.migrate import migrate
 from shared.kernel.rotation import init
@@ -142,11 +143,15 @@ def _load(clients: dict[str, Client]) -> None:
 
         load.load(clients["53.71"], {"35": clients["35"], "53": clients["53"]})
     except (KeyError, IndexError):
-        raise DemoFailed(
-            f"the data in {DIRECTORY} are of another version; remove that folder and start again"
-        ) from None
+        raise _another_version() from None
     finally:
         sys.path.remove(str(EXAMPLE))
+
+
+def _another_version() -> DemoFailed:
+    return DemoFailed(
+        f"the data in {DIRECTORY} are of another version; remove that folder and start again"
+    )
 
 
 def _base_url(code: str) -> str:
@@ -203,7 +208,10 @@ def _settings(environment: dict[str, str]) -> Settings:
 def _migrate(code: str, environment: dict[str, str]) -> list[str]:
     """Makes tables, roles and keys; gives the lines by which others are to trust this office."""
     settings = _settings(environment)
-    migrate(environment["PULANG_OWNER_DATABASE_URL"], settings.database_url)
+    try:
+        migrate(environment["PULANG_OWNER_DATABASE_URL"], settings.database_url)
+    except SQLAlchemyError:
+        raise _another_version() from None
     SealedFile.make(DIRECTORY.resolve() / f"{code}.key", environment["PULANG_KEY_PASSPHRASE"], code)
 
     async def keys() -> list[str]:
