@@ -511,6 +511,7 @@ def main() -> int:
         NotAVerifierKey,
         NotThisOffice,
         RebuildRunning,
+        rotation.Unfinished,
         Unopened,
     ) as error:
         sys.stderr.write(f"pulang: {error}\n")

@@ -34,10 +34,14 @@ key_file.PASSES, key_file.MEMORY_KIB = 1, 64
 PASSPHRASE = "kata sandi berkas kunci contoh"
 
 
-TOGETHER = ("test_needle", "test_demo", "test_parsers", "test_supply_chain", "test_embedded")
+TOGETHER = (
+    "test_needle", "test_demo", "test_parsers", "test_supply_chain", "test_embedded",
+    "test_forgery",
+)  # fmt: skip
 """Files whose tests share something slow: each stays in one process, and begins first."""
 
 
+@pytest.hookimpl(tryfirst=True)
 def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
     for item in items:
         if item.path.stem in TOGETHER:

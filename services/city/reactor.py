@@ -61,6 +61,8 @@ def react(
                     did_not_occur=message.did_not_occur,
                 ),
                 *_care(sender, message, said),
+                # Its code is drawn by the receiver: nobody claims whom this city sent elsewhere.
+                beneficiary.RequireUnregistered(**said, person=message.person),
             ]
         case messages.HandoverDeclined():
             return [

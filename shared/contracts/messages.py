@@ -228,6 +228,16 @@ class ErasureWithheld(Message):
     until: date
 
 
+def told_of(message: Message) -> frozenset[str]:
+    """The persons who a message may say beside it who they are: those whom it announces."""
+    match message:
+        case HandoverIssued(entries=entries):
+            return frozenset(entry.person for entry in entries)
+        case UnlistedArrival(person=person, did_not_occur=False):
+            return frozenset({person})
+    return frozenset()
+
+
 MESSAGES: dict[str, type[Message]] = {
     message.type: message
     for message in (

@@ -41,10 +41,12 @@ class Eraser:
         persons = await self._begun(persons, now)
         if not persons:
             return 0
+        self._finished = False
         async with keyring.pool.connection() as connection, connection.transaction():
             subjects = [s for person in persons for s in await self._subjects(connection, person)]
             await self._vault.destroy(connection, subjects)
         epoch = await rotate(keyring)
+        self._finished = True
         units = [
             Unit(
                 [
@@ -66,7 +68,14 @@ class Eraser:
         return len(persons)
 
     async def _begun(self, persons: list[str], now: datetime) -> list[str]:
-        """Whose erasure has begun: it was decided, and no hold stands."""
+        """Whose erasure has begun: it was decided here, or ordered by who dealt with her."""
+        states = await self._handling.states(erasure.decider, persons)
+        persons = [
+            person
+            for person, state in states.items()
+            if state.executed is None
+            and (state.approved or await self._dealt_with(person, list(state.ordered)))
+        ]
         units = [
             Unit([erasure.BeginErasure(by=ACTOR, now=now, occurred_at=now, person=person)])
             for person in persons
@@ -78,6 +87,20 @@ class Eraser:
         )
         refused = {one.index for one in outcome.refused}
         return [person for n, person in enumerate(persons) if n not in refused]
+
+    async def _dealt_with(self, person: str, offices: list[str]) -> bool:
+        """Whether one of these offices and this one had told each other of her before.
+
+        An order from any other is nobody's to give: it waits for a decision of this office.
+        """
+        async with self._vault.keyring.pool.connection() as connection:
+            cursor = await connection.execute(
+                "select exists (select from (select receiver as office, body from outbox"
+                " union all select sender, body from inbox) as said where office = any(%s)"
+                " and position(%s in body) > 0 and position('pulang.erasure.' in body) = 0)",
+                (offices, f'"{person}"'.encode()),
+            )
+            return await cursor.fetchone() == (True,)
 
     async def _subjects(self, connection: AsyncConnection[Any], person: str) -> list[str]:
         """Her own key, and those of papers that name her: their free texts may name her too."""

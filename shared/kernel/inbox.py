@@ -21,20 +21,29 @@ from psycopg import InterfaceError, OperationalError
 from psycopg_pool import PoolTimeout
 from pydantic import ValidationError
 
-from shared.contracts.messages import MESSAGES, SEALED_PART, UPCASTERS, Envelope, Message
+from shared.contracts.messages import (
+    MESSAGES,
+    SEALED_PART,
+    UPCASTERS,
+    Envelope,
+    Message,
+    told_of,
+)
 from shared.contracts.values import Identity, ManifestLine, Value
 from shared.kernel import index
 from shared.kernel.decider import Command
 from shared.kernel.event import UnknownType, upcast
 from shared.kernel.handling import Handling, Outcome, Undecided, Unit
-from shared.kernel.keys import Unopened
-from shared.kernel.link import Frame, Receipt, Unreadable, decode
+from shared.kernel.keys import KeysUnusable, Unopened
+from shared.kernel.link import FRAME_BYTES, Frame, Receipt, Unreadable, decode
 from shared.kernel.store import Commit, Conflict, IndexLine, Parked, PersonKey, Received, StaleKeys
 from shared.kernel.vault import Vault
 
 log = logging.getLogger(__name__)
 
-PASSING = (OperationalError, InterfaceError, PoolTimeout, Conflict, Undecided)
+PASSING = (
+    OperationalError, InterfaceError, PoolTimeout, Conflict, Undecided, KeysUnusable, Unopened,
+)  # fmt: skip
 """What trying again can mend."""
 
 _MODELS: tuple[type[Value], ...] = (Envelope, ManifestLine, *MESSAGES.values())
@@ -44,8 +53,10 @@ Reactor = Callable[[str, Message, str, datetime, datetime, Mapping[str, str]], S
 """(sender, message, actor, now, occurred_at, sealed identities by person) → this office's own
 commands, one unit. Pure."""
 
+UNREADABLE = (UnknownType, ValidationError, TypeError, ValueError, RecursionError)
 PARKED_FRAMES = 100
 PARKED_BYTES = 64 * 1024 * 1024
+PARKED_HEAD_BYTES = 4 * 1024
 """So many unreadable frames of a sender are kept raw."""
 
 Told = dict[int, dict[str, Identity]]
@@ -109,9 +120,15 @@ class Inbox:
                 (self._sender,),
             )
             number, size = await cursor.fetchone() or (0, 0)
-        if number < PARKED_FRAMES and size < PARKED_BYTES:
-            return unreadable
-        return [replace(one, raw=one.reason.encode(), detail="not kept") for one in unreadable]
+        kept: list[Parked] = []
+        for one in unreadable:
+            if len(one.raw) > FRAME_BYTES:
+                one = replace(one, raw=one.raw[:PARKED_HEAD_BYTES], detail=f"{one.detail}; cut")
+            if number >= PARKED_FRAMES or size + len(one.raw) > PARKED_BYTES:
+                one = replace(one, raw=one.reason.encode(), detail="not kept")
+            number, size = number + 1, size + len(one.raw)
+            kept.append(one)
+        return kept
 
     def receipt(self, applied: int, *, gap: bool, now: datetime) -> Receipt:
         """What this office tells the sender: how far it is, and what to seal to."""
@@ -184,22 +201,40 @@ class Inbox:
             await self._handling.store.append(Commit(at=now, received=run, parked=[parked]))
 
     async def _commit(self, run: Sequence[Received], told: Told, now: datetime) -> None:
-        sealed, keys, lines = await self._sealed_anew(told, run)
         actor = f"office:{self._sender}"
         units: list[Unit] = []
         sources: list[Received] = []
         unread: list[Parked] = []
+
+        def unreadable(row: Received, error: Exception) -> None:
+            reason = "UNKNOWN_TYPE" if isinstance(error, UnknownType) else "UNREADABLE_MESSAGE"
+            detail = describe(error)
+            unread.append(Parked(row.sender, row.sequence, reason, detail, row.body))
+
+        read: list[tuple[Received, Envelope, Message]] = []
         for row in run:
             try:
-                envelope, message = read_message(row.body)
-                identities = sealed.get(row.sequence, {})
+                read.append((row, *read_message(row.body)))
+            except UNREADABLE as error:
+                unreadable(row, error)
+        # A message says who those are whom it announces, and nobody else.
+        about = {
+            row.sequence: {
+                person: identity
+                for person, identity in told.get(row.sequence, {}).items()
+                if person in told_of(message)
+            }
+            for row, _, message in read
+        }
+        sealed, keys, lines = await self._sealed_anew(about)
+        for row, envelope, message in read:
+            identities = sealed.get(row.sequence, {})
+            try:
                 commands = self._reactor(
                     self._sender, message, actor, now, envelope.time, identities
                 )
-            except (UnknownType, ValidationError, TypeError, ValueError, RecursionError) as error:
-                reason = "UNKNOWN_TYPE" if isinstance(error, UnknownType) else "UNREADABLE_MESSAGE"
-                detail = describe(error)
-                unread.append(Parked(row.sender, row.sequence, reason, detail, row.body))
+            except UNREADABLE as error:
+                unreadable(row, error)
                 continue
             units.append(
                 Unit(
@@ -235,17 +270,16 @@ class Inbox:
         )
 
     async def _sealed_anew(
-        self, told: Told, run: Sequence[Received]
+        self, about: Told
     ) -> tuple[dict[int, dict[str, str]], dict[str, PersonKey], dict[str, list[IndexLine]]]:
         """The identities under this office's own keys, by message; nothing of who was erased.
 
-        Beside them the new keys and the index lines, by person.
+        Beside them the new keys and the index lines, by person. Who was known before is looked up
+        by what was known: no partner writes her lines anew.
         """
-        wanted = {row.sequence for row in run}
         items = [
             (number, person, identity)
-            for number, persons in told.items()
-            if number in wanted
+            for number, persons in about.items()
             for person, identity in persons.items()
         ]
         texts, keys, lines = await index.seal(
@@ -255,10 +289,12 @@ class Inbox:
         for (number, person, _), text in zip(items, texts, strict=True):
             if text is not None:
                 sealed.setdefault(number, {})[person] = text
+        fresh = {key.subject: key for key in keys}
         by_person: dict[str, list[IndexLine]] = {}
         for line in lines:
-            by_person.setdefault(line.person, []).append(line)
-        return sealed, {key.subject: key for key in keys}, by_person
+            if line.person in fresh:
+                by_person.setdefault(line.person, []).append(line)
+        return sealed, fresh, by_person
 
     async def applied_through(self) -> int:
         return (await self._read_link())[0]

@@ -28,14 +28,14 @@ from cryptography.hazmat.primitives.hpke import AEAD, KDF, KEM, Suite
 from psycopg import AsyncConnection
 from psycopg_pool import AsyncConnectionPool
 
-from shared.kernel.keys import KeyProvider, Unopened
+from shared.kernel.keys import KeyProvider, KeysUnusable, Unopened
 
 HPKE = Suite(KEM.X25519, KDF.HKDF_SHA256, AEAD.AES_256_GCM)
 ED25519 = b"\x01"
 """The signature type of C2SP signed notes for Ed25519."""
 
 
-class NoKeys(Exception):
+class NoKeys(KeysUnusable):
     """This office has no keys yet, or they were destroyed."""
 
 
@@ -168,13 +168,10 @@ class Keyring:
 
     async def wrap(self, text: bytes, about: str) -> tuple[int, bytes]:
         """A secret of the office, wrapped by the current epoch."""
-        try:
-            wrapped = await asyncio.to_thread(self.provider.wrap, self.epoch, text, about.encode())
-        except Unopened:
-            # Another process has ended the epoch that this one still thought current.
-            await self.refresh()
-            wrapped = await asyncio.to_thread(self.provider.wrap, self.epoch, text, about.encode())
-        return self.epoch, wrapped
+        # Another process may have ended the epoch that this one still thinks current.
+        await self.refresh()
+        epoch = self.epoch
+        return epoch, await asyncio.to_thread(self.provider.wrap, epoch, text, about.encode())
 
     async def unwrap(self, epoch: int, wrapped: bytes, about: str) -> bytes:
         """The way back. Raises Unopened."""
@@ -212,8 +209,16 @@ class Keyring:
         return key_id
 
     async def revoke(self, office: str, key_id: str, by: str) -> bool:
-        """Trusts that key no more, for good; whether there was such a key."""
-        async with self.pool.connection() as connection:
+        """Trusts that key no more, for good; whether there was such a key.
+
+        Nor what it vouched for: the sealing key that came with its receipts is forgotten.
+        """
+        async with self.pool.connection() as connection, connection.transaction():
+            await connection.execute(
+                "update link_out set sealing_epoch = null, sealing_key = null, sealing_by = null"
+                " where receiver = %s and sealing_by = %s",
+                (office, key_id),
+            )
             cursor = await connection.execute(
                 "update trusted_keys set revoked_at = now(), revoked_by = %s"
                 " where office = %s and key_id = %s and revoked_at is null returning 1",

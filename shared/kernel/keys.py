@@ -11,6 +11,10 @@ from collections.abc import Sequence
 from typing import Protocol
 
 
+class KeysUnusable(Exception):
+    """Nothing can be wrapped or opened just now: the file or the module is away, or empty."""
+
+
 class Unopened(Exception):
     """The key is gone or is another's, or the text was changed."""
 

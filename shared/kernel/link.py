@@ -17,7 +17,7 @@ import json
 import re
 from base64 import b64decode, b64encode
 from collections.abc import Callable, Iterator, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from hashlib import sha256
 from typing import Any, Protocol
 
@@ -95,6 +95,8 @@ class Receipt:
     gap: bool = False
     sealing: SealingKey | None = None
     sent: int = 0
+    signed_by: str = ""
+    """The id of the key that signed a receipt which came, and so vouches for `sealing`."""
 
 
 class Transport(Protocol):
@@ -168,7 +170,8 @@ def decode(raw: bytes, *, sender: str, receiver: str, trusts: Trusts) -> Frame |
         raise Untrusted("its sealed part is not the one that was signed")
     match headers.get("content-type"):
         case "application/vnd.pulang.receipt+json":
-            return _receipt(document, sender, receiver, _number(headers, "sent"))
+            receipt = _receipt(document, sender, receiver, _number(headers, "sent"))
+            return replace(receipt, signed_by=key_id)
         case "application/cloudevents-batch+json":
             bodies = _bodies(headers, text, document)
             return Frame(

@@ -63,6 +63,9 @@ class Relay:
             return 0
         await self._keyring.refresh()
         personal = {sequence: told for sequence, _, told in found}
+        if any(personal.values()):
+            # Read anew: a key that vouched for it may have been revoked meanwhile.
+            _, self._sealing = await self._read_link()
         rows = [(n, bytes(body), sum(map(len, told.values()))) for n, body, told in found]
         for packed in frames(self.office, self.receiver, rows):
             frame = await self._sealed(replace(packed, sent=_microseconds(now)), personal)
@@ -105,7 +108,8 @@ class Relay:
         if receipt.sent < self._heard:
             return
         self._heard = receipt.sent
-        await self._note_sealing(receipt.sealing)
+        if receipt.sealing is not None:
+            await self._note_sealing(receipt.sealing, receipt.signed_by)
         if receipt.applied_through > await self._last_recorded():
             # A receipt for what was never written is no receipt of ours: a restored database,
             # or somebody's invention. Believing it would leave messages unsent for ever.
@@ -127,20 +131,17 @@ class Relay:
         if receipt.gap and self._sent is not None and receipt.applied_through < self._sent:
             await self._go_back(receipt.applied_through)
 
-    async def _note_sealing(self, key: SealingKey | None) -> None:
+    async def _note_sealing(self, key: SealingKey, signed_by: str) -> None:
         """The receiver's newest sealing key. An older epoch's is a replay, and not taken back."""
-        known = self._sealing.epoch if self._sealing else 0
-        if key is None or key.epoch <= known:
-            return
         async with self._pool.connection() as connection:
             await connection.execute(
-                "insert into link_out (receiver, sealing_epoch, sealing_key) values (%s, %s, %s)"
+                "insert into link_out (receiver, sealing_epoch, sealing_key, sealing_by)"
+                " values (%s, %s, %s, %s)"
                 " on conflict (receiver) do update set sealing_epoch = excluded.sealing_epoch,"
-                " sealing_key = excluded.sealing_key"
+                " sealing_key = excluded.sealing_key, sealing_by = excluded.sealing_by"
                 " where coalesce(link_out.sealing_epoch, 0) < excluded.sealing_epoch",
-                (self.receiver, key.epoch, key.public),
+                (self.receiver, key.epoch, key.public, signed_by),
             )
-        _, self._sealing = await self._read_link()
 
     async def _trim(self) -> None:
         confirmed: bytes | None = None

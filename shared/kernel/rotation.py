@@ -29,6 +29,10 @@ from shared.kernel.vault import open_text
 BATCH_KEYS = 1_000
 
 
+class Unfinished(Exception):
+    """An older epoch still lives: nothing counts as erased before it is gone. Try again."""
+
+
 async def init(keyring: Keyring) -> bool:
     """Draws this office's first keys, in the epoch that its provider has; False if it has some."""
     async with keyring.pool.connection() as connection, connection.transaction():
@@ -79,13 +83,20 @@ async def finish(keyring: Keyring) -> None:
             epoch,
         )
         if left:
-            return
+            raise Unfinished(f"{left} key(s) are still under an older epoch; it goes on")
         await connection.execute(
             "delete from office_keys where epoch < %s and purpose <> 'signing'", (epoch,)
+        )
+        # A commit that was on its way when a key was destroyed may have put its lines back.
+        await connection.execute(
+            "delete from identity_index using person_keys where subject = person"
+            " and destroyed_at is not null"
         )
     await keyring.refresh()
     for older in [one for one in keyring.provider.epochs() if one < epoch]:
         await asyncio.to_thread(keyring.provider.destroy, older)
+    if [one for one in keyring.provider.epochs() if one < epoch]:
+        raise Unfinished("an older epoch could not be destroyed")
 
 
 async def prepare_signing(keyring: Keyring) -> str:
@@ -170,9 +181,11 @@ async def _rewrap(
     )
     rows = [(str(id_), old, bytes(wrapped)) for id_, old, wrapped in await cursor.fetchall()]
     for id_, wrapped in await asyncio.to_thread(_wrapped_anew, keyring, epoch, rows, about):
+        # Only where it still is under the older epoch: another rotation may have gone further.
         await connection.execute(
-            f"update {table} set epoch = %s, wrapped = %s where {name} = %s".encode(),  # noqa: S608
-            (epoch, wrapped, id_),
+            f"update {table} set epoch = %s, wrapped = %s"  # noqa: S608
+            f" where {name} = %s and epoch < %s".encode(),
+            (epoch, wrapped, id_, epoch),
         )
 
 
@@ -212,8 +225,15 @@ async def _move_persons(connection: AsyncConnection[Any], keyring: Keyring, epoc
     await connection.execute(
         "update identity_index set epoch = %s, digest = u.digest"
         " from unnest(%s::text[], %s::text[], %s::bytea[]) as u(person, kind, digest)"
-        " where identity_index.person = u.person and identity_index.kind = u.kind",
-        (epoch, [p for p, _, _ in lines], [k for _, k, _ in lines], [d for _, _, d in lines]),
+        " where identity_index.person = u.person and identity_index.kind = u.kind"
+        " and identity_index.epoch < %s",
+        (
+            epoch,
+            [p for p, _, _ in lines],
+            [k for _, k, _ in lines],
+            [d for _, _, d in lines],
+            epoch,
+        ),
     )
     return len(rows)
 

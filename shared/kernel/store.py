@@ -174,7 +174,8 @@ with h as (
 ), x as (
   insert into identity_index (person, kind, epoch, digest, sealed)
   select u.* from h, unnest(%(x_person)s::text[], %(x_kind)s::text[], %(x_epoch)s::int[],
-    %(x_digest)s::bytea[], %(x_sealed)s::text[]) as u
+    %(x_digest)s::bytea[], %(x_sealed)s::text[]) as u(person, kind, epoch, digest, sealed)
+  where not exists (select from person_keys where subject = u.person and destroyed_at is not null)
   on conflict (person, kind) do update
     set epoch = excluded.epoch, digest = excluded.digest, sealed = excluded.sealed
 ), r as (

@@ -114,6 +114,13 @@ class Vault:
         )
 
     async def _keys(self, subjects: Sequence[str]) -> tuple[dict[str, bytes], set[str]]:
+        try:
+            return await self._read_keys(subjects)
+        except Unopened:
+            # Their epoch may have ended between the reading and the opening: once more.
+            return await self._read_keys(subjects)
+
+    async def _read_keys(self, subjects: Sequence[str]) -> tuple[dict[str, bytes], set[str]]:
         async with self.keyring.pool.connection() as connection:
             cursor = await connection.execute(
                 "select subject, epoch, wrapped from person_keys where subject = any(%s)",

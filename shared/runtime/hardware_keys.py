@@ -38,7 +38,7 @@ from contextlib import suppress
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, TypeVar
 
-from shared.kernel.keys import Unopened
+from shared.kernel.keys import KeysUnusable, Unopened
 
 if TYPE_CHECKING:
     from pkcs11 import PKCS11Error, SecretKey, Session
@@ -57,7 +57,7 @@ _starts = 0
 """How often a module was started anew. Guarded by the lock."""
 
 
-class HardwareUnusable(Exception):
+class HardwareUnusable(KeysUnusable):
     """The token can't be used as it is; the sentence says what to do."""
 
 

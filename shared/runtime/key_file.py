@@ -24,7 +24,7 @@ from collections.abc import Iterator
 from contextlib import contextmanager, suppress
 from dataclasses import dataclass, field
 from pathlib import Path
-from typing import Annotated, Literal
+from typing import Annotated, BinaryIO, Literal
 
 from argon2.exceptions import HashingError
 from argon2.low_level import ARGON2_VERSION, Type, hash_secret_raw
@@ -32,7 +32,7 @@ from cryptography.exceptions import InvalidTag
 from cryptography.hazmat.primitives.ciphers.aead import AESGCM
 from pydantic import BaseModel, ConfigDict, Field, PositiveInt, ValidationError
 
-from shared.kernel.keys import Unopened
+from shared.kernel.keys import KeysUnusable, Unopened
 
 PASSPHRASE_CHARACTERS = 20
 KEY_BYTES = 32
@@ -48,7 +48,7 @@ FILE_BYTES_AT_MOST = 1024 * 1024
 PRIVATE = 0o600
 
 
-class KeyFileUnusable(Exception):
+class KeyFileUnusable(KeysUnusable):
     """The file can't be used as it is; the sentence says what to do."""
 
 
@@ -145,7 +145,9 @@ class SealedFile:
         with self._lock, _only_one(self._path, fcntl.LOCK_EX):
             held = self._read()
             if epoch not in held.keys:
-                self._write(self._with_key(held.file, epoch))
+                with self._old() as old:
+                    self._write(self._with_key(held.file, epoch))
+                    _overwrite(self._path, old)
 
     def destroy(self, epoch: int) -> None:
         """Rewrites the file without that epoch, then overwrites the bytes of the old one.
@@ -160,24 +162,10 @@ class SealedFile:
             held = self._read()
             if epoch not in held.keys:
                 return
-            try:
-                # Held open, the old bytes keep their place on the disk until they are overwritten.
-                old = self._path.open("r+b")
-            except OSError as error:
-                raise _unwritten(self._path, error) from None
-            with old:
+            with self._old() as old:
                 left = {e: text for e, text in held.file.epochs.items() if e != epoch}
                 self._write(held.file.model_copy(update={"epochs": left}))
-                try:
-                    old.write(os.urandom(os.fstat(old.fileno()).st_size))
-                    old.flush()
-                    os.fsync(old.fileno())
-                except OSError as error:
-                    raise KeyFileUnusable(
-                        f"epoch {epoch} is out of {self._path}, but the old bytes could not be"
-                        f" overwritten ({type(error).__name__}): look at the disk, and treat it as"
-                        " one that still holds the key"
-                    ) from None
+                _overwrite(self._path, old)
 
     def wrap(self, epoch: int, plain: bytes, about: bytes) -> bytes:
         nonce = os.urandom(NONCE_BYTES)
@@ -282,6 +270,13 @@ class SealedFile:
         epochs = dict(sorted({**file.epochs, epoch: text}.items()))
         return file.model_copy(update={"epochs": epochs})
 
+    def _old(self) -> BinaryIO:
+        """The file as it is: held open, its bytes keep their place until they are overwritten."""
+        try:
+            return self._path.open("r+b")
+        except OSError as error:
+            raise _unwritten(self._path, error) from None
+
     def _write(self, file: _File) -> None:
         """Seals the file and puts it in place. The caller holds the lock."""
         seal = _sealed(self._sealer(file.derivation), b"", file.sealed_bytes())
@@ -290,6 +285,19 @@ class SealedFile:
             _replace(self._path, file.model_dump_json(indent=2).encode() + b"\n")
         except OSError as error:
             raise _unwritten(self._path, error) from None
+
+
+def _overwrite(path: Path, old: BinaryIO) -> None:
+    """What a replaced file held is written over, so that it doesn't lie about on free blocks."""
+    try:
+        old.write(os.urandom(os.fstat(old.fileno()).st_size))
+        old.flush()
+        os.fsync(old.fileno())
+    except OSError as error:
+        raise KeyFileUnusable(
+            f"{path} was rewritten, but its old bytes could not be overwritten"
+            f" ({type(error).__name__}): look at the disk, and treat it as one that holds the key"
+        ) from None
 
 
 def _replace(path: Path, content: bytes) -> None:

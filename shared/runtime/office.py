@@ -124,7 +124,7 @@ async def _open_pool(settings: Settings, patient: bool) -> AsyncConnectionPool:
             # Most work is one statement, which is a transaction of its own; what needs more opens
             # one. Connections are not tried before each use: whoever meets a dead one has the
             # pool look at the others (`pool.check`), and is safe to ask again.
-            kwargs={"options": "-c timezone=UTC", "autocommit": True},
+            kwargs={"options": "-c timezone=UTC -c search_path=public,pg_temp", "autocommit": True},
             open=False,
         )
         try:

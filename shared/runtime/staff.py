@@ -43,6 +43,10 @@ ROLES_OF: dict[Kind, frozenset[str]] = {
     "city": ROLES - {"reception", "case_worker"},
     "province": ROLES - {"intake", "issuer", "treasurer"},
 }
+PSEUDONYMOUS: frozenset[str] = frozenset({"auditor", "operator", "admin"})
+MEETS_PEOPLE: frozenset[str] = frozenset(
+    {"intake", "issuer", "treasurer", "reception", "case_worker"}
+)
 SECOND_FACTOR: frozenset[str] = frozenset({"approver", "auditor"})
 TOKEN_PREFIX = "pulang_"  # noqa: S105 — what a token begins with, not one
 TOKEN_DAYS = 90
@@ -132,6 +136,8 @@ async def add_staff(
         )
         if totp or roles & SECOND_FACTOR or await cursor.fetchone():
             secret = pyotp.random_base32()
+            # No key epoch may end between the wrapping and the writing.
+            await connection.execute("select from log_head for share")
             epoch, wrapped = await wrap.wrap(secret.encode(), _about(username))
             await connection.execute(
                 "insert into staff_totp (username, epoch, wrapped) values (%s, %s, %s)",
@@ -151,6 +157,11 @@ def _check(username: str, roles: frozenset[str], kind: Kind) -> None:
         raise ValueError(f"roles at a {kind} are {', '.join(sorted(ROLES_OF[kind]))}")
     if {"issuer", "approver"} <= roles:
         raise ValueError("who issues does not approve: one account cannot have both roles")
+    if roles & PSEUDONYMOUS and roles & MEETS_PEOPLE:
+        raise ValueError(
+            f"{', '.join(sorted(PSEUDONYMOUS))} see no personal data: one account cannot also be"
+            f" {', '.join(sorted(roles & MEETS_PEOPLE))}"
+        )
 
 
 async def change_password(

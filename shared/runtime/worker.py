@@ -69,7 +69,10 @@ class Worker:
 
     async def _hold_lock_and_work(self) -> None:
         connection = await AsyncConnection.connect(
-            self._office.settings.database_url, autocommit=True, connect_timeout=5
+            self._office.settings.database_url,
+            autocommit=True,
+            connect_timeout=5,
+            options="-c search_path=public,pg_temp",
         )
         async with connection:
             cursor = await connection.execute("select pg_try_advisory_lock(%s)", (WORKER_LOCK,))

@@ -188,6 +188,12 @@ class LeaveHandover(Command):
     cause: LeavingCause
 
 
+class RequireUnregistered(Command):
+    """Asks whether this code is none of the city's own; it changes nothing."""
+
+    person: PersonCode
+
+
 class RequireNotReceived(Command):
     """Asks whether she is still the city's to send; it changes nothing."""
 
@@ -205,6 +211,14 @@ def decide(command: Command, state: State) -> Decision:
     match command:
         case RegisterBeneficiary():
             return _register(command, state)
+        case RequireUnregistered():
+            if state.registered is None:
+                return []
+            return Refused(
+                "NOT_UNLISTED",
+                "Kode ini dibuat oleh kota ini; ia bukan orang yang tidak terdaftar.",
+                "Kantor penerima mencatat yang tidak terdaftar dengan kode yang dibuatnya sendiri.",
+            )
         case _ if state.registered is None:
             return Refused(
                 "BENEFICIARY_UNKNOWN",
@@ -386,6 +400,7 @@ decider: Decider[State] = Decider(
         EnterHandover,
         LeaveHandover,
         RequireBeneficiary,
+        RequireUnregistered,
         RequireNotReceived,
     ),
     events=(

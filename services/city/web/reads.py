@@ -52,8 +52,9 @@ async def _identity(desk: Desk, path: dict[str, str]) -> Any:
 async def _open_identity(desk: Desk, found: dict[str, Any]) -> Any:
     """As much of her identity as the asker's role needs; who is protected, only by break-glass."""
     person = found["person"]
-    glass = await custody.glass(desk, person) if found["protected"] else None
-    if found["protected"] and glass is None:
+    protected = not await may_find(desk, person)
+    glass = await custody.glass(desk, person) if protected else None
+    if protected and glass is None:
         raise Problem(
             403,
             "PROTECTED",

@@ -20,6 +20,7 @@ from services.city.domain.beneficiary import (
     RegisterBeneficiary,
     RequireBeneficiary,
     RequireNotReceived,
+    RequireUnregistered,
     ShowProtectionPath,
     WillingnessGiven,
     WillingnessWithdrawn,
@@ -391,3 +392,10 @@ def test_whom_the_receiver_has_the_city_cannot_withdraw():
     given(decider, *arrived).when(say(DetermineDestination, person=ANN, destination="53")).refused(
         "ALREADY_RECEIVED"
     )
+
+
+def test_nobody_of_this_citys_own_comes_unlisted():
+    """A province draws a code of its own for whom it doesn't know; it claims nobody else's."""
+    asked = say(RequireUnregistered, person=ANN)
+    given(decider).when(asked).nothing()
+    given(decider, REGISTERED).when(asked).refused("NOT_UNLISTED")

@@ -69,7 +69,8 @@ alter table log_head add column key_epoch integer not null default 0;
 alter table outbox add column personal jsonb;
 alter table inbox add column frame bytea;
 alter table link_in add column recent bytea[] not null default '{}';
-alter table link_out add column sealing_epoch integer, add column sealing_key bytea;
+alter table link_out add column sealing_epoch integer, add column sealing_key bytea,
+  add column sealing_by text;
 alter table requests add column digest_epoch integer not null default 0;
 
 alter table staff alter column password_hash drop not null;
@@ -108,6 +109,12 @@ do $$ begin
     create role pulang_running nologin;
   end if;
 end $$;
+create function stays_so() returns trigger language plpgsql as $$
+begin raise insufficient_privilege using message = 'what was destroyed or revoked stays so'; end $$;
+create trigger a_destroyed_key_stays_destroyed before update on person_keys
+  for each row when (old.destroyed_at is not null) execute function stays_so();
+create trigger a_revoked_key_stays_revoked before update on trusted_keys
+  for each row when (old.revoked_at is not null) execute function stays_so();
 grant usage on schema public to pulang_running;
 grant select on all tables in schema public to pulang_running;
 grant insert on events, outbox, inbox, requests, parked, link_in, link_out, projections,
