@@ -36,7 +36,7 @@ PASSPHRASE = "kata sandi berkas kunci contoh"
 
 TOGETHER = (
     "test_needle", "test_demo", "test_parsers", "test_supply_chain", "test_embedded",
-    "test_forgery",
+    "test_forgery", "test_custody", "test_matrix",
 )  # fmt: skip
 """Files whose tests share something slow: each stays in one process, and begins first."""
 

@@ -111,3 +111,20 @@ async def test_the_running_role_cannot_become_another(pool: AsyncConnectionPool)
         "set session_replication_role = replica",
     ):
         assert await refused(pool, sql.SQL(statement).format()), statement
+
+
+async def test_what_was_destroyed_or_revoked_stays_so(
+    pool: AsyncConnectionPool, owner: psycopg.Connection[Any]
+) -> None:
+    owner.execute(
+        "insert into person_keys (subject, epoch, destroyed_at) values ('PM-X', 0, now())"
+    )
+    owner.execute(
+        "insert into trusted_keys (office, key_id, public, trusted_by, revoked_at, revoked_by)"
+        " values ('35', 'a', 'k', 'test', now(), 'test')"
+    )
+    for statement in (
+        "update person_keys set wrapped = 'x', destroyed_at = null where subject = 'PM-X'",
+        "update trusted_keys set revoked_at = null, revoked_by = null",
+    ):
+        assert await refused(pool, sql.SQL(statement).format()), statement

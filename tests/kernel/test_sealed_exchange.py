@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import AsyncIterator, Iterable, Mapping, Sequence
+from dataclasses import replace
 from datetime import datetime, timedelta
 from pathlib import Path
 from typing import ClassVar
@@ -10,18 +11,19 @@ from typing import ClassVar
 import pytest
 from psycopg_pool import AsyncConnectionPool
 
-from shared.contracts.messages import HandoverIssued, Message
+from shared.contracts.messages import SEALED_PART, HandoverIssued, Message
 from shared.contracts.values import Identity, ManifestEntry, ManifestLine
 from shared.kernel import index, rotation
 from shared.kernel.decider import Command, Decider, Event
 from shared.kernel.event import Outgoing
 from shared.kernel.handling import Handling, Unit
 from shared.kernel.inbox import Inbox
-from shared.kernel.keyring import Keyring
-from shared.kernel.link import Receipt, decode, encode, verify_kept
+from shared.kernel.keyring import Keyring, seal_to
+from shared.kernel.link import Frame, Receipt, decode, encode, verify_kept
 from shared.kernel.outbox import RESEND_AFTER, Relay
 from shared.kernel.store import Store
 from shared.kernel.vault import Vault
+from shared.runtime.key_file import KeyFileUnusable
 from tests.conftest import make_keyring
 from tests.kernel.counter import NOW
 from tests.kernel.test_exchange import Wire
@@ -320,3 +322,48 @@ async def test_what_an_office_said_can_be_proven_from_its_inbox_for_ever(pair: P
     assert not verify_kept(head, [body.replace(b"Kapal", b"Bus") for body in bodies], "53.71",
                            pair.there.keyring.trusts)  # fmt: skip
     assert NEEDLE.encode() not in head
+
+
+async def test_a_message_says_who_somebody_is_only_of_whom_it_announces(pair: Pair) -> None:
+    """A partner can't rewrite by what another person is found, nor draw keys for strangers."""
+    await pair.hello()
+    await pair.record(PERSON)
+    await pair.relay.step(NOW)
+    (raw,) = pair.wire.frames
+    genuine = decode(raw, sender="53.71", receiver="35", trusts=pair.there.keyring.trusts)
+    assert isinstance(genuine, Frame)
+    identity = Identity(initials="NCJ", name=NEEDLE)
+    part = SEALED_PART.dump_json({1: {PERSON: identity, OTHER: identity}})
+    sealed = seal_to(pair.there.keyring.sealing_key.public, part, genuine.info)
+    await pair.deliver(encode(replace(genuine, sealed=sealed), pair.here.keyring.sign))
+    assert await pair.received() == {PERSON: NEEDLE}
+    async with pair.there.keyring.pool.connection() as connection:
+        cursor = await connection.execute("select subject from person_keys")
+        assert await cursor.fetchall() == [(PERSON,)]
+
+
+async def test_with_a_revoked_key_goes_the_sealing_key_that_it_vouched_for(pair: Pair) -> None:
+    await pair.hello()
+    await pair.record(PERSON)
+    ((_, line),) = await pair.there.keyring.public()
+    await pair.here.keyring.revoke("35", line.split("+")[1], "test")
+    with pytest.raises(ConnectionError):
+        await pair.relay.step(NOW)
+    assert pair.wire.frames == []
+
+
+async def test_while_keys_are_away_nothing_is_parked_and_nobody_is_lost(
+    pair: Pair, tmp_path: Path
+) -> None:
+    """Her identity came in the sealed part alone: parked without it she would be lost for good."""
+    await pair.hello()
+    await pair.record(PERSON)
+    await pair.relay.step(NOW)
+    file = tmp_path / "35.key"
+    file.rename(tmp_path / "away")
+    with pytest.raises(KeyFileUnusable):
+        await pair.deliver(*pair.wire.frames)
+    assert (await pair.inbox.applied_through(), await pair.parked()) == (0, [])
+    (tmp_path / "away").rename(file)
+    await pair.deliver(*pair.wire.frames)
+    assert await pair.received() == {PERSON: NEEDLE}

@@ -208,3 +208,18 @@ async def test_a_destroyed_key_does_not_come_back_with_an_old_copy_of_its_table(
     assert await opened(vault, OTHER, kept) == "b"
     with pytest.raises(Unopened):
         await opened(vault, ONE, sealed)
+
+
+async def test_an_epoch_that_something_still_needs_counts_as_alive(
+    vault: Vault, pool: AsyncConnectionPool
+) -> None:
+    """Nothing is recorded as erased before the old epoch is gone."""
+    (sealed,) = await keep(vault, (ONE, "a"))
+    async with pool.connection() as other, other.transaction():
+        await other.execute("select from person_keys where subject = %s for update", (ONE,))
+        with pytest.raises(rotation.Unfinished):
+            await rotation.rotate(vault.keyring)
+    assert list(vault.keyring.provider.epochs()) == [1, 2]
+    await rotation.finish(vault.keyring)
+    assert list(vault.keyring.provider.epochs()) == [2]
+    assert await opened(vault, ONE, sealed) == "a"
