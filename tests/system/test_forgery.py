@@ -31,6 +31,8 @@ from tests.system import story
 from tests.system.offices import Desk, eventually, open_desk
 from tests.system.test_matrix import office_settings
 
+pytestmark = pytest.mark.xdist_group("forgery")
+
 FIELD = "__data__"
 THERE, BACK = "pulang:53.71:35", "pulang:35:53.71"
 

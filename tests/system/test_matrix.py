@@ -35,6 +35,8 @@ from tests.servers import Servers
 from tests.system import story
 from tests.system.offices import Desk, eventually, open_desk
 
+pytestmark = pytest.mark.xdist_group("matrix")
+
 # One line an address: the method, the address, and the roles that it opens to. "anybody" needs no
 # account, "staff" is every account of the office.
 SIGNING_IN = """

@@ -39,6 +39,8 @@ from services import demo
 from shared.kernel import merkle
 from shared.runtime.embedded import EmbeddedServers
 
+pytestmark = pytest.mark.xdist_group("needle")
+
 CODES = tuple(demo.OFFICES)
 CORE = "359977"
 """Stands in every marker, and in a NIK is a district that there is none of."""
