@@ -189,7 +189,7 @@ class EmbeddedServers(AbstractContextManager["EmbeddedServers"]):
                 return
             except (psycopg.OperationalError, redis.ConnectionError) as error:
                 if server.poll() is not None or time.monotonic() > deadline:
-                    end = "\n".join(self._log.read_text(errors="replace").splitlines()[-20:])
+                    end = "\n".join(self._log.read_text(errors="replace").splitlines()[-60:])
                     raise RuntimeError(
                         f"An embedded server on {self._home} did not come up. The data stays as "
                         f"it is. {self._log} ends so:\n{end}"
