@@ -54,12 +54,14 @@ RETURNED_RUPIAH = 1_000_000
 
 
 def make_clients(compose: Compose, ports: dict[str, int]) -> dict[str, demo.Client]:
-    """Accounts as an operator makes them. One person holds many roles, but none approves alone."""
+    """Accounts as an operator makes them: who meets people, who oversees, and who approves."""
+    overseeing = {"auditor", "operator", "admin"}
     accounts = []
     for code, office in demo.OFFICES.items():
-        accounts.append((code, "petugas", [r for r in office["roles"] if r != "approver"]))
-        if "approver" in office["roles"]:
-            accounts.append((code, "kepala", ["approver"]))
+        roles = set(office["roles"]) - {"approver"}
+        accounts.append((code, "petugas", sorted(roles - overseeing)))
+        accounts.append((code, "pengawas", sorted(roles & overseeing)))
+        accounts.append((code, "kepala", ["approver"]))
 
     def add(account: tuple[str, str, list[str]]) -> tuple[str, dict[str, str]]:
         code, name, roles = account
