@@ -216,7 +216,8 @@ def check_killed_worker(
 ) -> None:
     """What the city records while East Java's worker is dead arrives there later, and once."""
     city, province = clients["53.71"], clients["35"]
-    there = {credit["person"] for credit in province.get("auditor", "/grants")["credits"]}
+    # Of those who arrived: who did not is no longer office 35's to hear of.
+    there = {row["person"] for row in province.get("auditor", "/cases")}
     credit = next(
         one
         for one in city.get("auditor", "/operations/KD-2019/ledger")["credits"]
