@@ -348,7 +348,7 @@ async def test_the_running_softwares_own_role_can_rewrite_no_event(
             return bodies, (await read_head(connection)).frontier
 
     bodies, frontier = await stored()
-    assert len(bodies) > 5
+    assert bodies, "there is nothing to rewrite"
     with psycopg.connect(desk.office.settings.database_url, autocommit=True) as connection:
         # Without the right to give rights this is a warning, and gives nothing.
         connection.execute("grant update, delete on events to current_user")
