@@ -35,7 +35,7 @@ create table person (
   person text primary key, operation text not null, identity text, origin text,
   destination text, listed boolean not null, willing boolean not null default false,
   state text not null, office text, handover text, answered_in text, received_in text,
-  case_status text, protected boolean not null default false,
+  case_status text,
   said_by text not null, since timestamptz not null
 );
 create index on person (operation, state);
@@ -116,8 +116,6 @@ def apply(recorded: Recorded) -> Iterator[Statement]:
                 SET_STATE + " and state in ('undetermined', 'assigned', 'absent')",
                 {"persons": [person], "state": "withdrawn"} | said,
             )
-        case beneficiary.ProtectionPathShown(person=person):
-            yield "update person set protected = true where person = %(p)s", {"p": person}
         case erasure.ErasureExecuted(person=person):
             yield "update person set identity = null where person = %(p)s", {"p": person}
         case beneficiary.HandoverEntered(person=person, handover=id_):
@@ -394,7 +392,7 @@ async def person(connection: AsyncConnection[Any], code: str) -> dict[str, Any] 
     """One person, her identity still sealed, or None."""
     found = await rows(
         connection,
-        "select person, identity, protected, listed from rm_board.person where person = %s",
+        "select person, identity from rm_board.person where person = %s",
         code,
     )
     return found[0] if found else None
