@@ -67,13 +67,10 @@ def as_if_sealed() -> str:
 async def intake(office: Office, persons: Sequence[str]) -> list[Unit]:
     """A request of intake: each person sealed, and looked up by from then on, as in production."""
     texts, keys, lines = await index.seal(office.vault, [(code, WHO) for code in persons])
-    by_person = {key.subject: key for key in keys}
-    units = []
-    for number, (code, text) in enumerate(zip(persons, texts, strict=True)):
-        commands = [registration(code, text), willingness(code)]
-        # WHO is looked up by two texts, her NIK and her name with her birth date.
-        units.append(Unit(commands, "", [by_person[code]], lines[2 * number : 2 * number + 2]))
-    return units
+    return [
+        Unit([registration(code, text), willingness(code)], "", [keys[code]], lines[code])
+        for code, text in zip(persons, texts, strict=True)
+    ]
 
 
 def willingness(person: str, statement: str = "SPK/1") -> Command:

@@ -289,12 +289,7 @@ class Inbox:
         for (number, person, _), text in zip(items, texts, strict=True):
             if text is not None:
                 sealed.setdefault(number, {})[person] = text
-        fresh = {key.subject: key for key in keys}
-        by_person: dict[str, list[IndexLine]] = {}
-        for line in lines:
-            if line.person in fresh:
-                by_person.setdefault(line.person, []).append(line)
-        return sealed, fresh, by_person
+        return sealed, keys, {person: lines[person] for person in lines if person in keys}
 
     async def applied_through(self) -> int:
         return (await self._read_link())[0]

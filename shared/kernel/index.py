@@ -34,10 +34,10 @@ def looked_up_by(identity: Identity) -> Iterator[tuple[str, str]]:
 
 async def seal(
     vault: Vault, items: Sequence[tuple[str, str | Identity]], *, but_erased: bool = False
-) -> tuple[list[str | None], list[PersonKey], list[IndexLine]]:
+) -> tuple[list[str | None], dict[str, PersonKey], dict[str, list[IndexLine]]]:
     """Seals texts and identities in one go; identities get their lines of the index.
 
-    As `Vault.seal`: texts in order, new keys, and what is to be committed with both.
+    As `Vault.seal`: texts in order; new keys and lines by subject, to be committed with them.
     """
     texts: list[tuple[str, str]] = []
     lines: list[tuple[str, str, str]] = []
@@ -50,9 +50,9 @@ async def seal(
     sealed, keys = await vault.seal(
         texts + [(person, text) for person, _, text in lines], but_erased=but_erased
     )
-    index = [
-        IndexLine(person, kind, *vault.keyring.digest(kind, text.encode()), kept)
-        for (person, kind, text), kept in zip(lines, sealed[len(texts) :], strict=True)
-        if kept is not None
-    ]
-    return sealed[: len(texts)], keys, index
+    index: dict[str, list[IndexLine]] = {}
+    for (person, kind, text), kept in zip(lines, sealed[len(texts) :], strict=True):
+        if kept is not None:
+            epoch, digest = vault.keyring.digest(kind, text.encode())
+            index.setdefault(person, []).append(IndexLine(person, kind, epoch, digest, kept))
+    return sealed[: len(texts)], {key.subject: key for key in keys}, index

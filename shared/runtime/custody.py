@@ -26,7 +26,6 @@ from shared.custody.projection import broken_glass
 from shared.kernel import index
 from shared.kernel.decider import Command
 from shared.kernel.handling import Unit
-from shared.kernel.store import IndexLine
 from shared.kernel.vault import Erased, is_sealed
 from shared.runtime.manifest import Desk, Plan, Problem
 
@@ -89,10 +88,6 @@ async def sealed(desk: Desk, plan: Plan) -> Plan:
             "Tidak ada lagi yang dapat ditulis tentangnya di bawah kode ini.",
         ) from None
     units = [(list(unit.commands), unit) for unit in plan.units]
-    key_of = {key.subject: key for key in keys}
-    lines_of: dict[str, list[IndexLine]] = {}
-    for line in lines:
-        lines_of.setdefault(line.person, []).append(line)
     subjects: dict[int, set[str]] = {}
     for (number, at, name), text, (subject, _) in zip(places, texts, items, strict=True):
         commands = units[number][0]
@@ -104,8 +99,8 @@ async def sealed(desk: Desk, plan: Plan) -> Plan:
             replace(
                 unit,
                 commands=commands,
-                keys=[key_of[one] for one in subjects.get(number, ()) if one in key_of],
-                index=[x for one in subjects.get(number, ()) for x in lines_of.get(one, ())],
+                keys=[keys[one] for one in subjects.get(number, ()) if one in keys],
+                index=[x for one in subjects.get(number, ()) for x in lines.get(one, ())],
             )
             for number, (commands, unit) in enumerate(units)
         ],

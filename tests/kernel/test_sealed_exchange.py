@@ -116,7 +116,8 @@ class Pair:
             for p, text in zip(persons, sealed, strict=True)
         )
         command = List(by="tester", now=NOW, occurred_at=NOW, number="sent", entries=entries)
-        unit = Unit([command], keys=keys, index=lines)
+        found = [line for some in lines.values() for line in some]
+        unit = Unit([command], keys=[*keys.values()], index=found)
         await self.city.handle([unit], at=NOW, actor="tester", correlation="c")
 
     async def deliver(self, *raws: bytes) -> Receipt | None:
