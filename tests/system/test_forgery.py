@@ -74,7 +74,21 @@ async def links(
         await story.open_house(east)
         await handed_over(made, "HO-0")
         assert made.frames()
+        # Each has heard by now what to seal to: nothing but the tests' own doing moves anything.
+        await eventually(lambda: announced(made))
         yield made
+
+
+async def announced(links: Tapped) -> bool:
+    """Whether every office knows the sealing key of each partner."""
+    known = 0
+    for desk in (links.city, links.east, links.south):
+        async with desk.office.pool.connection() as connection:
+            cursor = await connection.execute(
+                "select count(*) from link_out where sealing_key is not null"
+            )
+            known += (await cursor.fetchone() or (0,))[0]
+    return known == 4
 
 
 def tap(links: Tapped) -> None:
