@@ -68,6 +68,7 @@ class Inbox:
 
     def __init__(self, handling: Handling, vault: Vault, reactor: Reactor, sender: str) -> None:
         self._handling = handling
+        self._links = handling.store.links
         self._vault = vault
         self._keyring = vault.keyring
         self._reactor = reactor
@@ -84,7 +85,7 @@ class Inbox:
         seen is no replay.
         """
         await self._keyring.refresh()
-        applied, seen = await self._read_link()
+        applied, seen = await self._links.applied(self._sender)
         incoming: list[Receipt] = []
         frames: list[Frame] = []
         unreadable: list[Parked] = []
@@ -113,13 +114,7 @@ class Inbox:
 
     async def _bounded(self, unreadable: Sequence[Parked]) -> Sequence[Parked]:
         """What anybody can write must not fill the disk: beyond a bound it is only counted."""
-        async with self._handling.store.pool.connection() as connection:
-            cursor = await connection.execute(
-                "select count(*), coalesce(sum(octet_length(raw)), 0) from parked"
-                " where sender = %s and sequence is null",
-                (self._sender,),
-            )
-            number, size = await cursor.fetchone() or (0, 0)
+        number, size = await self._links.parked_frames(self._sender)
         kept: list[Parked] = []
         for one in unreadable:
             if len(one.raw) > FRAME_BYTES:
@@ -166,7 +161,7 @@ class Inbox:
                 gap = True
             except Conflict:
                 # Another worker applied these first; what stands is read anew.
-                (applied, _), gap = await self._read_link(), False
+                (applied, _), gap = await self._links.applied(self._sender), False
         return self.receipt(applied, gap=gap, now=now)
 
     async def _unsealed(self, frame: Frame, now: datetime) -> Told:
@@ -292,16 +287,7 @@ class Inbox:
         return sealed, keys, {person: lines[person] for person in lines if person in keys}
 
     async def applied_through(self) -> int:
-        return (await self._read_link())[0]
-
-    async def _read_link(self) -> tuple[int, set[bytes]]:
-        """Through which number messages are applied, and the digests of the latest frames."""
-        async with self._handling.store.pool.connection() as connection:
-            cursor = await connection.execute(
-                "select applied_through, recent from link_in where sender = %s", (self._sender,)
-            )
-            applied, recent = await cursor.fetchone() or (0, [])
-        return int(applied), {bytes(digest) for digest in recent}
+        return (await self._links.applied(self._sender))[0]
 
 
 def read_message(body: bytes) -> tuple[Envelope, Message]:

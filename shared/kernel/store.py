@@ -23,6 +23,7 @@ from psycopg_pool import AsyncConnectionPool, PoolTimeout
 
 from shared.kernel import merkle
 from shared.kernel.event import NewEvent, StoredEvent
+from shared.kernel.link_tables import LinkTables
 
 CHANNEL = "pulang_log"
 GROUP_COMMIT_EVENTS = 2_000
@@ -193,6 +194,7 @@ class Store:
     def __init__(self, pool: AsyncConnectionPool, office: str) -> None:
         self.pool = pool
         self.office = office
+        self.links = LinkTables(pool)
         self._head: Head | None = None
         self._waiting: asyncio.Queue[tuple[Commit, asyncio.Future[int]] | None] = asyncio.Queue(
             WAITING_COMMITS

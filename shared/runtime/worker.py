@@ -43,7 +43,7 @@ class Worker:
         code = office.settings.office
         partners = office.settings.partners
         self.links = RedisLinks(office.settings.redis_url, code, partners, self._receive)
-        self._relays = {p: Relay(office.vault, self.links, p) for p in partners}
+        self._relays = {p: Relay(office.store.links, office.vault, self.links, p) for p in partners}
         self._inboxes = {
             p: Inbox(office.handling, office.vault, office.reactor, p) for p in partners
         }

@@ -69,7 +69,7 @@ class Pair:
         self.city = Handling(Store(here.pool, "53.71"), [decider], publish)
         self.province = Handling(Store(there.pool, "35"), [decider], lambda stream, event: ())
         self.wire = Wire()
-        self.relay = Relay(Vault(here), self.wire, "35")
+        self.relay = Relay(self.city.store.links, Vault(here), self.wire, "35")
         self.inbox = Inbox(self.province, Vault(there), react, "53.71")
 
     async def record(self, number: int) -> None:
@@ -159,7 +159,7 @@ async def test_a_relay_that_starts_again_sends_what_nobody_confirmed(pair: Pair)
     """It may have died between sending and remembering; the receiver takes each once."""
     await pair.record(2)
     await pair.relay.step(NOW)
-    again = Relay(Vault(pair.here), pair.wire, "35")
+    again = Relay(pair.city.store.links, Vault(pair.here), pair.wire, "35")
     assert await again.step(NOW) == 2
     await pair.deliver(*pair.wire.frames)
     assert await pair.received() == 2
