@@ -23,6 +23,20 @@ class Unsent:
     personal: Mapping[str, str]
 
 
+@dataclass(frozen=True, slots=True)
+class Waiting:
+    """A parked message that is not settled, as it came."""
+
+    id: int
+    sequence: int
+    reason: str
+    body: bytes
+    affairs: frozenset[str]
+    personal: Mapping[str, str]
+    tries: int
+    parked_at: datetime
+
+
 class LinkTables:
     """The links of one office, in PostgreSQL."""
 
@@ -105,8 +119,42 @@ class LinkTables:
         async with self._pool.connection() as connection:
             cursor = await connection.execute(
                 "select count(*), coalesce(sum(octet_length(raw)), 0) from parked"
-                " where sender = %s and sequence is null",
+                " where sender = %s and sequence is null and settled_at is null",
                 (sender,),
             )
             number, size = await cursor.fetchone() or (0, 0)
         return int(number), int(size)
+
+    async def held(self, sender: str) -> frozenset[str]:
+        """Those about whom a message of that office is parked: what is next about them waits."""
+        async with self._pool.connection() as connection:
+            cursor = await connection.execute(
+                "select distinct unnest(affairs) from parked"
+                " where sender = %s and sequence is not null and settled_at is null",
+                (sender,),
+            )
+            return frozenset(str(row[0]) for row in await cursor.fetchall())
+
+    async def waiting(self, sender: str, after: int, limit: int) -> list[Waiting]:
+        """Parked messages of that office with numbers above `after`, in order."""
+        async with self._pool.connection() as connection:
+            cursor = await connection.execute(
+                "select id, sequence, reason, raw, affairs, coalesce(personal, '{}'), tries,"
+                " parked_at from parked where sender = %s and sequence > %s"
+                " and settled_at is null and reason <> 'UNREADABLE_SEAL'"
+                " order by sequence limit %s",
+                (sender, after, limit),
+            )
+            return [
+                Waiting(id_, n, reason, bytes(raw), frozenset(affairs), personal, tries, at)
+                for id_, n, reason, raw, affairs, personal, tries, at in await cursor.fetchall()
+            ]
+
+    async def note_refused(self, id_: int, reason: str, detail: str) -> None:
+        """It was tried again, in vain."""
+        async with self._pool.connection() as connection:
+            await connection.execute(
+                "update parked set reason = %s, detail = %s, tries = tries + 1"
+                " where id = %s and settled_at is null",
+                (reason, detail[:500], id_),
+            )

@@ -32,7 +32,8 @@ async def links(connection: AsyncConnection[Any], partners: Sequence[str]) -> li
         " coalesce((select max(sequence) from outbox where receiver = p.partner), 0) as recorded,"
         " coalesce(o.sent_through, 0) as sent, coalesce(o.confirmed_through, 0) as confirmed,"
         " o.confirmed_at, coalesce(i.applied_through, 0) as applied, i.applied_at,"
-        " (select count(*)::int from parked where sender = p.partner) as parked,"
+        " (select count(*)::int from parked where sender = p.partner and settled_at is null)"
+        " as parked,"
         " (select e.recorded_at from outbox b join events e on e.position = b.position"
         " where b.receiver = p.partner and b.sequence = coalesce(o.confirmed_through, 0) + 1)"
         " as waiting_since"
@@ -47,7 +48,7 @@ async def parked(connection: AsyncConnection[Any]) -> list[dict[str, Any]]:
     return await rows(
         connection,
         "select id, sender, sequence, reason, detail, times, parked_at, octet_length(raw) as bytes"
-        " from parked order by id limit 1000",
+        " from parked where settled_at is null order by id limit 1000",
     )
 
 
@@ -103,7 +104,8 @@ async def status(connection: AsyncConnection[Any], partners: Sequence[str]) -> d
         "parked": (
             await rows(
                 connection,
-                "select count(*)::int as n from parked where reason <> 'REPLAYED_FRAME'",
+                "select count(*)::int as n from parked where reason <> 'REPLAYED_FRAME'"
+                " and settled_at is null",
             )
         )[0]["n"],
         "untrusted": [

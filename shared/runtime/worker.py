@@ -87,6 +87,7 @@ class Worker:
                 asyncio.create_task(self.links.run()),
                 asyncio.create_task(self._loop("receipts", self._announce)),
                 asyncio.create_task(self._loop("eraser", self._erase)),
+                asyncio.create_task(self._loop("parked", self._settle)),
                 *(
                     asyncio.create_task(self._loop(f"relay {name}", self._relay(relay)))
                     for name, relay in self._relays.items()
@@ -155,6 +156,12 @@ class Worker:
 
     async def _erase(self) -> int:
         return await self._eraser.step(self._office.clock())
+
+    async def _settle(self) -> int:
+        """What waited behind a parked message goes on when that one is settled."""
+        for inbox in self._inboxes.values():
+            await inbox.settle(self._office.clock(), "worker")
+        return 0
 
     async def _announce(self) -> int:
         """Tells every partner now and then, and at once in a new key epoch, what to seal to."""
