@@ -15,11 +15,13 @@ from shared.kernel.decider import Command, Decider, Decision, Event
 
 class MessageDiscarded(Event):
     type: ClassVar[str] = "pulang.custody.message.discarded.v1"
-    words: ClassVar[str] = "Pesan tertahan {parked} dari kantor {sender} tidak diterapkan: {reason}"
+    words: ClassVar[str] = (
+        "Pesan tertahan {parked} dari kantor {sender} tidak diterapkan: {grounds}"
+    )
     parked: str
     sender: OfficeCode
     sequence: int | None
-    reason: Line
+    grounds: Line
 
 
 class DiscardMessage(Command):
@@ -28,16 +30,16 @@ class DiscardMessage(Command):
     parked: str = Field(pattern=r"^[1-9][0-9]{0,17}$")
     sender: OfficeCode
     sequence: int | None = Field(default=None, ge=1)
-    reason: Line
+    grounds: Line
 
 
 def decide(command: Command, discarded: bool) -> Decision:
     match command:
-        case DiscardMessage(parked=parked, sender=sender, sequence=sequence, reason=reason):
+        case DiscardMessage(parked=parked, sender=sender, sequence=sequence, grounds=grounds):
             if discarded:
                 return []
             return [
-                MessageDiscarded(parked=parked, sender=sender, sequence=sequence, reason=reason)
+                MessageDiscarded(parked=parked, sender=sender, sequence=sequence, grounds=grounds)
             ]
     raise TypeError(command)
 

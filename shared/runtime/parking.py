@@ -73,7 +73,7 @@ async def discard(office: Office, number: int, reason: str, by: str) -> list[int
             parked=str(number),
             sender=row["sender"],
             sequence=row["sequence"],
-            reason=reason,
+            grounds=reason,
         )
     except ValidationError:
         raise NotParked(
