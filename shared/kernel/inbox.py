@@ -36,7 +36,7 @@ from shared.kernel.decider import Command, Refused
 from shared.kernel.event import UnknownType, upcast
 from shared.kernel.handling import WAITS, Handling, Outcome, Undecided, Unit
 from shared.kernel.keys import KeysUnusable, Unopened
-from shared.kernel.link import FRAME_BYTES, Frame, Receipt, Unreadable, decode
+from shared.kernel.link import FRAME_BYTES, RECEIPT_UNAPPLIED, Frame, Receipt, Unreadable, decode
 from shared.kernel.link_tables import Waiting
 from shared.kernel.store import (
     Commit,
@@ -142,11 +142,17 @@ class Inbox:
             kept.append(one)
         return kept
 
-    def receipt(self, applied: int, *, gap: bool, now: datetime) -> Receipt:
+    async def unapplied(self) -> tuple[int, ...]:
+        """The newest messages of the sender that came and are not applied."""
+        return await self._links.unapplied(self._sender, RECEIPT_UNAPPLIED)
+
+    def receipt(
+        self, applied: int, *, gap: bool, now: datetime, unapplied: tuple[int, ...] | None = None
+    ) -> Receipt:
         """What this office tells the sender: how far it is, and what to seal to."""
         sent = int(now.timestamp() * 1_000_000)
         key = self._keyring.sealing_key
-        return Receipt(self._office, self._sender, applied, gap, key, sent)
+        return Receipt(self._office, self._sender, applied, gap, key, sent, unapplied)
 
     async def _apply(self, frames: Sequence[Frame], applied: int, now: datetime) -> Receipt:
         """Applies the consecutive run that follows what is applied; the rest waits for a resend.

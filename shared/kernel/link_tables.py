@@ -125,6 +125,27 @@ class LinkTables:
             number, size = await cursor.fetchone() or (0, 0)
         return int(number), int(size)
 
+    async def unapplied(self, sender: str, limit: int) -> tuple[int, ...]:
+        """The newest numbers of that office that are parked or were discarded, in order."""
+        async with self._pool.connection() as connection:
+            cursor = await connection.execute(
+                "select distinct sequence from parked where sender = %s and sequence is not null"
+                " and settled_as is distinct from 'applied' and reason <> 'UNREADABLE_SEAL'"
+                " order by sequence desc limit %s",
+                (sender, limit),
+            )
+            return tuple(sorted(int(row[0]) for row in await cursor.fetchall()))
+
+    async def note_unapplied(self, receiver: str, numbers: tuple[int, ...]) -> None:
+        """What that office has received and not applied, as it says."""
+        async with self._pool.connection() as connection:
+            await connection.execute(
+                "insert into link_out (receiver, unapplied) values (%s, %s)"
+                " on conflict (receiver) do update set unapplied = excluded.unapplied"
+                " where link_out.unapplied <> excluded.unapplied",
+                (receiver, list(numbers)),
+            )
+
     async def held(self, sender: str) -> frozenset[str]:
         """Those about whom a message of that office is parked: what is next about them waits."""
         async with self._pool.connection() as connection:

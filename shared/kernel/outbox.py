@@ -107,6 +107,8 @@ class Relay:
             # A receipt for what was never written is no receipt of ours: a restored database,
             # or somebody's invention. Believing it would leave messages unsent for ever.
             return
+        if receipt.unapplied is not None:
+            await self._links.note_unapplied(self.receiver, receipt.unapplied)
         if receipt.applied_through > self._confirmed:
             self._confirmed = receipt.applied_through
             self._resend_after = RESEND_AFTER

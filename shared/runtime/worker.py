@@ -173,7 +173,10 @@ class Worker:
             return 0
         for partner, inbox in self._inboxes.items():
             through = await inbox.applied_through()
-            receipt = inbox.receipt(through, gap=False, now=self._office.clock())
+            unapplied = await inbox.unapplied()
+            receipt = inbox.receipt(
+                through, gap=False, now=self._office.clock(), unapplied=unapplied
+            )
             await self.links.send_receipt(partner, encode(receipt, keyring.sign))
         self._announced = (now, keyring.epoch)
         return 0

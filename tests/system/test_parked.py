@@ -2,11 +2,13 @@
 
 from __future__ import annotations
 
+import asyncio
 import json
 
 from shared.contracts.messages import CaseStatusChanged
 from shared.kernel.event import Outgoing
 from shared.kernel.handling import Handling, Unit
+from shared.runtime.worker import ANNOUNCE_SECONDS
 from tests.kernel.counter import count, decider
 from tests.system import story
 from tests.system.offices import Desk, eventually
@@ -74,3 +76,27 @@ async def test_a_refused_message_is_discarded_on_the_record_and_what_waited_goes
     # The one that waited was tried in its turn, and is refused for its own sake now.
     (left,) = await city.get("operator", "/parked")
     assert (left["id"], left["reason"]) == (second["id"], first["reason"])
+
+
+async def test_every_message_says_how_far_it_is(city: Desk, province: Desk) -> None:
+    """Recorded, sent, received and parked there, applied there: in the API, message by message."""
+    persons = await story.issued(city, 1)
+    await story.expected(province)
+
+    async def state_of(desk: Desk, subject: str, wanted: str) -> bool:
+        found = await desk.get("operator", f"/deliveries?subject={subject}")
+        return bool(found) and {one["state"] for one in found} == {wanted}
+
+    await eventually(lambda: state_of(city, persons[0], "applied"))
+    await told_of_nobody(province, "ready")
+    # The city has it and did not apply it: the province is told so.
+    await eventually(lambda: state_of(province, STRANGER, "received"))
+    (link,) = await province.get("auditor", "/links")
+    assert (link["unapplied_there"], link["recorded"] - link["confirmed"]) == (1, 0)
+    (one,) = await city.get("operator", "/parked")
+    await pulang(
+        "parked", "discard", str(one["id"]), "--reason", "Kiriman uji", **environment(city)
+    )
+    # Discarded is not applied, and nobody says so.
+    await asyncio.sleep(ANNOUNCE_SECONDS + 1)
+    assert await state_of(province, STRANGER, "received")

@@ -12,6 +12,8 @@ alter table parked add column affairs text[] not null default '{}', add column p
   add column tries integer not null default 1, add column settled_at timestamptz,
   add column settled_as text check (settled_as in ('applied', 'discarded')),
   add column settled_by text;
+alter table link_out add column unapplied bigint[] not null default '{}';
+comment on column link_out.unapplied is 'What the receiver has and did not apply, as it says.';
 create index on parked (sender, sequence) where settled_at is null;
 comment on column parked.affairs is 'Whose affairs it is about: later messages of theirs wait.';
 create trigger what_is_settled_stays_settled before update on parked for each row
