@@ -5,7 +5,7 @@ PYTHON = .venv/bin/python
 LOCK = uv export --quiet --frozen --no-emit-project --no-header --no-annotate
 
 .DEFAULT_GOAL = help
-.PHONY: help demo test bench lint docs lock clean runtime dev
+.PHONY: help demo test simulate bench lint docs lock clean runtime dev
 
 help: ## list the targets
 	@sed -n 's/^\([a-z]*\):.*## /\1\t/p' $(MAKEFILE_LIST)
@@ -15,6 +15,9 @@ demo: runtime ## three offices on embedded servers; ONCE=1 prints the board as J
 
 test: lint ## everything that is checked before a change goes in
 	$(PYTHON) -m pytest
+
+simulate: dev ## offices in a world that a seed breaks; SEEDS=2000 worlds, or SEED=17 alone
+	$(PYTHON) -m tests.simulation $(if $(SEED),--seed $(SEED),--seeds $(or $(SEEDS),200))
 
 bench: dev ## measure, and compare with what docs say
 	$(PYTHON) -m benchmarks

@@ -110,10 +110,11 @@ class Relay:
         if receipt.unapplied is not None:
             await self._links.note_unapplied(self.receiver, receipt.unapplied)
         if receipt.applied_through > self._confirmed:
+            # Written first: where that fails, the next receipt says it again.
+            await self._links.note_confirmed(self.receiver, receipt.applied_through, now)
             self._confirmed = receipt.applied_through
             self._resend_after = RESEND_AFTER
             self._quiet_since = now
-            await self._links.note_confirmed(self.receiver, self._confirmed, now)
             await self._trim()
         if receipt.gap and self._sent is not None and receipt.applied_through < self._sent:
             await self._go_back(receipt.applied_through)

@@ -9,13 +9,14 @@ import traceback
 from multiprocessing import Pool
 
 from tests.simulation.load import load
+from tests.simulation.memory import Broken
 from tests.simulation.world import simulate
 
 
 def tried(seed: int) -> tuple[int, str]:
     try:
         simulate(seed, load)
-    except Exception:
+    except (Exception, Broken):
         return seed, traceback.format_exc()
     return seed, ""
 

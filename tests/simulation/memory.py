@@ -17,8 +17,8 @@ from psycopg import errors
 from shared.kernel.store import APPEND
 
 
-class Broken(Exception):
-    """The auditor's verdict: what must never happen has happened."""
+class Broken(BaseException):
+    """The auditor's verdict: what must never happen has happened. No handler of ours stops it."""
 
 
 @dataclass
