@@ -16,6 +16,7 @@ import sys
 import tempfile
 import time
 from collections import Counter
+from collections.abc import Callable
 from contextlib import ExitStack
 from pathlib import Path
 from types import FrameType
@@ -93,12 +94,13 @@ def _run(folder: Path, report: dict[str, Any], evidence: Path | None) -> None:
         report["violations"] = load.violations
         stack.callback(load.stopping.set)
         load.open()
-        for name, figures in (
-            ("flush_under_load", lambda: measure.flush_under_load(offices, load)),
-            ("take_over", lambda: measure.take_over(offices, load)),
-            ("redis_away", lambda: measure.redis_away(offices, load)),
-            ("rubbish_between", lambda: measure.rubbish_between(offices, load, rng)),
-        ):
+        scenarios: dict[str, Callable[[], dict[str, Any]]] = {
+            "flush_under_load": lambda: measure.flush_under_load(offices, load),
+            "take_over": lambda: measure.take_over(offices, load),
+            "redis_away": lambda: measure.redis_away(offices, load),
+            "rubbish_between": lambda: measure.rubbish_between(offices, load, rng),
+        }
+        for name, figures in scenarios.items():
             report[name] = figures()
             _say(f"{name}: {report[name]}")
         report["faults"] = _rounds(report["rounds"], offices, load, rng)

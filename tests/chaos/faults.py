@@ -8,6 +8,7 @@ from __future__ import annotations
 import random
 from collections.abc import Callable, Iterator
 from contextlib import AbstractContextManager, contextmanager, suppress
+from typing import Any
 
 import psycopg
 import redis
@@ -118,7 +119,8 @@ def said_again(offices: Offices, rng: random.Random) -> Iterator[None]:
     with suppress(redis.RedisError), offices.redis.client() as client:
         for sender, receiver in STREAMS:
             name = f"pulang:{sender}:{receiver}"
-            for _, fields in client.xrange(name, count=20):
+            entries: Any = client.xrange(name, count=20)
+            for _, fields in entries:
                 client.xadd(name, fields)
     yield
 
@@ -130,14 +132,14 @@ def throw_in(offices: Offices, rng: random.Random, way: tuple[str, str], kinds: 
     with suppress(redis.RedisError), offices.redis.client() as client:
         others = [f"pulang:{a}:{b}" for a, b in STREAMS if (a, b) != way]
         genuine = _newest(client, name)
-        of_another = next((one for one in map(lambda n: _newest(client, n), others) if one), None)
+        of_another = next((one for one in (_newest(client, n) for n in others) if one), None)
         for kind in kinds:
             client.xadd(name, foreign(kind, rng, genuine, of_another))
             added += 1
     return added
 
 
-def _newest(client: redis.Redis, name: str) -> bytes | None:
+def _newest(client: Any, name: str) -> bytes | None:
     for _, fields in client.xrevrange(name, count=50):
         frame: bytes = fields.get(b"__data__", b"")
         if frame.startswith(b"signature: "):

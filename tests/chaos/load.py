@@ -131,7 +131,8 @@ class Load:
 
     def start(self) -> None:
         self.stopping.clear()
-        turns: list[Callable[[], None]] = [one.turn for one in (*self._cities, *self._provinces)]
+        turns: list[Callable[[], None]] = [one.turn for one in self._cities]
+        turns += [one.turn for one in self._provinces]
         self._threads = [threading.Thread(target=self._work, args=[turn]) for turn in turns]
         for thread in self._threads:
             thread.start()

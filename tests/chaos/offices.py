@@ -283,6 +283,9 @@ class Offices:
         return self.unconfirmed() | {name: lag for name, lag in lags.items() if lag}
 
     def stop(self) -> None:
+        for sign in (signal.SIGINT, signal.SIGTERM, signal.SIGALRM):
+            # Whoever asks twice must not leave half of it running.
+            signal.signal(sign, signal.SIG_IGN)
         for _, office in self.items():
             office.stop()
         if self.proxy is not None:
