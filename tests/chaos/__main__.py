@@ -113,7 +113,7 @@ def _rounds(rounds: int, offices: Offices, load: Load, rng: random.Random) -> di
     faults: Counter[str] = Counter()
     load.start()
     for number in range(1, rounds + 1):
-        # In turns, shuffled, so that a few rounds already see most kinds.
+        # Whatever was seen least is among them, so that a few rounds already see most kinds.
         chosen = rng.sample(sorted(FAULTS), rng.choice((1, 2)))
         rarest = min(sorted(FAULTS), key=lambda name: faults[name])
         if rarest not in chosen:
@@ -126,14 +126,15 @@ def _rounds(rounds: int, offices: Offices, load: Load, rng: random.Random) -> di
                 time.sleep(rng.uniform(0.0, 0.3))
             time.sleep(rng.uniform(*BROKEN_SECONDS))
         offices.supervise()
-        time.sleep(REST_SECONDS)
+        if number < rounds:
+            time.sleep(REST_SECONDS)
     return dict(sorted(faults.items()))
 
 
 def _converge(offices: Offices, load: Load, report: dict[str, Any]) -> None:
     """Faults have stopped; nobody lifts a hand, and all must come together."""
-    load.stop()
     began = time.monotonic()
+    load.stop()
     try:
         measure.settle(offices)
     except TimeoutError as error:

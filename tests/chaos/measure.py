@@ -115,7 +115,6 @@ def redis_away(offices: Offices, load: Load) -> dict[str, Any]:
         "seconds_to_first_confirmation": round(first, 2),
         "seconds_to_drained": round(seconds, 2),
         "messages_a_second": round(backlog / seconds, 1),
-        "messages_a_second_once_flowing": round(backlog / max(seconds - first, 0.05), 1),
     }
 
 
