@@ -5,7 +5,7 @@ PYTHON = .venv/bin/python
 LOCK = uv export --quiet --frozen --no-emit-project --no-header --no-annotate
 
 .DEFAULT_GOAL = help
-.PHONY: help demo test simulate bench lint docs lock clean runtime dev
+.PHONY: help demo test simulate chaos bench lint docs lock clean runtime dev
 
 help: ## list the targets
 	@sed -n 's/^\([a-z]*\):.*## /\1\t/p' $(MAKEFILE_LIST)
@@ -21,6 +21,9 @@ simulate: dev ## offices in a world that a seed breaks; SEEDS=2000 worlds, or SE
 
 bench: dev ## measure, and compare with what docs say
 	$(PYTHON) -m benchmarks
+
+chaos: dev ## break offices under load, check what is left; ROUNDS=10, SEED= repeats the draw
+	$(PYTHON) -m tests.chaos --rounds $(or $(ROUNDS),10)$(if $(SEED), --seed $(SEED))
 
 lint: dev ## style, types, and who may import whom
 	$(PYTHON) -m ruff check
