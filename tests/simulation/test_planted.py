@@ -201,7 +201,7 @@ def acknowledged_and_dropped_when_the_database_fails(patch: pytest.MonkeyPatch) 
     async def dropping(self: Process, partner: str, raws: Any, again: bool) -> None:
         from psycopg import OperationalError
 
-        from shared.kernel.link import Frame, decode, encode
+        from shared.kernel.link import Frame, Unreadable, decode, encode
 
         trusts = self.vault.keyring.trusts
         try:
@@ -210,7 +210,7 @@ def acknowledged_and_dropped_when_the_database_fails(patch: pytest.MonkeyPatch) 
             for raw in raws:
                 try:
                     item = decode(raw, sender=partner, receiver=self.office, trusts=trusts)
-                except ValueError:
+                except Unreadable:
                     continue
                 if isinstance(item, Frame):
                     said = self.inboxes[partner].receipt(item.last, gap=False, now=self.now())
