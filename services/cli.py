@@ -272,6 +272,7 @@ def keys_trust(
     ] = False,
 ) -> None:
     """Trust a partner's signing key; compare it with the partner by another way first."""
+    by = _operator()
     settings = _settings()
     if partner not in settings.partners:
         raise CouldNotRun(f"{partner} is no partner of office {settings.office}.")
@@ -279,8 +280,8 @@ def keys_trust(
 
     async def work(keyring: Keyring) -> list[str]:
         if revoke:
-            return [one for one in lines if await keyring.revoke(partner, one, _operator())]
-        return [await keyring.trust(partner, one, _operator()) for one in lines]
+            return [one for one in lines if await keyring.revoke(partner, one, by)]
+        return [await keyring.trust(partner, one, by) for one in lines]
 
     done = _with_keyring(work)
     if not done:

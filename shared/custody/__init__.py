@@ -1,4 +1,4 @@
-"""What the law asks of every office that keeps personal data: looks, holds, erasure (UU PDP)."""
+"""What every office decides of what it keeps: looks, holds, erasure (UU PDP), parked messages."""
 
 from shared.custody import access, erasure, parked
 

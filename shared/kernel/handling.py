@@ -194,10 +194,10 @@ class Handling:
         known: dict[str, tuple[Any, int]] = {}
         outcome = Outcome()
         held: set[str] = set()
-        for index, (whole, target) in enumerate(zip(units, targets, strict=True)):
-            if held & whole.affairs and whole.commands:
-                held |= whole.affairs
-                outcome.refused.append(RefusedUnit(index, whole.commands[0], WAITS))
+        for index, (unit, target) in enumerate(zip(units, targets, strict=True)):
+            if held & unit.affairs and unit.commands:
+                held |= unit.affairs
+                outcome.refused.append(RefusedUnit(index, unit.commands[0], WAITS))
                 continue
             overlay: dict[str, tuple[Any, int]] = {}
             decided: list[NewEvent] = []
@@ -214,7 +214,7 @@ class Handling:
                 decision = decider.decide(command, state)
                 if isinstance(decision, Refused):
                     outcome.refused.append(RefusedUnit(index, command, decision))
-                    held |= whole.affairs
+                    held |= unit.affairs
                     break
                 for event in decision:
                     state, version = decider.evolve(state, event), version + 1
@@ -228,7 +228,7 @@ class Handling:
                             recorded_at=at,
                             actor=actor,
                             correlation=correlation,
-                            causation=whole.causation or correlation,
+                            causation=unit.causation or correlation,
                             messages=tuple(self._publisher(stream, event)),
                         )
                     )

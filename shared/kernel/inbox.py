@@ -32,7 +32,7 @@ from shared.contracts.messages import (
 )
 from shared.contracts.values import Identity, ManifestLine, Value
 from shared.kernel import index
-from shared.kernel.decider import Command, Refused
+from shared.kernel.decider import Command
 from shared.kernel.event import UnknownType, upcast
 from shared.kernel.handling import WAITS, Handling, Outcome, Undecided, Unit
 from shared.kernel.keys import KeysUnusable, Unopened
@@ -75,6 +75,9 @@ PARKED_FRAMES = 100
 PARKED_BYTES = 64 * 1024 * 1024
 PARKED_HEAD_BYTES = 4 * 1024
 """So many unreadable frames of a sender are kept raw."""
+
+Why = tuple[str, str]
+"""Why a message is parked: a code, and what is the matter."""
 
 Told = dict[int, dict[str, Identity]]
 """What came sealed: by message number and person, who she is."""
@@ -226,68 +229,65 @@ class Inbox:
 
     async def _commit(self, run: Sequence[Received], told: Told, now: datetime) -> None:
         actor = f"office:{self._sender}"
-        units: list[Unit] = []
-        sources: list[Received] = []
-        unread: list[Parked] = []
-
-        def unreadable(row: Received, error: Exception) -> None:
-            reason = "UNKNOWN_TYPE" if isinstance(error, UnknownType) else "UNREADABLE_MESSAGE"
-            detail = describe(error)
-            about = affairs_of(row.body)
-            unread.append(Parked(row.sender, row.sequence, reason, detail, row.body, about))
-
-        read: list[tuple[Received, Envelope, Message]] = []
-        held = set(await self._links.held(self._sender))
-        waits: set[int] = set()
+        affairs = {row.sequence: affairs_of(row.body) for row in run}
+        read: dict[int, tuple[Envelope, Message]] = {}
+        unread: dict[int, Why] = {}
         for row in run:
-            affairs = affairs_of(row.body)
             try:
-                read.append((row, *read_message(row.body)))
-                if not affairs & held:
-                    continue
-                waits.add(row.sequence)
+                read[row.sequence] = read_message(row.body)
             except UNREADABLE as error:
-                unreadable(row, error)
-            held |= affairs
+                unread[row.sequence] = why_unreadable(error)
         # A message says who those are whom it announces, and nobody else.
         about = {
-            row.sequence: {
+            sequence: {
                 person: identity
-                for person, identity in told.get(row.sequence, {}).items()
+                for person, identity in told.get(sequence, {}).items()
                 if person in told_of(message)
             }
-            for row, _, message in read
+            for sequence, (_, message) in read.items()
         }
         sealed, keys, lines = await self._sealed_anew(about)
-        for row, envelope, message in read:
+        held = set(await self._links.held(self._sender))
+        units: list[Unit] = []
+        parked: list[Parked] = []
+
+        def park(row: Received, why: Why) -> Parked:
+            """With who its persons are: it may be tried again."""
+            number = row.sequence
+            whose, personal = affairs[number], sealed.get(number, {})
+            return Parked(row.sender, number, *why, row.body, whose, personal)
+
+        for row in run:
+            envelope, message = read.get(row.sequence, (None, None))
+            why = unread.get(row.sequence)
             identities = sealed.get(row.sequence, {})
             commands: Sequence[Command] = ()
-            try:
-                if row.sequence not in waits:
+            if affairs[row.sequence] & held:
+                why = why or (WAITS.code, WAITS.detail)
+            if envelope and message and not why:
+                try:
                     commands = self._reactor(
                         self._sender, message, actor, now, envelope.time, identities
                     )
-            except UNREADABLE as error:
-                unreadable(row, error)
-                continue
-            if row.sequence in waits:
-                unread.append(self._parked(row, WAITS, identities))
+                except UNREADABLE as error:
+                    why = why_unreadable(error)
+            if why:
+                parked.append(park(row, why))
+                held |= affairs[row.sequence]
             units.append(
                 Unit(
                     commands,
-                    causation=envelope.id,
-                    affairs=affairs_of(row.body),
+                    causation=envelope.id if envelope else "",
                     keys=[keys[person] for person in identities if person in keys],
                     index=[line for person in identities for line in lines.get(person, ())],
+                    affairs=affairs[row.sequence],
                 )
             )
-            sources.append(row)
 
-        def parked(outcome: Outcome) -> list[Parked]:
-            return unread + [
-                self._parked(row, refusal.refused, sealed.get(row.sequence, {}))
-                for refusal in outcome.refused
-                for row in [sources[refusal.index]]
+        def all_parked(outcome: Outcome) -> list[Parked]:
+            return parked + [
+                park(run[one.index], (one.refused.code, one.refused.detail))
+                for one in outcome.refused
             ]
 
         await self._handling.handle(
@@ -297,13 +297,8 @@ class Inbox:
             correlation=f"{self._sender}:{run[0].sequence}-{run[-1].sequence}",
             all_or_nothing=False,
             received=run,
-            parked=parked,
+            parked=all_parked,
         )
-
-    def _parked(self, row: Received, why: Refused, personal: Mapping[str, str]) -> Parked:
-        """Not applied, and kept with who its persons are: it may be tried again."""
-        about = affairs_of(row.body)
-        return Parked(row.sender, row.sequence, why.code, why.detail, row.body, about, personal)
 
     async def settle(self, now: datetime, by: str, chosen: Collection[int] = ()) -> list[int]:
         """Tries parked messages again, in their order; gives those that are applied now.
@@ -332,8 +327,7 @@ class Inbox:
             envelope, message = read_message(row.body)
             commands = self._reactor(self._sender, message, actor, now, envelope.time, row.personal)
         except UNREADABLE as error:
-            reason = "UNKNOWN_TYPE" if isinstance(error, UnknownType) else "UNREADABLE_MESSAGE"
-            await self._links.note_refused(row.id, reason, describe(error))
+            await self._links.note_refused(row.id, *why_unreadable(error))
             return False
         try:
             outcome = await self._handling.handle(
@@ -390,6 +384,11 @@ def read_message(body: bytes) -> tuple[Envelope, Message]:
     if (model := MESSAGES.get(type_)) is None:
         raise UnknownType(type_)
     return envelope, model.model_validate(data)
+
+
+def why_unreadable(error: Exception) -> Why:
+    reason = "UNKNOWN_TYPE" if isinstance(error, UnknownType) else "UNREADABLE_MESSAGE"
+    return reason, describe(error)
 
 
 def describe(error: Exception) -> str:

@@ -12,7 +12,7 @@ from psycopg_pool import AsyncConnectionPool, PoolTimeout
 from shared.custody import DECIDERS, exchange
 from shared.custody.projection import projection as custody_projection
 from shared.kernel.handling import Handling
-from shared.kernel.inbox import Reactor
+from shared.kernel.inbox import Inbox, Reactor
 from shared.kernel.keyring import Keyring
 from shared.kernel.keys import KeyProvider, Unopened
 from shared.kernel.projector import Projector
@@ -48,6 +48,10 @@ class Office:
     @property
     def keyring(self) -> Keyring:
         return self.vault.keyring
+
+    def inbox(self, sender: str) -> Inbox:
+        """The receiving end of that partner's link."""
+        return Inbox(self.handling, self.vault, self.reactor, sender)
 
 
 def provider_of(settings: Settings) -> KeyProvider:

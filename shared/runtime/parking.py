@@ -9,7 +9,6 @@ from pydantic import ValidationError
 
 from shared.custody.parked import DiscardMessage
 from shared.kernel.handling import Unit
-from shared.kernel.inbox import Inbox
 from shared.kernel.projector import rows
 from shared.kernel.store import Conflict, Settled
 from shared.runtime.office import Office
@@ -51,8 +50,7 @@ async def retry(
     await office.keyring.refresh()
     applied: list[int] = []
     for sender in sorted({row["sender"] for row in open_}):
-        inbox = Inbox(office.handling, office.vault, office.reactor, sender)
-        applied += await inbox.settle(office.clock(), by, chosen)
+        applied += await office.inbox(sender).settle(office.clock(), by, chosen)
     return applied, [row for row in await _open(office) if row["id"] in chosen]
 
 
@@ -90,8 +88,7 @@ async def discard(office: Office, number: int, reason: str, by: str) -> list[int
         )
     except Conflict:
         raise NotParked(f"somebody else has settled {number} just now") from None
-    inbox = Inbox(office.handling, office.vault, office.reactor, row["sender"])
-    return await inbox.settle(office.clock(), by)
+    return await office.inbox(row["sender"]).settle(office.clock(), by)
 
 
 async def _open(office: Office) -> list[dict[str, Any]]:

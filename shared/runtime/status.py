@@ -21,6 +21,7 @@ from shared.runtime.worker import WORKER_LOCK, Worker
 
 HISTORY_EVENTS = 1_000
 DELIVERIES = 200
+POSITION_DIGITS = 18
 MODEL_WAIT = timedelta(minutes=1)
 LINK_WAIT = timedelta(minutes=10)
 
@@ -51,8 +52,8 @@ async def deliveries(
     """Each message to a partner and how far it is, the newest first; at most DELIVERIES.
 
     `before` is a position of the log to go on from. States: *recorded* here, *sent* to the
-    transport, *received* there and not
-    applied (parked or discarded), *applied* there: the partner has confirmed it.
+    transport, *received* there and not applied (parked or discarded), *applied* there: the
+    partner has confirmed it.
     """
     return await rows(
         connection,
@@ -253,12 +254,12 @@ async def _links(desk: Desk, _: dict[str, str]) -> Any:
 
 
 async def _deliveries(desk: Desk, given: dict[str, str]) -> Any:
-    before = _position(given.get("before", str(2**62)), "before")
+    before = _position(given.get("before", "9" * POSITION_DIGITS), "before")
     return await deliveries(desk.reading, given.get("subject"), before)
 
 
 def _position(text: str, name: str) -> int:
-    if not (text.isascii() and text.isdigit() and len(text) <= 19 and int(text) < 2**63):
+    if not (text.isascii() and text.isdigit() and len(text) <= POSITION_DIGITS):
         raise Problem(
             422, "POSITION_UNREADABLE", f"Isian '{name}' bukan nomor urut.", "Tulis angka saja."
         )

@@ -16,7 +16,6 @@ from typing import Any
 from psycopg import AsyncConnection, Error, OperationalError
 
 from shared.custody.eraser import Eraser
-from shared.kernel.inbox import Inbox
 from shared.kernel.link import encode
 from shared.kernel.outbox import Relay
 from shared.kernel.projector import AheadOfLog
@@ -44,9 +43,7 @@ class Worker:
         partners = office.settings.partners
         self.links = RedisLinks(office.settings.redis_url, code, partners, self._receive)
         self._relays = {p: Relay(office.store.links, office.vault, self.links, p) for p in partners}
-        self._inboxes = {
-            p: Inbox(office.handling, office.vault, office.reactor, p) for p in partners
-        }
+        self._inboxes = {p: office.inbox(p) for p in partners}
         self._eraser = Eraser(office.handling, office.vault)
         self._announced: tuple[float, int] = (0.0, 0)
         self._wakes: list[asyncio.Event] = []

@@ -17,6 +17,7 @@ from psycopg_pool import AsyncConnectionPool
 
 from shared.contracts.messages import CaseStatusChanged, Message
 from shared.kernel.decider import Command
+from shared.kernel.event import UnknownType
 from shared.kernel.handling import Handling, Unit
 from shared.kernel.inbox import Inbox
 from shared.kernel.keyring import Keyring
@@ -348,6 +349,24 @@ async def test_later_messages_of_the_same_person_wait_and_those_of_others_go_on(
         (3, "WAITS_BEHIND_PARKED", None),
         (5, "WAITS_BEHIND_PARKED", None),
     ]
+
+
+async def test_what_is_none_of_this_offices_business_holds_back_in_the_same_frame_too(
+    pair: Pair, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """The reactor says so, not the contract: what follows about her waits all the same."""
+
+    def knows_no_closing(sender: str, message: Message, *rest: object) -> Sequence[Command]:
+        assert isinstance(message, CaseStatusChanged)
+        if message.status == "closed":
+            raise UnknownType(message.type)
+        return [count("received", 1)]
+
+    monkeypatch.setattr(pair.inbox, "_reactor", knows_no_closing)
+    frame = pair.frame_of(about(1, 1, "closed"), about(1, 2), about(2, 3))
+    assert await pair.deliver(frame) == pair.told(3)
+    assert await pair.received() == 1
+    assert await settled(pair) == [(1, "UNKNOWN_TYPE", None), (2, "WAITS_BEHIND_PARKED", None)]
 
 
 async def test_what_waited_is_applied_in_order_once_the_parked_one_is_settled(

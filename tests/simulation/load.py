@@ -31,18 +31,11 @@ async def handed_over(world: World, office: str) -> None:
         return
     if world.chance.random() < 0.5:
         await credited(world, office, persons[0])
-    body = {
-        "handover": handover,
-        "operation": "OP-TEST",
-        "receiving_office": office,
-        "planned_departure": "2019-10-04",
-        "transport": "Kapal",
-    }
+    body = story.DRAFT | {"handover": handover, "receiving_office": office}
     await world.staff(city, "/handovers", body)
     await world.staff(city, f"/handovers/{handover}/entries", {"persons": persons})
     await world.staff(city, f"/handovers/{handover}/submission", {})
-    deed = {"signatory": "kepala", "deed_date": "2019-10-04"}
-    await world.staff(city, f"/handovers/{handover}/approval", deed)
+    await world.staff(city, f"/handovers/{handover}/approval", story.DEED)
     await world.staff(city, f"/handovers/{handover}/issue", {"deed_number": f"BAST/{handover}"})
     await credited(world, office, persons[-1])
     await world.staff(city, f"/handovers/{handover}/departure", {})
@@ -59,13 +52,7 @@ async def handed_over(world: World, office: str) -> None:
 
 async def credited(world: World, office: str, person: str) -> None:
     reference = f"KMS-{person[3:]}"
-    row = {
-        "person": person,
-        "reference": reference,
-        "status": "credited",
-        "amount_rupiah": 6_000_000,
-        "credited_on": "2019-10-02",
-    }
+    row = story.CREDIT | {"person": person, "reference": reference}
     answer = await world.staff(CITY_CODE, "/operations/OP-TEST/bank-file", {"rows": [row]})
     if not isinstance(answer, str):
-        world.credits[reference] = (office, 6_000_000)
+        world.credits[reference] = (office, row["amount_rupiah"])

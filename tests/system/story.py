@@ -46,25 +46,24 @@ async def register(city: Desk, *rows: dict[str, Any]) -> list[str]:
     return [entry["person"] for entry in answer["rows"]]
 
 
+DRAFT = {
+    "operation": "OP-TEST",
+    "receiving_office": "35",
+    "planned_departure": "2019-10-04",
+    "transport": "Kapal",
+}
+DEED = {"signatory": "kepala", "deed_date": "2019-10-04"}
+CREDIT = {"status": "credited", "amount_rupiah": 6_000_000, "credited_on": "2019-10-02"}
+
+
 async def draft(city: Desk, persons: list[str], handover: str = "HO-1", **more: Any) -> None:
-    body = {
-        "handover": handover,
-        "operation": "OP-TEST",
-        "receiving_office": "35",
-        "planned_departure": "2019-10-04",
-        "transport": "Kapal",
-    } | more
-    await city.post("issuer", "/handovers", body)
+    await city.post("issuer", "/handovers", DRAFT | {"handover": handover} | more)
     await city.post("issuer", f"/handovers/{handover}/entries", {"persons": persons})
 
 
 async def issue(city: Desk, handover: str = "HO-1") -> None:
     await city.post("issuer", f"/handovers/{handover}/submission")
-    await city.post(
-        "approver",
-        f"/handovers/{handover}/approval",
-        {"signatory": "kepala", "deed_date": "2019-10-04"},
-    )
+    await city.post("approver", f"/handovers/{handover}/approval", DEED)
     await city.post("issuer", f"/handovers/{handover}/issue", {"deed_number": f"BAST/{handover}"})
 
 

@@ -148,13 +148,7 @@ async def test_a_declined_handover_frees_its_people(city: Desk, province: Desk) 
 
 
 async def credit(city: Desk, person: str, reference: str, **more: Any) -> dict[str, Any]:
-    row = {
-        "person": person,
-        "reference": reference,
-        "status": "credited",
-        "amount_rupiah": 6_000_000,
-        "credited_on": "2019-10-02",
-    } | more
+    row = story.CREDIT | {"person": person, "reference": reference} | more
     return await city.post("treasurer", "/operations/OP-TEST/bank-file", {"rows": [row]})
 
 
