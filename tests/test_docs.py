@@ -163,7 +163,7 @@ def test_every_sentence_of_status_is_in_the_runbook() -> None:
 def test_every_metric_is_in_the_runbook() -> None:
     text = RUNBOOK.read_text(encoding="utf-8")
     source = (ROOT / "shared/runtime/metrics.py").read_text(encoding="utf-8")
-    named = {one for one in re.findall(r'"(pulang_[a-z_]+)"', source)}
+    named = set(re.findall(r'"(pulang_[a-z_]+)"', source))
     named |= {f"pulang_link_{name}" for name in LINK_NUMBERS}
     assert len(named) > 10, "the search finds nothing"
     assert {re.match(r"\w+", one)[0] for one in re.findall(r"`(pulang_[^`]+)`", text)} == named

@@ -36,6 +36,10 @@ def told(metrics: Metrics, name: str, **labels: str) -> float:
     return metrics[name, frozenset(labels.items())]
 
 
+def numbers(found: Any) -> list[int]:
+    return [row[name] for row in found["links"] for name in NUMBERS]
+
+
 async def test_the_metrics_of_both_offices_are_what_their_status_says(
     city: Desk, province: Desk
 ) -> None:
@@ -55,11 +59,7 @@ async def test_the_metrics_of_both_offices_are_what_their_status_says(
             response = await scrape(desk)
             assert response.headers["content-type"].startswith("text/plain; version=0.0.4")
             after = await desk.get("operator", "/status")
-            same = all(
-                [row[n] for row in before["links"] for n in NUMBERS]
-                == [row[n] for row in after["links"] for n in NUMBERS]
-                for n in NUMBERS
-            )
+            same = numbers(before) == numbers(after)
             settled = all(row["lag"] == 0 for s in (before, after) for row in s["projections"])
             return (after, parsed(response.text)) if same and settled else None
 
