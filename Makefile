@@ -5,7 +5,7 @@ PYTHON = .venv/bin/python
 LOCK = uv export --quiet --frozen --no-emit-project --no-header --no-annotate
 
 .DEFAULT_GOAL = help
-.PHONY: help demo test bench lint docs lock clean runtime dev
+.PHONY: help demo test simulate chaos bench lint docs lock clean runtime dev
 
 help: ## list the targets
 	@sed -n 's/^\([a-z]*\):.*## /\1\t/p' $(MAKEFILE_LIST)
@@ -16,8 +16,14 @@ demo: runtime ## three offices on embedded servers; ONCE=1 prints the board as J
 test: lint ## everything that is checked before a change goes in
 	$(PYTHON) -m pytest
 
+simulate: dev ## offices in a world that a seed breaks; SEEDS=2000 worlds, or SEED=17 alone
+	$(PYTHON) -m tests.simulation $(if $(SEED),--seed $(SEED),--seeds $(or $(SEEDS),200))
+
 bench: dev ## measure, and compare with what docs say
 	$(PYTHON) -m benchmarks
+
+chaos: dev ## break offices under load, check what is left; ROUNDS=10, SEED= repeats the draw
+	$(PYTHON) -m tests.chaos --rounds $(or $(ROUNDS),10)$(if $(SEED), --seed $(SEED))
 
 lint: dev ## style, types, and who may import whom
 	$(PYTHON) -m ruff check

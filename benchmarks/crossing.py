@@ -140,7 +140,7 @@ class Backlog:
                     await relays[0].confirm(receipt, self._city.clock())
 
             links = RedisLinks(self._city.settings.redis_url, CITY, [PROVINCE], receive)
-            relays.append(Relay(self._city.vault, links, PROVINCE))
+            relays.append(Relay(self._city.store.links, self._city.vault, links, PROVINCE))
             async with working(province), _running(links.run()):
                 await _until_up(links)
                 await _until_introduced(self._city, PROVINCE)
@@ -319,7 +319,7 @@ async def count(places: Places) -> list[Trips]:
         ids = await story.approved(city, 100)
         await story.handle(city.handling, [Unit([story.issue(id_)]) for id_ in ids])
         wireless = Wireless()
-        relay = Relay(city.vault, wireless, PROVINCE)
+        relay = Relay(city.store.links, city.vault, wireless, PROVINCE)
         inbox = Inbox(province.handling, province.vault, province.reactor, CITY)
         await relay.confirm(inbox.receipt(0, gap=False, now=story.NOW), story.NOW)
         receipts: list[Receipt | None] = []

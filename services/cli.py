@@ -31,6 +31,7 @@ from shared.kernel import rotation
 from shared.kernel.keyring import Keyring, NoKeys, NotAVerifierKey
 from shared.kernel.keys import Unopened
 from shared.kernel.projector import RebuildRunning
+from shared.runtime import parking
 from shared.runtime import serve as processes
 from shared.runtime import staff as accounts
 from shared.runtime import status as statuses
@@ -52,6 +53,8 @@ staff_app = typer.Typer(no_args_is_help=True, help="Staff accounts.")
 app.add_typer(staff_app, name="staff")
 keys_app = typer.Typer(no_args_is_help=True, help="The office's keys, and whom it trusts.")
 app.add_typer(keys_app, name="keys")
+parked_app = typer.Typer(no_args_is_help=True, help="Messages that could not be applied.")
+app.add_typer(parked_app, name="parked")
 console = Console()
 JsonFlag = Annotated[bool, typer.Option("--json", help="Print JSON.")]
 
@@ -269,7 +272,6 @@ def keys_trust(
     ] = False,
 ) -> None:
     """Trust a partner's signing key; compare it with the partner by another way first."""
-    by = os.environ.get("SUDO_USER") or os.environ.get("USER") or "operator"
     settings = _settings()
     if partner not in settings.partners:
         raise CouldNotRun(f"{partner} is no partner of office {settings.office}.")
@@ -277,8 +279,8 @@ def keys_trust(
 
     async def work(keyring: Keyring) -> list[str]:
         if revoke:
-            return [one for one in lines if await keyring.revoke(partner, one, by)]
-        return [await keyring.trust(partner, one, by) for one in lines]
+            return [one for one in lines if await keyring.revoke(partner, one, _operator())]
+        return [await keyring.trust(partner, one, _operator()) for one in lines]
 
     done = _with_keyring(work)
     if not done:
@@ -411,6 +413,63 @@ def replay(
     raise typer.Exit(FOUND_WRONG if any(found.values()) else 0)
 
 
+@parked_app.command("list")
+def parked_list(as_json: JsonFlag = False) -> None:
+    """Parked messages, without their contents. Exit 1 where there are some."""
+
+    async def work(office: Office) -> list[dict[str, Any]]:
+        async with office.pool.connection() as connection:
+            return await statuses.parked(connection)
+
+    found = _with_office(work)
+    if as_json:
+        _print_json(found)
+    else:
+        columns = ("id", "sender", "sequence", "reason", "times", "parked_at", "detail")
+        table = Table(*columns)
+        for row in found:
+            table.add_row(*(str(row[name]) for name in columns))
+        console.print(table if found else "Nothing is parked.")
+    raise typer.Exit(FOUND_WRONG if found else 0)
+
+
+@parked_app.command("show")
+def parked_show(number: int, as_json: JsonFlag = False) -> None:
+    """One parked message as it came, and how it was settled."""
+    found = _with_office(lambda office: parking.show(office, number))
+    if as_json:
+        _print_json(found)
+    else:
+        for name, value in found.items():
+            console.print(f"{name}: {value}", highlight=False, markup=False, soft_wrap=True)
+
+
+@parked_app.command("retry")
+def parked_retry(
+    numbers: Annotated[list[int] | None, typer.Argument(help="All if left out.")] = None,
+) -> None:
+    """Try parked messages again, in order. Exit 1 where one of them stays parked."""
+    applied, left = _with_office(lambda office: parking.retry(office, numbers or [], _operator()))
+    console.print(f"{len(applied)} message(s) applied, {len(left)} of those tried stay parked.")
+    for row in left:
+        console.print(f"  {row['id']}: {row['reason']} {row['detail']}", markup=False)
+    raise typer.Exit(FOUND_WRONG if left else 0)
+
+
+@parked_app.command("discard")
+def parked_discard(
+    number: int,
+    reason: Annotated[str, typer.Option(help="Why; it goes on the record, nothing personal.")],
+) -> None:
+    """Give a parked message up, on the record; what waited behind it goes on."""
+    freed = _with_office(lambda office: parking.discard(office, number, reason, _operator()))
+    console.print(f"{number}: discarded; {len(freed)} message(s) that waited are applied now.")
+
+
+def _operator() -> str:
+    return os.environ.get("SUDO_USER") or os.environ.get("USER") or "operator"
+
+
 @staff_app.command("add")
 def staff_add(
     username: str,
@@ -510,6 +569,7 @@ def main() -> int:
         NoKeys,
         NotAVerifierKey,
         NotThisOffice,
+        parking.NotParked,
         RebuildRunning,
         rotation.Unfinished,
         Unopened,

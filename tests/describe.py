@@ -48,7 +48,7 @@ HEADERS = {
 SCHEMA = "#/components/schemas/{model}"
 
 _FRAME = Frame("53.71", "35", 1, (b'{"sequence":"1"}',), sent=1, sealed=b"sealed", sealed_to=1)
-_RECEIPT = Receipt("35", "53.71", 1, sealing=SealingKey(1, bytes(32)), sent=1)
+_RECEIPT = Receipt("35", "53.71", 1, sealing=SealingKey(1, bytes(32)), sent=1, unapplied=(1,))
 
 
 def header_names(item: Frame | Receipt) -> tuple[list[str], list[str]]:
@@ -148,6 +148,11 @@ def _receipt() -> dict[str, Any]:
     says = {
         "applied_through": {"type": "integer", "minimum": 0},
         "gap": {"type": "boolean"},
+        "unapplied": {
+            "type": "array",
+            "description": "Numbers that came and are not applied, the newest; absent: not said.",
+            "items": {"type": "integer", "minimum": 1},
+        },
         "sealing": {
             "type": "object",
             "description": "The key that personal data are to be sealed to from now on.",
@@ -158,7 +163,7 @@ def _receipt() -> dict[str, Any]:
     return {
         "type": "object",
         "properties": {name: says[name] for name in body},
-        "required": [name for name in body if name != "sealing"],
+        "required": [name for name in body if name not in ("sealing", "unapplied")],
     }
 
 

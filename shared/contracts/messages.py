@@ -8,6 +8,8 @@ stands in no message: it travels beside them, sealed to the receiving office.
 
 from __future__ import annotations
 
+import json
+import re
 from collections.abc import Callable
 from datetime import date
 from typing import Annotated, Any, ClassVar
@@ -237,6 +239,33 @@ def told_of(message: Message) -> frozenset[str]:
             return frozenset({person})
     return frozenset()
 
+
+PERSON_CODE = re.compile(rb'"(PM-[0-9A-Z]{10})"')
+
+
+def affairs_of(body: bytes) -> frozenset[str]:
+    """Whose affairs a message is about, also one that this version can't read.
+
+    One person's message is about her alone; any other is about its subject and all whom it names.
+    """
+    try:
+        document = json.loads(body)
+    except (ValueError, RecursionError):
+        return frozenset()
+    if not isinstance(document, dict):
+        return frozenset()
+    data = document.get("data")
+    person = data.get("person") if isinstance(data, dict) else None
+    if isinstance(person, str) and PERSON_CODE.fullmatch(f'"{person}"'.encode()):
+        return frozenset({person})
+    named = {code.decode() for code in PERSON_CODE.findall(body)}
+    subject = document.get("subject")
+    if isinstance(subject, str) and SUBJECT.fullmatch(subject):
+        named.add(subject)
+    return frozenset(named)
+
+
+SUBJECT = re.compile(r"[!-~]{1,200}")
 
 MESSAGES: dict[str, type[Message]] = {
     message.type: message

@@ -24,6 +24,7 @@ from shared.kernel.store import (
     PersonKey,
     Received,
     Request,
+    Settled,
     StaleKeys,
     Store,
 )
@@ -31,6 +32,11 @@ from shared.kernel.store import (
 Publisher = Callable[[str, Event], Iterable[Outgoing]]
 """Gives the messages that go with an event of a stream. Pure."""
 
+WAITS = Refused(
+    "WAITS_BEHIND_PARKED",
+    "An earlier message about the same person or handover is parked.",
+    "Retry or discard that one; this one follows by itself.",
+)
 CONFLICT_TRIES = 30
 BACK_OFF_SECONDS = 0.002
 
@@ -39,13 +45,16 @@ BACK_OFF_SECONDS = 0.002
 class Unit:
     """Commands that stand or fall together, and the message or request that caused them.
 
-    `keys` are new subjects' keys and `index` lines of the blind index, kept only if the unit is.
+    `keys` are new subjects' keys and `index` lines of the blind index, kept only if the unit is;
+    those of a message are kept with it, parked or not. A unit whose `affairs` are those of one that
+    was refused before it is refused too: it waits.
     """
 
     commands: Sequence[Command]
     causation: str = ""
     keys: Sequence[PersonKey] = ()
     index: Sequence[IndexLine] = ()
+    affairs: frozenset[str] = frozenset()
 
 
 @dataclass(frozen=True, slots=True)
@@ -98,6 +107,7 @@ class Handling:
         request: Callable[[Outcome], Request] | None = None,
         received: Sequence[Received] = (),
         parked: Callable[[Outcome], Sequence[Parked]] | None = None,
+        settled: Sequence[Settled] = (),
     ) -> Outcome:
         """Decides `units` and appends what follows, in one transaction with the rest.
 
@@ -114,7 +124,7 @@ class Handling:
             if outcome.refused and (all_or_nothing or not (outcome.events or received)):
                 return outcome
             refused = {one.index for one in outcome.refused}
-            kept = [unit for number, unit in enumerate(units) if number not in refused]
+            kept = [unit for number, unit in enumerate(units) if received or number not in refused]
             written = {event.stream for event in outcome.events}
             commit = Commit(
                 at=at,
@@ -124,6 +134,7 @@ class Handling:
                 index=list({(x.person, x.kind): x for unit in kept for x in unit.index}.values()),
                 received=received,
                 parked=parked(outcome) if parked else (),
+                settled=settled,
                 request=request(outcome) if request else None,
             )
             try:
@@ -182,7 +193,12 @@ class Handling:
         read = {stream: len(events) for stream, events in stored.items()}
         known: dict[str, tuple[Any, int]] = {}
         outcome = Outcome()
-        for index, (unit, target) in enumerate(zip(units, targets, strict=True)):
+        held: set[str] = set()
+        for index, (whole, target) in enumerate(zip(units, targets, strict=True)):
+            if held & whole.affairs and whole.commands:
+                held |= whole.affairs
+                outcome.refused.append(RefusedUnit(index, whole.commands[0], WAITS))
+                continue
             overlay: dict[str, tuple[Any, int]] = {}
             decided: list[NewEvent] = []
             for decider, command in target:
@@ -198,6 +214,7 @@ class Handling:
                 decision = decider.decide(command, state)
                 if isinstance(decision, Refused):
                     outcome.refused.append(RefusedUnit(index, command, decision))
+                    held |= whole.affairs
                     break
                 for event in decision:
                     state, version = decider.evolve(state, event), version + 1
@@ -211,7 +228,7 @@ class Handling:
                             recorded_at=at,
                             actor=actor,
                             correlation=correlation,
-                            causation=unit.causation or correlation,
+                            causation=whole.causation or correlation,
                             messages=tuple(self._publisher(stream, event)),
                         )
                     )

@@ -13,9 +13,9 @@ own key of each person before anything is decided, and stands nowhere else.
 from __future__ import annotations
 
 import logging
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Collection, Mapping, Sequence
 from dataclasses import replace
-from datetime import datetime
+from datetime import datetime, timedelta
 
 from psycopg import InterfaceError, OperationalError
 from psycopg_pool import PoolTimeout
@@ -27,16 +27,27 @@ from shared.contracts.messages import (
     UPCASTERS,
     Envelope,
     Message,
+    affairs_of,
     told_of,
 )
 from shared.contracts.values import Identity, ManifestLine, Value
 from shared.kernel import index
-from shared.kernel.decider import Command
+from shared.kernel.decider import Command, Refused
 from shared.kernel.event import UnknownType, upcast
-from shared.kernel.handling import Handling, Outcome, Undecided, Unit
+from shared.kernel.handling import WAITS, Handling, Outcome, Undecided, Unit
 from shared.kernel.keys import KeysUnusable, Unopened
-from shared.kernel.link import FRAME_BYTES, Frame, Receipt, Unreadable, decode
-from shared.kernel.store import Commit, Conflict, IndexLine, Parked, PersonKey, Received, StaleKeys
+from shared.kernel.link import FRAME_BYTES, RECEIPT_UNAPPLIED, Frame, Receipt, Unreadable, decode
+from shared.kernel.link_tables import Waiting
+from shared.kernel.store import (
+    Commit,
+    Conflict,
+    IndexLine,
+    Parked,
+    PersonKey,
+    Received,
+    Settled,
+    StaleKeys,
+)
 from shared.kernel.vault import Vault
 
 log = logging.getLogger(__name__)
@@ -54,6 +65,12 @@ Reactor = Callable[[str, Message, str, datetime, datetime, Mapping[str, str]], S
 commands, one unit. Pure."""
 
 UNREADABLE = (UnknownType, ValidationError, TypeError, ValueError, RecursionError)
+RETRIES = 4
+RETRY_AFTER = timedelta(seconds=15)
+"""A refused message is tried again by itself after 15 s, 1 min and 4 min; then people decide."""
+SETTLE_MESSAGES = 500
+FOR_OPERATORS = frozenset({"UNKNOWN_TYPE", "UNREADABLE_MESSAGE", "UNAPPLIABLE_MESSAGE"})
+"""What no later message can mend."""
 PARKED_FRAMES = 100
 PARKED_BYTES = 64 * 1024 * 1024
 PARKED_HEAD_BYTES = 4 * 1024
@@ -68,6 +85,7 @@ class Inbox:
 
     def __init__(self, handling: Handling, vault: Vault, reactor: Reactor, sender: str) -> None:
         self._handling = handling
+        self._links = handling.store.links
         self._vault = vault
         self._keyring = vault.keyring
         self._reactor = reactor
@@ -84,7 +102,7 @@ class Inbox:
         seen is no replay.
         """
         await self._keyring.refresh()
-        applied, seen = await self._read_link()
+        applied, seen = await self._links.applied(self._sender)
         incoming: list[Receipt] = []
         frames: list[Frame] = []
         unreadable: list[Parked] = []
@@ -113,13 +131,7 @@ class Inbox:
 
     async def _bounded(self, unreadable: Sequence[Parked]) -> Sequence[Parked]:
         """What anybody can write must not fill the disk: beyond a bound it is only counted."""
-        async with self._handling.store.pool.connection() as connection:
-            cursor = await connection.execute(
-                "select count(*), coalesce(sum(octet_length(raw)), 0) from parked"
-                " where sender = %s and sequence is null",
-                (self._sender,),
-            )
-            number, size = await cursor.fetchone() or (0, 0)
+        number, size = await self._links.parked_frames(self._sender)
         kept: list[Parked] = []
         for one in unreadable:
             if len(one.raw) > FRAME_BYTES:
@@ -130,11 +142,17 @@ class Inbox:
             kept.append(one)
         return kept
 
-    def receipt(self, applied: int, *, gap: bool, now: datetime) -> Receipt:
+    async def unapplied(self) -> tuple[int, ...]:
+        """The newest messages of the sender that came and are not applied."""
+        return await self._links.unapplied(self._sender, RECEIPT_UNAPPLIED)
+
+    def receipt(
+        self, applied: int, *, gap: bool, now: datetime, unapplied: tuple[int, ...] | None = None
+    ) -> Receipt:
         """What this office tells the sender: how far it is, and what to seal to."""
         sent = int(now.timestamp() * 1_000_000)
         key = self._keyring.sealing_key
-        return Receipt(self._office, self._sender, applied, gap, key, sent)
+        return Receipt(self._office, self._sender, applied, gap, key, sent, unapplied)
 
     async def _apply(self, frames: Sequence[Frame], applied: int, now: datetime) -> Receipt:
         """Applies the consecutive run that follows what is applied; the rest waits for a resend.
@@ -166,7 +184,7 @@ class Inbox:
                 gap = True
             except Conflict:
                 # Another worker applied these first; what stands is read anew.
-                (applied, _), gap = await self._read_link(), False
+                (applied, _), gap = await self._links.applied(self._sender), False
         return self.receipt(applied, gap=gap, now=now)
 
     async def _unsealed(self, frame: Frame, now: datetime) -> Told:
@@ -196,8 +214,14 @@ class Inbox:
                 return
             log.exception("inbox: a message could not be applied")
             (row,) = run
-            detail = type(error).__name__
-            parked = Parked(row.sender, row.sequence, "UNAPPLIABLE_MESSAGE", detail, row.body)
+            parked = Parked(
+                row.sender,
+                row.sequence,
+                "UNAPPLIABLE_MESSAGE",
+                type(error).__name__,
+                row.body,
+                affairs_of(row.body),
+            )
             await self._handling.store.append(Commit(at=now, received=run, parked=[parked]))
 
     async def _commit(self, run: Sequence[Received], told: Told, now: datetime) -> None:
@@ -209,14 +233,22 @@ class Inbox:
         def unreadable(row: Received, error: Exception) -> None:
             reason = "UNKNOWN_TYPE" if isinstance(error, UnknownType) else "UNREADABLE_MESSAGE"
             detail = describe(error)
-            unread.append(Parked(row.sender, row.sequence, reason, detail, row.body))
+            about = affairs_of(row.body)
+            unread.append(Parked(row.sender, row.sequence, reason, detail, row.body, about))
 
         read: list[tuple[Received, Envelope, Message]] = []
+        held = set(await self._links.held(self._sender))
+        waits: set[int] = set()
         for row in run:
+            affairs = affairs_of(row.body)
             try:
                 read.append((row, *read_message(row.body)))
+                if not affairs & held:
+                    continue
+                waits.add(row.sequence)
             except UNREADABLE as error:
                 unreadable(row, error)
+            held |= affairs
         # A message says who those are whom it announces, and nobody else.
         about = {
             row.sequence: {
@@ -229,17 +261,22 @@ class Inbox:
         sealed, keys, lines = await self._sealed_anew(about)
         for row, envelope, message in read:
             identities = sealed.get(row.sequence, {})
+            commands: Sequence[Command] = ()
             try:
-                commands = self._reactor(
-                    self._sender, message, actor, now, envelope.time, identities
-                )
+                if row.sequence not in waits:
+                    commands = self._reactor(
+                        self._sender, message, actor, now, envelope.time, identities
+                    )
             except UNREADABLE as error:
                 unreadable(row, error)
                 continue
+            if row.sequence in waits:
+                unread.append(self._parked(row, WAITS, identities))
             units.append(
                 Unit(
                     commands,
                     causation=envelope.id,
+                    affairs=affairs_of(row.body),
                     keys=[keys[person] for person in identities if person in keys],
                     index=[line for person in identities for line in lines.get(person, ())],
                 )
@@ -248,13 +285,7 @@ class Inbox:
 
         def parked(outcome: Outcome) -> list[Parked]:
             return unread + [
-                Parked(
-                    row.sender,
-                    row.sequence,
-                    refusal.refused.code,
-                    refusal.refused.detail,
-                    row.body,
-                )
+                self._parked(row, refusal.refused, sealed.get(row.sequence, {}))
                 for refusal in outcome.refused
                 for row in [sources[refusal.index]]
             ]
@@ -268,6 +299,63 @@ class Inbox:
             received=run,
             parked=parked,
         )
+
+    def _parked(self, row: Received, why: Refused, personal: Mapping[str, str]) -> Parked:
+        """Not applied, and kept with who its persons are: it may be tried again."""
+        about = affairs_of(row.body)
+        return Parked(row.sender, row.sequence, why.code, why.detail, row.body, about, personal)
+
+    async def settle(self, now: datetime, by: str, chosen: Collection[int] = ()) -> list[int]:
+        """Tries parked messages again, in their order; gives those that are applied now.
+
+        Tried are the `chosen`, those that only waited and are free now, and, after a while and
+        only so often, those that a decision refused: what it lacked may have come by another link.
+        """
+        applied: list[int] = []
+        held: set[str] = set()
+        after = 0
+        while rows := await self._links.waiting(self._sender, after, SETTLE_MESSAGES):
+            for row in rows:
+                due = now - row.parked_at >= RETRY_AFTER * 4 ** (row.tries - 1)
+                again = row.tries < RETRIES and row.reason not in FOR_OPERATORS and due
+                tried = row.id in chosen or row.reason == WAITS.code or again
+                if tried and not row.affairs & held and await self._try_again(row, now, by):
+                    applied.append(row.id)
+                else:
+                    held |= row.affairs
+            after = rows[-1].sequence
+        return applied
+
+    async def _try_again(self, row: Waiting, now: datetime, by: str) -> bool:
+        actor = f"office:{self._sender}"
+        try:
+            envelope, message = read_message(row.body)
+            commands = self._reactor(self._sender, message, actor, now, envelope.time, row.personal)
+        except UNREADABLE as error:
+            reason = "UNKNOWN_TYPE" if isinstance(error, UnknownType) else "UNREADABLE_MESSAGE"
+            await self._links.note_refused(row.id, reason, describe(error))
+            return False
+        try:
+            outcome = await self._handling.handle(
+                [Unit(commands, causation=envelope.id)],
+                at=now,
+                actor=actor,
+                correlation=f"{self._sender}:{row.sequence}",
+                settled=[Settled(row.id, "applied", by)],
+            )
+        except Conflict:
+            # Somebody else has settled it meanwhile.
+            return False
+        except PASSING:
+            raise
+        except Exception as error:
+            log.exception("inbox: a parked message could not be applied")
+            await self._links.note_refused(row.id, "UNAPPLIABLE_MESSAGE", type(error).__name__)
+            return False
+        if outcome.refused:
+            why = outcome.refused[0].refused
+            await self._links.note_refused(row.id, why.code, why.detail)
+        return not outcome.refused
 
     async def _sealed_anew(
         self, about: Told
@@ -292,16 +380,7 @@ class Inbox:
         return sealed, keys, {person: lines[person] for person in lines if person in keys}
 
     async def applied_through(self) -> int:
-        return (await self._read_link())[0]
-
-    async def _read_link(self) -> tuple[int, set[bytes]]:
-        """Through which number messages are applied, and the digests of the latest frames."""
-        async with self._handling.store.pool.connection() as connection:
-            cursor = await connection.execute(
-                "select applied_through, recent from link_in where sender = %s", (self._sender,)
-            )
-            applied, recent = await cursor.fetchone() or (0, [])
-        return int(applied), {bytes(digest) for digest in recent}
+        return (await self._links.applied(self._sender))[0]
 
 
 def read_message(body: bytes) -> tuple[Envelope, Message]:

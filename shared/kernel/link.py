@@ -29,6 +29,8 @@ PAYLOAD_TYPE = b"application/vnd.pulang.frame"
 FRAME_MESSAGES = 500
 FRAME_BYTES = 4 * 1024 * 1024
 SENT_DIGITS = 20
+RECEIPT_UNAPPLIED = 200
+"""So many unapplied numbers a receipt names."""
 _START = re.compile(r"\{")
 _UNSIGNED = re.compile(
     rb"signature: ([A-Za-z0-9+/]{86}==)\r\nkey: ([0-9a-f]{8})\r\n(?:sealed: ([A-Za-z0-9+/=]+)\r\n)?"
@@ -95,6 +97,8 @@ class Receipt:
     gap: bool = False
     sealing: SealingKey | None = None
     sent: int = 0
+    unapplied: tuple[int, ...] | None = None
+    """The newest numbers that came and are not applied: parked, or discarded. None: not said."""
     signed_by: str = ""
     """The id of the key that signed a receipt which came, and so vouches for `sealing`."""
 
@@ -214,6 +218,8 @@ def _number(headers: dict[str, str], name: str) -> int:
 
 def _receipt_document(item: Receipt) -> dict[str, Any]:
     document: dict[str, Any] = {"applied_through": item.applied_through, "gap": item.gap}
+    if item.unapplied is not None:
+        document["unapplied"] = list(item.unapplied[-RECEIPT_UNAPPLIED:])
     if item.sealing is not None:
         key = b64encode(item.sealing.public).decode()
         document["sealing"] = {"epoch": item.sealing.epoch, "key": key}
@@ -227,8 +233,20 @@ def _receipt(document: Any, sender: str, receiver: str, sent: int) -> Receipt:
             match rest.get("sealing"):
                 case {"epoch": int(epoch), "key": str(key)}:
                     sealing = SealingKey(epoch, _key_bytes(epoch, key))
-            return Receipt(sender, receiver, through, gap, sealing, sent)
+            unapplied = _unapplied(rest["unapplied"], through) if "unapplied" in rest else None
+            return Receipt(sender, receiver, through, gap, sealing, sent, unapplied)
     raise Unreadable("the receipt has no number")
+
+
+def _unapplied(numbers: Any, through: int) -> tuple[int, ...]:
+    if not (
+        isinstance(numbers, list)
+        and len(numbers) <= RECEIPT_UNAPPLIED
+        and all(type(one) is int and 0 < one <= through for one in numbers)
+        and numbers == sorted(set(numbers))
+    ):
+        raise Unreadable("the receipt's unapplied numbers are none")
+    return tuple(numbers)
 
 
 def _key_bytes(epoch: int, text: str) -> bytes:

@@ -20,6 +20,7 @@ from shared.contracts.messages import SEALED_PART
 from shared.contracts.values import Identity
 from shared.kernel.keyring import SealingKey, seal_to
 from shared.kernel.link import FRAME_MESSAGES, Frame, Receipt, Transport, encode, frames
+from shared.kernel.link_tables import LinkTables
 from shared.kernel.vault import Vault
 
 RELAY_FRAMES = 8
@@ -30,10 +31,12 @@ RESEND_AT_MOST = timedelta(minutes=2)
 class Relay:
     """The sending end of one link. `step` does one bounded turn."""
 
-    def __init__(self, vault: Vault, transport: Transport, receiver: str) -> None:
+    def __init__(
+        self, links: LinkTables, vault: Vault, transport: Transport, receiver: str
+    ) -> None:
+        self._links = links
         self._vault = vault
         self._keyring = vault.keyring
-        self._pool = vault.keyring.pool
         self._transport = transport
         self.office = vault.keyring.office
         self.receiver = receiver
@@ -48,37 +51,27 @@ class Relay:
     async def step(self, now: datetime) -> int:
         """Sends up to a few frames of what was not yet sent; gives the number of messages."""
         if self._sent is None:
-            self._confirmed, self._sealing = await self._read_link()
+            self._confirmed, self._sealing = await self._links.confirmed(self.receiver)
             await self._go_back(self._confirmed)
             self._quiet_since = now
         await self._resend_when_quiet(now)
-        async with self._pool.connection() as connection:
-            cursor = await connection.execute(
-                "select sequence, body, coalesce(personal, '{}') from outbox"
-                " where receiver = %s and sequence > %s order by sequence limit %s",
-                (self.receiver, self._sent, FRAME_MESSAGES * RELAY_FRAMES),
-            )
-            found = await cursor.fetchall()
+        found = await self._links.unsent(
+            self.receiver, self._sent or 0, FRAME_MESSAGES * RELAY_FRAMES
+        )
         if not found:
             return 0
         await self._keyring.refresh()
-        personal = {sequence: told for sequence, _, told in found}
+        personal = {one.sequence: one.personal for one in found}
         if any(personal.values()):
             # Read anew: a key that vouched for it may have been revoked meanwhile.
-            _, self._sealing = await self._read_link()
-        rows = [(n, bytes(body), sum(map(len, told.values()))) for n, body, told in found]
+            _, self._sealing = await self._links.confirmed(self.receiver)
+        rows = [(one.sequence, one.body, sum(map(len, one.personal.values()))) for one in found]
         for packed in frames(self.office, self.receiver, rows):
             frame = await self._sealed(replace(packed, sent=_microseconds(now)), personal)
             entry = await self._transport.send(self.receiver, encode(frame, self._keyring.sign))
             self._entries.append((frame.last, entry))
             self._sent = frame.last
-        async with self._pool.connection() as connection:
-            await connection.execute(
-                "insert into link_out (receiver, sent_through) values (%s, %s)"
-                " on conflict (receiver) do update"
-                " set sent_through = greatest(link_out.sent_through, excluded.sent_through)",
-                (self.receiver, self._sent),
-            )
+        await self._links.note_sent(self.receiver, rows[-1][0])
         return len(rows)
 
     async def _sealed(self, frame: Frame, personal: Mapping[int, Mapping[str, str]]) -> Frame:
@@ -109,39 +102,22 @@ class Relay:
             return
         self._heard = receipt.sent
         if receipt.sealing is not None:
-            await self._note_sealing(receipt.sealing, receipt.signed_by)
-        if receipt.applied_through > await self._last_recorded():
+            await self._links.note_sealing(self.receiver, receipt.sealing, receipt.signed_by)
+        if receipt.applied_through > await self._links.last_recorded(self.receiver):
             # A receipt for what was never written is no receipt of ours: a restored database,
             # or somebody's invention. Believing it would leave messages unsent for ever.
             return
+        if receipt.unapplied is not None:
+            await self._links.note_unapplied(self.receiver, receipt.unapplied)
         if receipt.applied_through > self._confirmed:
+            # Written first: where that fails, the next receipt says it again.
+            await self._links.note_confirmed(self.receiver, receipt.applied_through, now)
             self._confirmed = receipt.applied_through
             self._resend_after = RESEND_AFTER
             self._quiet_since = now
-            async with self._pool.connection() as connection:
-                await connection.execute(
-                    "insert into link_out (receiver, confirmed_through, confirmed_at)"
-                    " values (%(receiver)s, %(through)s, %(now)s)"
-                    " on conflict (receiver) do update set"
-                    " confirmed_at = excluded.confirmed_at, confirmed_through ="
-                    " greatest(link_out.confirmed_through, excluded.confirmed_through)",
-                    {"receiver": self.receiver, "through": self._confirmed, "now": now},
-                )
             await self._trim()
         if receipt.gap and self._sent is not None and receipt.applied_through < self._sent:
             await self._go_back(receipt.applied_through)
-
-    async def _note_sealing(self, key: SealingKey, signed_by: str) -> None:
-        """The receiver's newest sealing key. An older epoch's is a replay, and not taken back."""
-        async with self._pool.connection() as connection:
-            await connection.execute(
-                "insert into link_out (receiver, sealing_epoch, sealing_key, sealing_by)"
-                " values (%s, %s, %s, %s)"
-                " on conflict (receiver) do update set sealing_epoch = excluded.sealing_epoch,"
-                " sealing_key = excluded.sealing_key, sealing_by = excluded.sealing_by"
-                " where coalesce(link_out.sealing_epoch, 0) < excluded.sealing_epoch",
-                (self.receiver, key.epoch, key.public, signed_by),
-            )
 
     async def _trim(self) -> None:
         confirmed: bytes | None = None
@@ -163,25 +139,6 @@ class Relay:
             await self._go_back(self._confirmed)
             self._quiet_since = now
             self._resend_after = min(self._resend_after * 2, RESEND_AT_MOST)
-
-    async def _read_link(self) -> tuple[int, SealingKey | None]:
-        async with self._pool.connection() as connection:
-            cursor = await connection.execute(
-                "select confirmed_through, sealing_epoch, sealing_key from link_out"
-                " where receiver = %s",
-                (self.receiver,),
-            )
-            through, epoch, key = await cursor.fetchone() or (0, None, None)
-        return int(through), SealingKey(epoch, bytes(key)) if key is not None else None
-
-    async def _last_recorded(self) -> int:
-        async with self._pool.connection() as connection:
-            cursor = await connection.execute(
-                "select coalesce(max(sequence), 0) from outbox where receiver = %s",
-                (self.receiver,),
-            )
-            row = await cursor.fetchone()
-        return int(row[0]) if row else 0
 
 
 def _microseconds(now: datetime) -> int:

@@ -11,11 +11,11 @@ from __future__ import annotations
 
 import asyncio
 import json
-from collections.abc import Iterable, Sequence
-from dataclasses import dataclass
+from collections.abc import Iterable, Mapping, Sequence
+from dataclasses import dataclass, field
 from datetime import datetime
 from hashlib import sha256
-from typing import Any
+from typing import Any, Literal
 
 from psycopg import AsyncConnection, InterfaceError, OperationalError, errors
 from psycopg.types.json import Jsonb
@@ -23,6 +23,7 @@ from psycopg_pool import AsyncConnectionPool, PoolTimeout
 
 from shared.kernel import merkle
 from shared.kernel.event import NewEvent, StoredEvent
+from shared.kernel.link_tables import LinkTables
 
 CHANNEL = "pulang_log"
 GROUP_COMMIT_EVENTS = 2_000
@@ -60,13 +61,28 @@ class Received:
 
 @dataclass(frozen=True, slots=True)
 class Parked:
-    """What could not be read or applied: raw, with the reason. `sequence` is None if unreadable."""
+    """What could not be read or applied: raw, with the reason. `sequence` is None if unreadable.
+
+    `affairs` are those that it is about: later messages about them wait. `personal` has who its
+    persons are, sealed under this office's own keys.
+    """
 
     sender: str
     sequence: int | None
     reason: str
     detail: str
     raw: bytes
+    affairs: frozenset[str] = frozenset()
+    personal: Mapping[str, str] = field(default_factory=dict)
+
+
+@dataclass(frozen=True, slots=True)
+class Settled:
+    """A parked message that is done with: applied after all, or discarded. Only once."""
+
+    id: int
+    how: Literal["applied", "discarded"]
+    by: str
 
 
 @dataclass(frozen=True, slots=True)
@@ -118,6 +134,7 @@ class Commit:
     index: Sequence[IndexLine] = ()
     received: Sequence[Received] = ()
     parked: Sequence[Parked] = ()
+    settled: Sequence[Settled] = ()
     request: Request | None = None
 
 
@@ -138,6 +155,8 @@ with h as (
     and key_epoch = %(key_epoch)s and not exists (
     select from events join unnest(%(u_stream)s::text[], %(u_version)s::int[])
       as u(stream, version) on events.stream = u.stream and events.version = u.version + 1
+  ) and not exists (
+    select from parked where id = any(%(s_id)s::bigint[]) and settled_at is not null
   ) returning size
 ), e as (
   insert into events
@@ -164,10 +183,19 @@ with h as (
     set applied_through = excluded.applied_through, applied_at = excluded.applied_at,
       recent = (excluded.recent || link_in.recent)[1:%(recent)s]
 ), p as (
-  insert into parked (sender, sequence, reason, detail, raw, digest, parked_at)
-  select u.*, %(at)s from h, unnest(%(p_sender)s::text[], %(p_sequence)s::bigint[],
-    %(p_reason)s::text[], %(p_detail)s::text[], %(p_raw)s::bytea[], %(p_digest)s::bytea[]) as u
+  insert into parked
+    (sender, sequence, reason, detail, raw, digest, affairs, personal, parked_at)
+  select u.sender, u.sequence, u.reason, u.detail, u.raw, u.digest,
+    array(select jsonb_array_elements_text(u.affairs)), u.personal, %(at)s
+  from h, unnest(%(p_sender)s::text[], %(p_sequence)s::bigint[],
+    %(p_reason)s::text[], %(p_detail)s::text[], %(p_raw)s::bytea[], %(p_digest)s::bytea[],
+    %(p_affairs)s::jsonb[], %(p_personal)s::jsonb[])
+    as u(sender, sequence, reason, detail, raw, digest, affairs, personal)
   on conflict (sender, digest) do update set times = parked.times + 1
+), s as (
+  update parked set settled_at = %(at)s, settled_as = u.how, settled_by = u.by
+  from h, unnest(%(s_id)s::bigint[], %(s_how)s::text[], %(s_by)s::text[]) as u(id, how, by)
+  where parked.id = u.id
 ), k as (
   insert into person_keys (subject, epoch, wrapped)
   select u.* from h, unnest(%(k_subject)s::text[], %(k_epoch)s::int[], %(k_wrapped)s::bytea[]) as u
@@ -193,6 +221,7 @@ class Store:
     def __init__(self, pool: AsyncConnectionPool, office: str) -> None:
         self.pool = pool
         self.office = office
+        self.links = LinkTables(pool)
         self._head: Head | None = None
         self._waiting: asyncio.Queue[tuple[Commit, asyncio.Future[int]] | None] = asyncio.Queue(
             WAITING_COMMITS
@@ -272,7 +301,9 @@ class Store:
                     return new.size
                 self._head = await read_head(connection)
                 if self._head == head:
-                    raise Conflict("a stream that was read has moved on")
+                    raise Conflict(
+                        "a stream that was read has moved on, or a parked message is settled"
+                    )
         raise Conflict(f"the head of the log moved {HEAD_TRIES} times in a row")
 
     def _parameters(self, commits: Sequence[Commit], head: Head) -> tuple[dict[str, Any], Head]:
@@ -299,6 +330,7 @@ class Store:
             for commit in commits
             for row in commit.parked
         }
+        settled = [one for commit in commits for one in commit.settled]
         unmoved = [read for commit in commits for read in commit.unmoved]
         keys = [key for commit in commits for key in commit.keys]
         lines = [line for commit in commits for line in commit.index]
@@ -342,6 +374,13 @@ class Store:
             "p_detail": [_text(row.detail) for row in parked.values()],
             "p_raw": [row.raw for row in parked.values()],
             "p_digest": [digest for _, digest in parked],
+            "p_affairs": [Jsonb(sorted(row.affairs)) for row in parked.values()],
+            "p_personal": [
+                Jsonb(dict(row.personal)) if row.personal else None for row in parked.values()
+            ],
+            "s_id": [one.id for one in settled],
+            "s_how": [one.how for one in settled],
+            "s_by": [one.by for one in settled],
             "k_subject": [row.subject for row in keys],
             "k_epoch": [row.epoch for row in keys],
             "k_wrapped": [row.wrapped for row in keys],

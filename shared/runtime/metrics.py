@@ -81,7 +81,8 @@ async def exposition(office: Office, worker: Worker | None) -> bytes:
 async def _parked(connection: AsyncConnection[Any]) -> list[dict[str, Any]]:
     return await rows(
         connection,
-        "select sender, reason, count(*)::int as n from parked group by 1, 2 order by 1, 2",
+        "select sender, reason, count(*)::int as n from parked where settled_at is null"
+        " group by sender, reason order by sender, reason",
     )
 
 

@@ -19,6 +19,7 @@ from shared.runtime.staff import ROLES
 from shared.runtime.worker import WORKER_LOCK, Worker
 
 HISTORY_EVENTS = 1_000
+DELIVERIES = 200
 MODEL_WAIT = timedelta(minutes=1)
 LINK_WAIT = timedelta(minutes=10)
 
@@ -31,7 +32,9 @@ async def links(connection: AsyncConnection[Any], partners: Sequence[str]) -> li
         " coalesce((select max(sequence) from outbox where receiver = p.partner), 0) as recorded,"
         " coalesce(o.sent_through, 0) as sent, coalesce(o.confirmed_through, 0) as confirmed,"
         " o.confirmed_at, coalesce(i.applied_through, 0) as applied, i.applied_at,"
-        " (select count(*)::int from parked where sender = p.partner) as parked,"
+        " coalesce(cardinality(o.unapplied), 0) as unapplied_there,"
+        " (select count(*)::int from parked where sender = p.partner and settled_at is null)"
+        " as parked,"
         " (select e.recorded_at from outbox b join events e on e.position = b.position"
         " where b.receiver = p.partner and b.sequence = coalesce(o.confirmed_through, 0) + 1)"
         " as waiting_since"
@@ -41,12 +44,40 @@ async def links(connection: AsyncConnection[Any], partners: Sequence[str]) -> li
     )
 
 
+async def deliveries(
+    connection: AsyncConnection[Any], subject: str | None, before: int
+) -> list[dict[str, Any]]:
+    """Each message to a partner and how far it is, the newest first; at most DELIVERIES.
+
+    `before` is a position of the log to go on from. States: *recorded* here, *sent* to the
+    transport, *received* there and not
+    applied (parked or discarded), *applied* there: the partner has confirmed it.
+    """
+    return await rows(
+        connection,
+        "select b.position, b.receiver, b.sequence, convert_from(b.body, 'utf8')::jsonb ->> 'type'"
+        " as type, convert_from(b.body, 'utf8')::jsonb ->> 'subject' as subject,"
+        " case when b.sequence = any(o.unapplied) then 'received'"
+        " when b.sequence <= o.confirmed_through then 'applied'"
+        " when b.sequence <= o.sent_through then 'sent' else 'recorded' end as state,"
+        " e.recorded_at, case when b.sequence <= o.confirmed_through then o.confirmed_at end"
+        " as link_confirmed_at from outbox b join events e on e.position = b.position"
+        " left join link_out o on o.receiver = b.receiver"
+        " where b.position < %s and (%s::text is null or position(%s in b.body) > 0)"
+        " order by b.position desc, b.receiver, b.sequence limit %s",
+        before,
+        subject,
+        f'"{subject}"'.encode(),
+        DELIVERIES,
+    )
+
+
 async def parked(connection: AsyncConnection[Any]) -> list[dict[str, Any]]:
     """What could not be applied, without its contents."""
     return await rows(
         connection,
         "select id, sender, sequence, reason, detail, times, parked_at, octet_length(raw) as bytes"
-        " from parked order by id limit 1000",
+        " from parked where settled_at is null order by id limit 1000",
     )
 
 
@@ -112,7 +143,8 @@ async def _status_of_one_moment(
         "parked": (
             await rows(
                 connection,
-                "select count(*)::int as n from parked where reason <> 'REPLAYED_FRAME'",
+                "select count(*)::int as n from parked where reason <> 'REPLAYED_FRAME'"
+                " and settled_at is null",
             )
         )[0]["n"],
         "untrusted": [
@@ -225,19 +257,28 @@ async def _links(desk: Desk, _: dict[str, str]) -> Any:
     return await links(desk.reading, desk.settings.partners)
 
 
+async def _deliveries(desk: Desk, given: dict[str, str]) -> Any:
+    before = _position(given.get("before", str(2**62)), "before")
+    return await deliveries(desk.reading, given.get("subject"), before)
+
+
+def _position(text: str, name: str) -> int:
+    if not (text.isascii() and text.isdigit() and len(text) <= 19 and int(text) < 2**63):
+        raise Problem(
+            422, "POSITION_UNREADABLE", f"Isian '{name}' bukan nomor urut.", "Tulis angka saja."
+        )
+    return int(text)
+
+
 async def _parked(desk: Desk, _: dict[str, str]) -> Any:
     return await parked(desk.reading)
 
 
 async def _history(desk: Desk, given: dict[str, str]) -> Any:
     as_of = parse_time(given["as_of"]) if "as_of" in given else None
-    after = given.get("after", "0")
-    if not (after.isascii() and after.isdigit() and len(after) <= 18):
-        raise Problem(
-            422, "POSITION_UNREADABLE", "Isian 'after' bukan nomor urut.", "Tulis angka saja."
-        )
+    after = _position(given.get("after", "0"), "after")
     types = desk.handling.types
-    return await history(desk.reading, types, given["subject"], as_of, int(after)) or None
+    return await history(desk.reading, types, given["subject"], as_of, after) or None
 
 
 def parse_time(text: str) -> datetime:
@@ -259,6 +300,13 @@ def parse_time(text: str) -> datetime:
 READS = (
     ReadRoute("/status", "Keadaan kantor ini", ROLES, _status),
     ReadRoute("/links", "Hubungan dengan kantor lain", ROLES, _links),
+    ReadRoute(
+        "/deliveries",
+        "Sampai mana tiap pesan ke kantor lain",
+        frozenset({"operator", "auditor", "admin"}),
+        _deliveries,
+        optional=("subject", "before"),
+    ),
     ReadRoute(
         "/parked", "Pesan yang tertahan", frozenset({"operator", "auditor", "admin"}), _parked
     ),

@@ -43,7 +43,7 @@ class Worker:
         code = office.settings.office
         partners = office.settings.partners
         self.links = RedisLinks(office.settings.redis_url, code, partners, self._receive)
-        self._relays = {p: Relay(office.vault, self.links, p) for p in partners}
+        self._relays = {p: Relay(office.store.links, office.vault, self.links, p) for p in partners}
         self._inboxes = {
             p: Inbox(office.handling, office.vault, office.reactor, p) for p in partners
         }
@@ -87,6 +87,7 @@ class Worker:
                 asyncio.create_task(self.links.run()),
                 asyncio.create_task(self._loop("receipts", self._announce)),
                 asyncio.create_task(self._loop("eraser", self._erase)),
+                asyncio.create_task(self._loop("parked", self._settle)),
                 *(
                     asyncio.create_task(self._loop(f"relay {name}", self._relay(relay)))
                     for name, relay in self._relays.items()
@@ -156,6 +157,12 @@ class Worker:
     async def _erase(self) -> int:
         return await self._eraser.step(self._office.clock())
 
+    async def _settle(self) -> int:
+        """What waited behind a parked message goes on when that one is settled."""
+        for inbox in self._inboxes.values():
+            await inbox.settle(self._office.clock(), "worker")
+        return 0
+
     async def _announce(self) -> int:
         """Tells every partner now and then, and at once in a new key epoch, what to seal to."""
         keyring = self._office.keyring
@@ -166,7 +173,10 @@ class Worker:
             return 0
         for partner, inbox in self._inboxes.items():
             through = await inbox.applied_through()
-            receipt = inbox.receipt(through, gap=False, now=self._office.clock())
+            unapplied = await inbox.unapplied()
+            receipt = inbox.receipt(
+                through, gap=False, now=self._office.clock(), unapplied=unapplied
+            )
             await self.links.send_receipt(partner, encode(receipt, keyring.sign))
         self._announced = (now, keyring.epoch)
         return 0

@@ -69,7 +69,7 @@ class Pair:
         self.city = Handling(Store(here.pool, "53.71"), [decider], publish)
         self.province = Handling(Store(there.pool, "35"), [decider], lambda stream, event: ())
         self.wire = Wire()
-        self.relay = Relay(Vault(here), self.wire, "35")
+        self.relay = Relay(self.city.store.links, Vault(here), self.wire, "35")
         self.inbox = Inbox(self.province, Vault(there), react, "53.71")
 
     async def record(self, number: int) -> None:
@@ -159,7 +159,7 @@ async def test_a_relay_that_starts_again_sends_what_nobody_confirmed(pair: Pair)
     """It may have died between sending and remembering; the receiver takes each once."""
     await pair.record(2)
     await pair.relay.step(NOW)
-    again = Relay(Vault(pair.here), pair.wire, "35")
+    again = Relay(pair.city.store.links, Vault(pair.here), pair.wire, "35")
     assert await again.step(NOW) == 2
     await pair.deliver(*pair.wire.frames)
     assert await pair.received() == 2
@@ -194,7 +194,7 @@ def told(sequence: int, **more: object) -> dict[str, object]:
         "type": CaseStatusChanged.type,
         "time": NOW.isoformat(),
         "sequence": str(sequence),
-        "data": {"person": "PM-0000000001", "status": "ready"},
+        "data": {"person": f"PM-{sequence:010}", "status": "ready"},
     } | more
 
 
@@ -321,3 +321,90 @@ async def test_what_nobody_foresaw_is_parked_and_not_tried_for_ever(
     assert receipt == pair.told(3)
     assert await pair.received() == 2
     assert [(r, n) for r, n, _ in await pair.parked()] == [("UNAPPLIABLE_MESSAGE", 2)]
+
+
+def about(number: int, sequence: int, status: str = "ready") -> dict[str, object]:
+    return told(sequence, data={"person": f"PM-{number:010}", "status": status})
+
+
+async def settled(pair: Pair) -> list[tuple[int, str, str | None]]:
+    async with pair.province.store.pool.connection() as connection:
+        cursor = await connection.execute(
+            "select sequence, reason, settled_as from parked order by sequence"
+        )
+        return [(row[0], row[1], row[2]) for row in await cursor.fetchall()]
+
+
+async def test_later_messages_of_the_same_person_wait_and_those_of_others_go_on(
+    pair: Pair,
+) -> None:
+    """In the same frame, and in a later one."""
+    frame = pair.frame_of(about(1, 1, "closed"), about(2, 2), about(1, 3), about(3, 4))
+    assert await pair.deliver(frame) == pair.told(4)
+    assert await pair.deliver(pair.frame_of(about(1, 5), about(2, 6))) == pair.told(6)
+    assert await pair.received() == 3
+    assert await settled(pair) == [
+        (1, "BELOW_ZERO", None),
+        (3, "WAITS_BEHIND_PARKED", None),
+        (5, "WAITS_BEHIND_PARKED", None),
+    ]
+
+
+async def test_what_waited_is_applied_in_order_once_the_parked_one_is_settled(
+    pair: Pair, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    await pair.deliver(pair.frame_of(about(1, 1, "closed"), about(1, 2), about(1, 3)))
+    assert await pair.inbox.settle(NOW, "operator") == []
+    assert await pair.received() == 0
+    applied: list[str] = []
+
+    def mended(sender: str, message: Message, *rest: object) -> Sequence[Command]:
+        assert isinstance(message, CaseStatusChanged)
+        applied.append(message.status)
+        return [count("received", 1)]
+
+    monkeypatch.setattr(pair.inbox, "_reactor", mended)
+    async with pair.province.store.pool.connection() as connection:
+        cursor = await connection.execute("select id from parked where sequence = 1")
+        ((chosen,),) = await cursor.fetchall()
+    assert len(await pair.inbox.settle(NOW, "operator", [chosen])) == 3
+    assert applied == ["closed", "ready", "ready"]
+    assert await pair.received() == 3
+    assert [how for _, _, how in await settled(pair)] == ["applied"] * 3
+    assert await pair.inbox.settle(NOW, "operator", [chosen]) == []
+
+
+async def test_a_refused_message_is_tried_again_by_itself_but_only_so_often(pair: Pair) -> None:
+    """What it lacked may have come by another link; after that people decide."""
+    await pair.deliver(pair.frame_of(about(1, 1, "closed")))
+    tries = 0
+    now = NOW
+    for _ in range(20):
+        now += timedelta(minutes=10)
+        await pair.inbox.settle(now, "worker")
+    async with pair.province.store.pool.connection() as connection:
+        cursor = await connection.execute("select tries from parked")
+        ((tries,),) = await cursor.fetchall()
+    assert tries == 4
+    assert await pair.received() == 0
+
+
+async def test_two_who_settle_the_same_message_at_once_apply_it_once(
+    pair: Pair, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    import asyncio
+
+    await pair.deliver(pair.frame_of(about(1, 1, "closed")))
+    other = Inbox(pair.province, Vault(pair.there), react, "53.71")
+
+    def mended(sender: str, message: Message, *rest: object) -> Sequence[Command]:
+        return [count("received", 1)]
+
+    for inbox in (pair.inbox, other):
+        monkeypatch.setattr(inbox, "_reactor", mended)
+    (row,) = await pair.province.store.links.waiting("53.71", 0, 9)
+    results = await asyncio.gather(
+        pair.inbox.settle(NOW, "one", [row.id]), other.settle(NOW, "other", [row.id])
+    )
+    assert sorted(map(len, results)) == [0, 1]
+    assert await pair.received() == 1

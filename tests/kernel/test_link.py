@@ -180,3 +180,16 @@ def test_frames_are_bounded_in_messages_and_bytes() -> None:
     assert [len(frame.bodies) for frame in many] == [FRAME_MESSAGES, 1]
     heavy = frames("a", "b", [(n, b"x", FRAME_BYTES // 2 + 1) for n in range(1, 4)])
     assert [len(frame.bodies) for frame in heavy] == [1, 1, 1]
+
+
+@pytest.mark.parametrize("parked", [(), (1,), (1, 3), None])
+def test_a_receipt_says_what_came_and_is_not_applied(parked: tuple[int, ...] | None) -> None:
+    found = read(encode(Receipt("53.71", "35", 3, unapplied=parked), sign))
+    assert isinstance(found, Receipt)
+    assert found.unapplied == parked
+
+
+@pytest.mark.parametrize("parked", [(0,), (4,), (2, 1), (1, 1), (True,)])
+def test_a_receipt_with_other_numbers_is_none(parked: tuple[int, ...]) -> None:
+    with pytest.raises(Unreadable):
+        read(encode(Receipt("53.71", "35", 3, unapplied=parked), sign))

@@ -19,7 +19,9 @@ from tests.kernel.test_store import event
 
 APPENDED_ONLY = ("events", "outbox", "inbox", "requests")
 MAY_CHANGE = {
-    "parked": {"times"},
+    "parked": {
+        "detail", "reason", "settled_as", "settled_at", "settled_by", "times", "tries",
+    },
     "person_keys": {"epoch", "wrapped", "destroyed_at"},
     "trusted_keys": {"revoked_at", "revoked_by"},
     "staff": {"roles", "password_hash", "token_digest", "token_expires_at", "oidc_subject",

@@ -95,7 +95,7 @@ class Pair:
         self.city = Handling(Store(here.pool, "53.71"), [lists], publish)
         self.province = Handling(Store(there.pool, "35"), [lists], lambda stream, event: ())
         self.wire = Wire()
-        self.relay = Relay(self.here, self.wire, "35")
+        self.relay = Relay(self.city.store.links, self.here, self.wire, "35")
         self.inbox = Inbox(self.province, self.there, react, "53.71")
 
     async def hello(self, now: datetime = NOW) -> None:
@@ -219,7 +219,7 @@ async def test_an_old_receipt_does_not_bring_an_old_sealing_key_back(pair: Pair)
     await rotation.rotate(pair.there.keyring)
     await pair.hello(NOW + timedelta(minutes=1))
     await pair.relay.confirm(old, NOW)
-    again = Relay(pair.here, pair.wire, "35")
+    again = Relay(pair.city.store.links, pair.here, pair.wire, "35")
     await pair.record(PERSON)
     for relay in (pair.relay, again):
         await relay.step(NOW)

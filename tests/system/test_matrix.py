@@ -59,6 +59,7 @@ DELETE /api/v1/sessions                                         staff
 DELETE /api/v1/sessions/current                                 staff
 GET    /api/v1/status                                           staff
 GET    /api/v1/links                                            staff
+GET    /api/v1/deliveries                                       operator admin auditor
 GET    /api/v1/parked                                           operator admin auditor
 GET    /api/v1/history/{subject}                                admin auditor
 """

@@ -29,7 +29,7 @@ from ..spec import (
     unmentioned,
     words_without_a_field,
 )
-from . import test_access, test_erasure
+from . import test_access, test_erasure, test_parked
 
 HERE = Path(__file__).parent
 BY_CATEGORY = {decider.category: decider for decider in DECIDERS}
@@ -41,13 +41,17 @@ VALUES = {
     "look": test_access.VALUES["looks"],
     "lookups": test_access.VALUES["lookups"],
     "break-glass": test_access.VALUES["break_glass"],
+    "parked": test_parked.VALUES,
 }
 PATHS = {
     "custody": [test_erasure.PATH, test_erasure.PATH_OF_AN_ORDER],
     "lookups": [test_access.TWENTY],
     "break-glass": [[test_access.OPEN]],
 }
-SPECS = {"custody": ("test_erasure.py", "test_order.py", "test_hold.py")}
+SPECS = {
+    "custody": ("test_erasure.py", "test_order.py", "test_hold.py"),
+    "parked": ("test_parked.py",),
+}
 
 every_decider = pytest.mark.parametrize("name", sorted(BY_CATEGORY))
 beside_each_office = pytest.mark.parametrize(

@@ -1,0 +1,181 @@
+"""What both ends of a link keep in the office's database: how far they are, and what waits.
+
+The transport may lose all that it holds; these rows are what the link starts again from.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass
+from datetime import datetime
+
+from psycopg_pool import AsyncConnectionPool
+
+from shared.kernel.keyring import SealingKey
+
+
+@dataclass(frozen=True, slots=True)
+class Unsent:
+    """A message in the outbox. `personal` has who its persons are, sealed under own keys."""
+
+    sequence: int
+    body: bytes
+    personal: Mapping[str, str]
+
+
+@dataclass(frozen=True, slots=True)
+class Waiting:
+    """A parked message that is not settled, as it came."""
+
+    id: int
+    sequence: int
+    reason: str
+    body: bytes
+    affairs: frozenset[str]
+    personal: Mapping[str, str]
+    tries: int
+    parked_at: datetime
+
+
+class LinkTables:
+    """The links of one office, in PostgreSQL."""
+
+    def __init__(self, pool: AsyncConnectionPool) -> None:
+        self._pool = pool
+
+    async def unsent(self, receiver: str, after: int, limit: int) -> list[Unsent]:
+        """Messages for this office with numbers above `after`, in order."""
+        async with self._pool.connection() as connection:
+            cursor = await connection.execute(
+                "select sequence, body, coalesce(personal, '{}') from outbox"
+                " where receiver = %s and sequence > %s order by sequence limit %s",
+                (receiver, after, limit),
+            )
+            return [Unsent(n, bytes(body), told) for n, body, told in await cursor.fetchall()]
+
+    async def last_recorded(self, receiver: str) -> int:
+        """The number of the newest message for this office; 0 where there is none."""
+        async with self._pool.connection() as connection:
+            cursor = await connection.execute(
+                "select coalesce(max(sequence), 0) from outbox where receiver = %s", (receiver,)
+            )
+            row = await cursor.fetchone()
+        return int(row[0]) if row else 0
+
+    async def confirmed(self, receiver: str) -> tuple[int, SealingKey | None]:
+        """Through which number that office has confirmed, and what it wants sealed to."""
+        async with self._pool.connection() as connection:
+            cursor = await connection.execute(
+                "select confirmed_through, sealing_epoch, sealing_key from link_out"
+                " where receiver = %s",
+                (receiver,),
+            )
+            through, epoch, key = await cursor.fetchone() or (0, None, None)
+        return int(through), SealingKey(epoch, bytes(key)) if key is not None else None
+
+    async def note_sent(self, receiver: str, through: int) -> None:
+        async with self._pool.connection() as connection:
+            await connection.execute(
+                "insert into link_out (receiver, sent_through) values (%s, %s)"
+                " on conflict (receiver) do update"
+                " set sent_through = greatest(link_out.sent_through, excluded.sent_through)",
+                (receiver, through),
+            )
+
+    async def note_confirmed(self, receiver: str, through: int, at: datetime) -> None:
+        async with self._pool.connection() as connection:
+            await connection.execute(
+                "insert into link_out (receiver, confirmed_through, confirmed_at)"
+                " values (%(receiver)s, %(through)s, %(at)s)"
+                " on conflict (receiver) do update set"
+                " confirmed_at = excluded.confirmed_at, confirmed_through ="
+                " greatest(link_out.confirmed_through, excluded.confirmed_through)",
+                {"receiver": receiver, "through": through, "at": at},
+            )
+
+    async def note_sealing(self, receiver: str, key: SealingKey, signed_by: str) -> None:
+        """That office's newest sealing key. An older epoch's is a replay, and not taken back."""
+        async with self._pool.connection() as connection:
+            await connection.execute(
+                "insert into link_out (receiver, sealing_epoch, sealing_key, sealing_by)"
+                " values (%s, %s, %s, %s)"
+                " on conflict (receiver) do update set sealing_epoch = excluded.sealing_epoch,"
+                " sealing_key = excluded.sealing_key, sealing_by = excluded.sealing_by"
+                " where coalesce(link_out.sealing_epoch, 0) < excluded.sealing_epoch",
+                (receiver, key.epoch, key.public, signed_by),
+            )
+
+    async def applied(self, sender: str) -> tuple[int, set[bytes]]:
+        """Through which number messages are applied, and the digests of the latest frames."""
+        async with self._pool.connection() as connection:
+            cursor = await connection.execute(
+                "select applied_through, recent from link_in where sender = %s", (sender,)
+            )
+            applied, recent = await cursor.fetchone() or (0, [])
+        return int(applied), {bytes(digest) for digest in recent}
+
+    async def parked_frames(self, sender: str) -> tuple[int, int]:
+        """How many unreadable frames of that office are kept, and their bytes."""
+        async with self._pool.connection() as connection:
+            cursor = await connection.execute(
+                "select count(*), coalesce(sum(octet_length(raw)), 0) from parked"
+                " where sender = %s and sequence is null and settled_at is null",
+                (sender,),
+            )
+            number, size = await cursor.fetchone() or (0, 0)
+        return int(number), int(size)
+
+    async def unapplied(self, sender: str, limit: int) -> tuple[int, ...]:
+        """The newest numbers of that office that are parked or were discarded, in order."""
+        async with self._pool.connection() as connection:
+            cursor = await connection.execute(
+                "select distinct sequence from parked where sender = %s and sequence is not null"
+                " and settled_as is distinct from 'applied' and reason <> 'UNREADABLE_SEAL'"
+                " order by sequence desc limit %s",
+                (sender, limit),
+            )
+            return tuple(sorted(int(row[0]) for row in await cursor.fetchall()))
+
+    async def note_unapplied(self, receiver: str, numbers: tuple[int, ...]) -> None:
+        """What that office has received and not applied, as it says."""
+        async with self._pool.connection() as connection:
+            await connection.execute(
+                "insert into link_out (receiver, unapplied) values (%s, %s)"
+                " on conflict (receiver) do update set unapplied = excluded.unapplied"
+                " where link_out.unapplied <> excluded.unapplied",
+                (receiver, list(numbers)),
+            )
+
+    async def held(self, sender: str) -> frozenset[str]:
+        """Those about whom a message of that office is parked: what is next about them waits."""
+        async with self._pool.connection() as connection:
+            cursor = await connection.execute(
+                "select distinct unnest(affairs) from parked"
+                " where sender = %s and sequence is not null and settled_at is null",
+                (sender,),
+            )
+            return frozenset(str(row[0]) for row in await cursor.fetchall())
+
+    async def waiting(self, sender: str, after: int, limit: int) -> list[Waiting]:
+        """Parked messages of that office with numbers above `after`, in order."""
+        async with self._pool.connection() as connection:
+            cursor = await connection.execute(
+                "select id, sequence, reason, raw, affairs, coalesce(personal, '{}'), tries,"
+                " parked_at from parked where sender = %s and sequence > %s"
+                " and settled_at is null and reason <> 'UNREADABLE_SEAL'"
+                " order by sequence limit %s",
+                (sender, after, limit),
+            )
+            return [
+                Waiting(id_, n, reason, bytes(raw), frozenset(affairs), personal, tries, at)
+                for id_, n, reason, raw, affairs, personal, tries, at in await cursor.fetchall()
+            ]
+
+    async def note_refused(self, id_: int, reason: str, detail: str) -> None:
+        """It was tried again, in vain."""
+        async with self._pool.connection() as connection:
+            await connection.execute(
+                "update parked set reason = %s, detail = %s, tries = tries + 1"
+                " where id = %s and settled_at is null",
+                (reason, detail[:500], id_),
+            )
