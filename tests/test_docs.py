@@ -11,6 +11,7 @@ import pytest
 import typer.main
 
 from services.cli import app
+from shared.runtime.metrics import LINK_NUMBERS
 
 ROOT = Path(__file__).resolve().parent.parent
 DOCS = ROOT / "docs"
@@ -153,6 +154,19 @@ def test_every_sentence_of_status_is_in_the_runbook() -> None:
     ):
         assert sentence in text
         assert sentence in (ROOT / "shared/runtime/status.py").read_text(encoding="utf-8")
+    readiness = (ROOT / "shared/runtime/readiness.py").read_text(encoding="utf-8")
+    for sentence in ("the database did not answer within", "the database is away: "):
+        assert sentence in text
+        assert sentence in readiness
+
+
+def test_every_metric_is_in_the_runbook() -> None:
+    text = RUNBOOK.read_text(encoding="utf-8")
+    source = (ROOT / "shared/runtime/metrics.py").read_text(encoding="utf-8")
+    named = set(re.findall(r'"(pulang_[a-z_]+)"', source))
+    named |= {f"pulang_link_{name}" for name in LINK_NUMBERS}
+    assert len(named) > 10, "the search finds nothing"
+    assert {re.match(r"\w+", one)[0] for one in re.findall(r"`(pulang_[^`]+)`", text)} == named
 
 
 def test_the_readmes_two_commands_are_targets() -> None:

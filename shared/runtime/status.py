@@ -15,7 +15,6 @@ from shared.kernel.keyring import Keyring
 from shared.kernel.projector import recorded, rows
 from shared.kernel.store import read_head
 from shared.runtime.manifest import Desk, Problem, ReadRoute
-from shared.runtime.office import Office
 from shared.runtime.staff import ROLES
 from shared.runtime.worker import WORKER_LOCK, Worker
 
@@ -121,6 +120,16 @@ async def worker_active(connection: AsyncConnection[Any]) -> bool:
 
 async def status(connection: AsyncConnection[Any], partners: Sequence[str]) -> dict[str, Any]:
     """The log's head, the read models' positions, the links, and whether a worker is active."""
+    async with connection.transaction():
+        # All of one moment: a read model that went on between two reads would seem ahead of the
+        # log, and a message recorded between them unconfirmed for no time at all.
+        await connection.execute("set transaction isolation level repeatable read, read only")
+        return await _status_of_one_moment(connection, partners)
+
+
+async def _status_of_one_moment(
+    connection: AsyncConnection[Any], partners: Sequence[str]
+) -> dict[str, Any]:
     head = await read_head(connection)
     positions = await rows(
         connection,
@@ -183,16 +192,12 @@ def _waits_long(row: dict[str, Any], bound: timedelta) -> bool:
     return since is not None and datetime.now(UTC) - since > bound
 
 
-async def troubles(office: Office, worker: Worker | None) -> list[str]:
-    """Why this process is not ready to serve; empty when it is."""
-    async with office.pool.connection() as connection:
-        found = await status(connection, office.settings.partners)
-    # A parked message or a partner that is away is the operator's business, and no reason to take
-    # this office from its staff.
+def troubles(found: dict[str, Any], worker: Worker | None) -> list[str]:
+    """Why an office is not ready: what its status says, and the worker inside this process."""
+    # What is parked waits for a person, and whom to trust is for people to decide: neither says
+    # that something here does not run.
     sentences = [
-        one
-        for one in wrong(found)
-        if "parked" not in one and not one.startswith(("link to", "no key of"))
+        one for one in wrong(found) if "parked" not in one and not one.startswith("no key of")
     ]
     if worker is not None and worker.state == "active":
         sentences += list(worker.troubles.values())

@@ -18,7 +18,7 @@ from typing import Annotated, Any, Literal
 
 from fastapi import Depends, FastAPI, Header, Path, Query, Request, Response
 from fastapi.openapi.utils import get_openapi
-from fastapi.responses import HTMLResponse, JSONResponse
+from fastapi.responses import HTMLResponse, JSONResponse, PlainTextResponse
 from fastapi.routing import APIRoute
 
 from shared.custody import access
@@ -29,7 +29,10 @@ from shared.kernel.store import Request as AnsweredRequest
 from shared.runtime import custody, custody_routes, gate, pages, problems, sign_in, status
 from shared.runtime.gate import require, staff_of
 from shared.runtime.manifest import CommandRoute, Desk, Plan, Problem, ReadRoute, Service
+from shared.runtime.metrics import CONTENT_TYPE as METRICS_TYPE
+from shared.runtime.metrics import METRICS_ROLES, exposition
 from shared.runtime.office import Office, open_office
+from shared.runtime.readiness import Readiness
 from shared.runtime.rows import XLSX, import_body, read_import
 from shared.runtime.sheets import to_csv, to_xlsx
 from shared.runtime.staff import ROLES, Staff
@@ -64,6 +67,7 @@ def make_app(
                 task = asyncio.create_task(worker.run())
                 stack.push_async_callback(end, [task])
                 app.state.worker = worker
+            app.state.readiness = Readiness(app.state.office, app.state.worker)
             yield
 
     app = FastAPI(
@@ -389,11 +393,30 @@ def _add_open_routes(app: FastAPI) -> None:
         responses=_refusals(413) | _NOT_READY,
     )
     async def ready(request: Request) -> JSONResponse:
-        troubles = await status.troubles(request.app.state.office, request.app.state.worker)
+        troubles = await request.app.state.readiness.troubles()
         return JSONResponse(
             {"status": "ready" if not troubles else "not ready", "troubles": troubles},
             status_code=200 if not troubles else 503,
         )
+
+    async def metrics(
+        request: Request, staff: Annotated[Staff, Depends(staff_of)]
+    ) -> PlainTextResponse:
+        office: Office = request.app.state.office
+        return PlainTextResponse(
+            await exposition(office, request.app.state.worker), media_type=METRICS_TYPE
+        )
+
+    metrics.roles = METRICS_ROLES  # type: ignore[attr-defined]
+    app.add_api_route(
+        "/metrics",
+        metrics,
+        methods=["GET"],
+        summary="Angka kantor ini untuk Prometheus",
+        description=f"Peran: {', '.join(sorted(METRICS_ROLES))}.",
+        response_class=PlainTextResponse,
+        responses=_refusals(401, 403, 413, 503),
+    )
 
     @app.get(
         "/",

@@ -51,6 +51,7 @@ POST   /api/v1/sessions                                         anybody
 
 GET    /                                                        staff
 GET    /openapi.json                                            staff
+GET    /metrics                                                 operator admin auditor
 GET    /kata-sandi                                              staff
 POST   /kata-sandi                                              staff
 POST   /keluar                                                  staff

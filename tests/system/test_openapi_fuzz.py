@@ -229,7 +229,7 @@ def must_name(method: str, path: str, operation: dict[str, Any]) -> set[str]:
     if (method, path) == ("post", "/api/v1/sessions"):
         return statuses | {"401", "422", "429"}
     statuses.add("401")
-    if path.startswith("/api/v1/"):
+    if path.startswith("/api/v1/") or path == "/metrics":
         statuses.add("403")
     if operation.get("parameters") or "requestBody" in operation:
         statuses.add("422")
