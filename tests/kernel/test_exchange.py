@@ -76,7 +76,7 @@ class Pair:
 
     async def record(self, number: int) -> None:
         units = [Unit([count(f"c{n}", 1)]) for n in range(number)]
-        await self.city.handle(units, at=NOW, actor="tester", correlation="c")
+        await self.city.handle(units, at=NOW, actor="tester", cause="c")
 
     async def deliver(self, *raws: bytes, again: bool = False) -> Receipt | None:
         receipt, _ = await self.inbox.receive(raws, NOW, again=again)

@@ -118,7 +118,7 @@ class Pair:
         command = List(by="tester", now=NOW, occurred_at=NOW, number="sent", entries=entries)
         found = [line for some in lines.values() for line in some]
         unit = Unit([command], keys=[*keys.values()], index=found)
-        await self.city.handle([unit], at=NOW, actor="tester", correlation="c")
+        await self.city.handle([unit], at=NOW, actor="tester", cause="c")
 
     async def deliver(self, *raws: bytes) -> Receipt | None:
         receipt, _ = await self.inbox.receive(raws, NOW)

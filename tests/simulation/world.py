@@ -400,7 +400,7 @@ class World:
                 plan.units,
                 at=desk.now,
                 actor=actor,
-                correlation=key,
+                cause=key,
                 all_or_nothing=plan.all_or_nothing,
                 planned_on=desk.planned_on,
                 request=lambda outcome: Request(actor, key, b"", {}),
