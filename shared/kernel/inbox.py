@@ -217,16 +217,32 @@ class Inbox:
                     await self._commit_all([one], told, now)
                 return
             log.exception("inbox: a message could not be applied")
-            (row,) = run
-            parked = Parked(
-                row.sender,
-                row.sequence,
-                "UNAPPLIABLE_MESSAGE",
-                type(error).__name__,
-                row.body,
-                affairs_of(row.body),
+            await self._park_unappliable(run[0], told, now, type(error).__name__)
+
+    async def _park_unappliable(
+        self, row: Received, told: Told, now: datetime, detail: str
+    ) -> None:
+        """With who its persons are, where that is not what the code stumbled over."""
+        why = (row.sender, row.sequence, "UNAPPLIABLE_MESSAGE", detail, row.body)
+        parked = Parked(*why, affairs_of(row.body))
+        try:
+            _, message = read_message(row.body)
+            sealed, keys, lines = await self._sealed_anew(
+                {row.sequence: _announced(message, told.get(row.sequence, {}))}
             )
-            await self._handling.store.append(Commit(at=now, received=run, parked=[parked]))
+            commit = Commit(
+                at=now,
+                received=[row],
+                parked=[replace(parked, personal=sealed.get(row.sequence, {}))],
+                keys=list(keys.values()),
+                index=[line for of_one in lines.values() for line in of_one],
+            )
+            await self._handling.store.append(commit)
+        except PASSING:
+            raise
+        except Exception:
+            log.exception("inbox: who its persons are could not be kept")
+            await self._handling.store.append(Commit(at=now, received=[row], parked=[parked]))
 
     async def _commit(self, run: Sequence[Received], told: Told, now: datetime) -> None:
         actor = f"office:{self._sender}"
@@ -238,13 +254,8 @@ class Inbox:
                 read[row.sequence] = read_message(row.body)
             except UNREADABLE as error:
                 unread[row.sequence] = why_unreadable(error)
-        # A message says who those are whom it announces, and nobody else.
         about = {
-            sequence: {
-                person: identity
-                for person, identity in told.get(sequence, {}).items()
-                if person in told_of(message)
-            }
+            sequence: _announced(message, told.get(sequence, {}))
             for sequence, (_, message) in read.items()
         }
         sealed, keys, lines = await self._sealed_anew(about)
@@ -390,6 +401,12 @@ class Inbox:
 
     async def applied_through(self) -> int:
         return (await self._links.applied(self._sender))[0]
+
+
+def _announced(message: Message, told: Mapping[str, Identity]) -> dict[str, Identity]:
+    """A message says who those are whom it announces, and nobody else."""
+    persons = told_of(message)
+    return {person: identity for person, identity in told.items() if person in persons}
 
 
 def read_message(body: bytes) -> tuple[Envelope, Message]:

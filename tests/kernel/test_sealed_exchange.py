@@ -369,3 +369,22 @@ async def test_while_keys_are_away_nothing_is_parked_and_nobody_is_lost(
     (tmp_path / "away").rename(file)
     await pair.deliver(*pair.wire.frames)
     assert await pair.received() == {PERSON: NEEDLE}
+
+
+async def test_what_the_code_stumbled_over_still_knows_who_when_it_is_tried_again(
+    pair: Pair,
+) -> None:
+    await pair.hello()
+    await pair.record(PERSON)
+    await pair.relay.step(NOW)
+
+    def stumbles(*_: object) -> Sequence[Command]:
+        raise RuntimeError("a fault of the code")
+
+    faulty = Inbox(pair.province, pair.there, stumbles, "53.71")
+    await faulty.receive(pair.wire.frames, NOW)
+    assert await pair.received() == {}
+    (waiting,) = await pair.province.store.links.waiting("53.71", 0, 10)
+    assert waiting.reason == "UNAPPLIABLE_MESSAGE"
+    assert await pair.inbox.settle(NOW, "operator", [waiting.id]) == [waiting.id]
+    assert await pair.received() == {PERSON: NEEDLE}
