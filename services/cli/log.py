@@ -18,6 +18,7 @@ from services.cli.command import (
     print_json,
     with_office,
 )
+from shared.runtime import deliveries as ledger
 from shared.runtime import status as statuses
 from shared.runtime.manifest import Problem
 from shared.runtime.office import Office
@@ -44,6 +45,39 @@ def status(as_json: JsonFlag = False) -> None:
     raise typer.Exit(FOUND_WRONG if wrong else 0)
 
 
+@app.command()
+def deliveries(
+    subject: Annotated[
+        str | None, typer.Argument(help="An id in the messages: HO-…, PM-…; all if left out.")
+    ] = None,
+    as_json: JsonFlag = False,
+) -> None:
+    """The newest 200 messages to partners: how far each is, and since when."""
+
+    async def work(office: Office) -> list[dict[str, Any]]:
+        async with office.pool.connection() as connection:
+            return await ledger.deliveries(connection, office.service, subject)
+
+    found = with_office(work)
+    if as_json:
+        print_json(found)
+        return
+    table = Table("#", "to", "number", "message", "about", "state", "since (UTC)", "answered")
+    for row in found:
+        asked = row["acknowledged_of"]
+        table.add_row(
+            str(row["position"]),
+            row["receiver"],
+            str(row["sequence"]),
+            row["type"].removeprefix("pulang."),
+            row["subject"],
+            row["state"],
+            f"{row[row['state'] + '_at']:%Y-%m-%d %H:%M:%S}",
+            f"{row['acknowledged_persons']} of {asked}" if asked else "",
+        )
+    console.print(table if found else "No message to a partner.")
+
+
 def _print_status(found: dict[str, Any]) -> None:
     log = found["log"]
     console.print(f"Log: {log['size']} events, root {log['root'][:16]}…  Worker: {found['worker']}")
@@ -51,12 +85,15 @@ def _print_status(found: dict[str, Any]) -> None:
     for row in found["projections"]:
         models.add_row(row["name"], str(row["position"]), str(row["lag"]))
     links = Table(
-        "partner", "recorded", "sent", "confirmed", "applied here", "parked",
-        title="Links", title_justify="left",
+        "partner", "recorded", "sent", "confirmed", "waiting since (UTC)", "unapplied there",
+        "applied here", "parked", title="Links", title_justify="left",
     )  # fmt: skip
+    columns = ("partner", "recorded", "sent", "confirmed", "unapplied_there", "applied", "parked")
     for row in found["links"]:
-        columns = ("partner", "recorded", "sent", "confirmed", "applied", "parked")
-        links.add_row(*(str(row[column]) for column in columns))
+        cells = [str(row[column]) for column in columns]
+        since = row["waiting_since"]
+        cells.insert(4, f"{since:%Y-%m-%d %H:%M:%S}" if since else "")
+        links.add_row(*cells)
     console.print(models, links)
 
 

@@ -146,14 +146,11 @@ class Inbox:
             kept.append(one)
         return kept
 
-    async def unapplied(self) -> tuple[int, ...]:
-        """The newest messages of the sender that came and are not applied."""
-        return await self._links.unapplied(self._sender, RECEIPT_UNAPPLIED)
-
-    def receipt(
-        self, applied: int, *, gap: bool, now: datetime, unapplied: tuple[int, ...] | None = None
-    ) -> Receipt:
-        """What this office tells the sender: how far it is, and what to seal to."""
+    async def receipt(self, applied: int, *, gap: bool, now: datetime) -> Receipt:
+        """What this office tells the sender: how far it is, what of that it parked or discarded,
+        and what to seal to."""
+        found = await self._links.unapplied(self._sender, RECEIPT_UNAPPLIED)
+        unapplied = tuple(number for number in found if number <= applied)
         sent = int(now.timestamp() * 1_000_000)
         key = self._keyring.sealing_key
         return Receipt(self._office, self._sender, applied, gap, key, sent, unapplied)
@@ -189,7 +186,7 @@ class Inbox:
             except Conflict:
                 # Another worker applied these first; what stands is read anew.
                 (applied, _), gap = await self._links.applied(self._sender), False
-        return self.receipt(applied, gap=gap, now=now)
+        return await self.receipt(applied, gap=gap, now=now)
 
     async def _unsealed(self, frame: Frame, now: datetime) -> Told:
         """Who the frame's persons are. What can't be read is parked beside its messages."""

@@ -170,10 +170,7 @@ class Worker:
             return 0
         for partner, inbox in self._inboxes.items():
             through = await inbox.applied_through()
-            unapplied = await inbox.unapplied()
-            receipt = inbox.receipt(
-                through, gap=False, now=self._office.clock(), unapplied=unapplied
-            )
+            receipt = await inbox.receipt(through, gap=False, now=self._office.clock())
             await self.links.send_receipt(partner, encode(receipt, keyring.sign))
         self._announced = (now, keyring.epoch)
         return 0

@@ -199,7 +199,8 @@ class Database:
 
     def _note(self, q: str, p: Any) -> list[tuple[Any, ...]]:
         if "link_out (receiver, sent_through)" in q:
-            self.link(p[0])["sent"] = max(self.link(p[0])["sent"], p[1])
+            link = self.link(p["receiver"])
+            link["sent"] = max(link["sent"], p["through"])
         elif "link_out (receiver, confirmed_through" in q:
             link, through = self.link(p["receiver"]), p["through"]
             if through > len(self.partners[p["receiver"]].inbox.get(self.office, [])):
@@ -208,7 +209,7 @@ class Database:
         elif "link_out (receiver, sealing_epoch" in q:
             self.link(p[0]).update(epoch=p[1], key=p[2])
         elif "link_out (receiver, unapplied)" in q:
-            self.link(p[0])["unapplied"] = p[1]
+            self.link(p["receiver"])["unapplied"] = p["numbers"]
         elif q.startswith("update parked set reason"):
             for one in self.parked:
                 if one["id"] == p[2] and not one["settled"]:

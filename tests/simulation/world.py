@@ -158,8 +158,7 @@ class Process:
             await self.vault.keyring.refresh()
             for partner, inbox in self.inboxes.items():
                 through, _ = await self.store.links.applied(partner)
-                unapplied = await inbox.unapplied()
-                receipt = inbox.receipt(through, gap=False, now=self.now(), unapplied=unapplied)
+                receipt = await inbox.receipt(through, gap=False, now=self.now())
                 await self.send(partner, encode(receipt, self.vault.keyring.sign))
                 await inbox.settle(self.now(), "worker")
             return 0
