@@ -17,7 +17,7 @@ from typing import Any
 from shared.kernel import inbox
 from shared.kernel.inbox import FOR_OPERATORS, PASSING
 from shared.kernel.link import Frame, Receipt, encode
-from shared.runtime import parking
+from shared.runtime import parking, worker
 from tests.simulation import agreement, errands
 from tests.simulation.auditor import Auditor
 from tests.simulation.load import Load
@@ -32,6 +32,8 @@ OPERATOR_AFTER_SECONDS = 20.0
 """So long after the faults an operator comes, where what is parked does not go by itself."""
 RETRY_AFTER = timedelta(seconds=4)
 """Between retries of what was refused: shorter than the product's, to spend fewer seconds."""
+POLL_SECONDS = 3.0
+"""Between turns that nobody woke a loop for: longer than the product's, to spend fewer turns."""
 RATES = {
     "crash": 0.003, "statement fails": 0.004, "delay": 0.03, "lose": 0.12, "duplicate": 0.12,
     "refuse": 0.06, "tear": 0.3, "reorder": 0.4,
@@ -121,10 +123,10 @@ class World:
             self.start_worker(office)
 
     def start_worker(self, office: Office) -> Process:
-        worker = Process(office, "worker")
-        office.workers.append(worker)
-        worker.work()
-        return worker
+        one = Process(office, "worker")
+        office.workers.append(one)
+        one.work()
+        return one
 
     # Faults that come of themselves
 
@@ -305,11 +307,12 @@ def drawn_from(seed: int) -> Iterator[None]:
     urandom, inner = os.urandom, random._urandom  # type: ignore[attr-defined]
     os.urandom = random._urandom = chance.randbytes  # type: ignore[attr-defined]
     retry_after, inbox.RETRY_AFTER = inbox.RETRY_AFTER, RETRY_AFTER
+    poll, worker.POLL_SECONDS = worker.POLL_SECONDS, POLL_SECONDS
     try:
         with errands.readable():
             yield
     finally:
-        inbox.RETRY_AFTER = retry_after
+        inbox.RETRY_AFTER, worker.POLL_SECONDS = retry_after, poll
         os.urandom, random._urandom = urandom, inner  # type: ignore[attr-defined]
 
 
