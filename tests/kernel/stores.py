@@ -1,0 +1,79 @@
+"""Two stores of one contract, and a look at what they keep that goes past them.
+
+The second is the one that the simulation stands on: what it finds means something only as far as
+that one does what PostgreSQL does.
+"""
+
+from __future__ import annotations
+
+from typing import Any, Protocol
+
+from psycopg_pool import AsyncConnectionPool
+
+from shared.kernel.store import Store
+from tests.simulation.memory import Database
+from tests.simulation.pool import Pool
+
+
+async def rows(pool: AsyncConnectionPool, query: str) -> list[Any]:
+    async with pool.connection() as connection:
+        return await (await connection.execute(query.encode())).fetchall()
+
+
+class Kept(Protocol):
+    """What a store keeps, looked at past it. `another` is a store of another process on it."""
+
+    def another(self) -> Store: ...
+
+    async def outbox(self, receiver: str = "35") -> list[tuple[int, int, bytes]]:
+        """Number, position and body of each message."""
+        ...
+
+    async def parked(self) -> list[tuple[bytes, int]]:
+        """What is parked, and how many times it came."""
+        ...
+
+    async def beside(self) -> list[int]:
+        """How many rows stand in inbox, parked, requests and link_in."""
+        ...
+
+
+class InPostgres:
+    def __init__(self, pool: AsyncConnectionPool) -> None:
+        self.pool = pool
+
+    def another(self) -> Store:
+        return Store(self.pool, "53.71")
+
+    async def outbox(self, receiver: str = "35") -> list[tuple[int, int, bytes]]:
+        query = "select sequence, position, body from outbox where receiver = '{}' order by 1"
+        return [
+            (n, at, bytes(body)) for n, at, body in await rows(self.pool, query.format(receiver))
+        ]
+
+    async def parked(self) -> list[tuple[bytes, int]]:
+        found = await rows(self.pool, "select raw, times from parked")
+        return [(bytes(raw), times) for raw, times in found]
+
+    async def beside(self) -> list[int]:
+        tables = ("inbox", "parked", "requests", "link_in")
+        return [len(await rows(self.pool, f"select 1 from {table}")) for table in tables]
+
+
+class InMemory:
+    def __init__(self) -> None:
+        self.database = Database()
+
+    def another(self) -> Store:
+        pool: Any = Pool(self.database)
+        return Store(pool, "53.71")
+
+    async def outbox(self, receiver: str = "35") -> list[tuple[int, int, bytes]]:
+        return [row[:3] for row in self.database.outbox.get(receiver, [])]
+
+    async def parked(self) -> list[tuple[bytes, int]]:
+        return [(row.raw, row.times) for row in self.database.parked]
+
+    async def beside(self) -> list[int]:
+        kept = self.database
+        return [len(rows) for rows in (kept.inbox, kept.parked, kept.requests, kept.applied)]
