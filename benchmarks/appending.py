@@ -21,6 +21,7 @@ from benchmarks.measure import Row, Trips, paired, per_second, traced
 from benchmarks.places import Places
 from services.city.domain.beneficiary import BeneficiaryRegistered
 from shared.contracts.values import draw_person_code
+from shared.kernel import trace
 from shared.kernel.event import NewEvent
 from shared.kernel.handling import Unit
 from shared.kernel.store import Commit
@@ -71,7 +72,7 @@ def _event(stream: str, version: int, code: str) -> NewEvent:
         occurred_at=story.NOW,
         recorded_at=story.NOW,
         actor="petugas",
-        correlation="ukur",
+        traceparent=trace.traceparent(None, "ukur"),
         causation="ukur",
     )
 

@@ -120,9 +120,7 @@ async def handle(
 ) -> None:
     """Handles all units in batches. Raises where one is refused: that would measure nothing."""
     for at in range(0, len(units), batch):
-        outcome = await handling.handle(
-            units[at : at + batch], at=NOW, actor=actor, correlation="ukur"
-        )
+        outcome = await handling.handle(units[at : at + batch], at=NOW, actor=actor, cause="ukur")
         if outcome.refused:
             raise RuntimeError(f"refused: {outcome.refused[0]}")
 

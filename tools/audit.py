@@ -36,6 +36,7 @@ LICENCES = {
 WORDS = {
     "Apache Software License": "Apache-2.0",
     "BSD License": "BSD-3-Clause",
+    "3-Clause BSD License": "BSD-3-Clause",
     "ISC License (ISCL)": "ISC",
     "MIT License": "MIT",
     "Mozilla Public License 2.0 (MPL 2.0)": "MPL-2.0",
@@ -84,8 +85,9 @@ def faults_of_licences(names: list[str]) -> tuple[list[str], list[str]]:
             away.append(name)
             continue
         said = about.get("License-Expression") or ""
-        if not said and (stated := (about.get("License") or "").strip()) in LICENCES:
-            said = stated
+        stated = (about.get("License") or "").strip()
+        if not said and WORDS.get(stated, stated) in LICENCES:
+            said = WORDS.get(stated, stated)
         words = [
             line.split("::")[-1].strip()
             for line in about.get_all("Classifier") or []

@@ -64,6 +64,7 @@ class Envelope(Value):
     id: str = Field(pattern=r"^[!-~]{1,200}$")
     type: str = Field(pattern=r"^[!-~]{1,200}$")
     time: FactTime
+    traceparent: str | None = None
     data: dict[str, Any]
 
 

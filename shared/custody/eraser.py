@@ -63,7 +63,7 @@ class Eraser:
             for person in persons
         ]
         await self._handling.handle(
-            units, at=now, actor=ACTOR, correlation=f"erasure-{epoch}", all_or_nothing=False
+            units, at=now, actor=ACTOR, cause=f"erasure-{epoch}", all_or_nothing=False
         )
         return len(persons)
 
@@ -83,7 +83,7 @@ class Eraser:
         if not units:
             return []
         outcome = await self._handling.handle(
-            units, at=now, actor=ACTOR, correlation="erasure", all_or_nothing=False
+            units, at=now, actor=ACTOR, cause="erasure", all_or_nothing=False
         )
         refused = {one.index for one in outcome.refused}
         return [person for n, person in enumerate(persons) if n not in refused]

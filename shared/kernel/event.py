@@ -13,6 +13,7 @@ from datetime import datetime
 from typing import Any
 
 from shared.contracts.messages import Message
+from shared.kernel import trace
 from shared.kernel.decider import Decider, Event, Upcaster
 
 
@@ -61,9 +62,14 @@ class NewEvent:
     occurred_at: datetime
     recorded_at: datetime
     actor: str
-    correlation: str
+    traceparent: str
+    """W3C trace context; its trace id is the event's correlation id."""
     causation: str
     messages: tuple[Outgoing, ...] = ()
+
+    @property
+    def correlation(self) -> str:
+        return trace.correlation(self.traceparent)
 
     def body(self, office: str) -> bytes:
         return dump(
@@ -97,6 +103,7 @@ class NewEvent:
                 "datacontenttype": "application/json",
                 "sequence": str(sequence),
                 "correlationid": self.correlation,
+                "traceparent": self.traceparent,
                 "data": outgoing.message.model_dump(mode="json"),
             }
         )

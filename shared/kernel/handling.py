@@ -14,6 +14,9 @@ from dataclasses import dataclass, field
 from datetime import datetime
 from typing import Any
 
+from opentelemetry.trace import Span
+
+from shared.kernel import trace
 from shared.kernel.decider import Command, Decider, Event, Refused
 from shared.kernel.event import EventTypes, NewEvent, Outgoing
 from shared.kernel.store import (
@@ -47,7 +50,7 @@ class Unit:
 
     `keys` are new subjects' keys and `index` lines of the blind index, kept only if the unit is;
     those of a message are kept with it, parked or not. A unit whose `affairs` are those of one that
-    was refused before it is refused too: it waits.
+    was refused before it is refused too: it waits. `span` is what its events are traced to.
     """
 
     commands: Sequence[Command]
@@ -55,6 +58,7 @@ class Unit:
     keys: Sequence[PersonKey] = ()
     index: Sequence[IndexLine] = ()
     affairs: frozenset[str] = frozenset()
+    span: Span | None = None
 
 
 @dataclass(frozen=True, slots=True)
@@ -101,7 +105,7 @@ class Handling:
         *,
         at: datetime,
         actor: str,
-        correlation: str,
+        cause: str,
         all_or_nothing: bool = True,
         planned_on: Mapping[str, int] | None = None,
         request: Callable[[Outcome], Request] | None = None,
@@ -111,14 +115,15 @@ class Handling:
     ) -> Outcome:
         """Decides `units` and appends what follows, in one transaction with the rest.
 
-        With `all_or_nothing` one refusal keeps everything from being written. `planned_on` has
-        the streams and versions that the units were made from. `request` and `parked` make their
-        rows from the outcome. Raises Conflict where the request's key or an inbox sequence was
-        taken, StalePlan, StaleKeys, and Undecided where streams kept changing.
+        `cause` names what asked for it; where no span says otherwise, the correlation id of all
+        events is made of it. With `all_or_nothing` one refusal keeps everything from being written.
+        `planned_on` has the streams and versions that the units were made from. `request` and
+        `parked` make their rows from the outcome. Raises Conflict where the request's key or an
+        inbox sequence was taken, StalePlan, StaleKeys, and Undecided where streams kept changing.
         """
         for attempt in range(CONFLICT_TRIES):
             planned = planned_on or {}
-            outcome, read = await self._decide(units, at, actor, correlation, planned)
+            outcome, read = await self._decide(units, at, actor, cause, planned)
             if any(read[stream] != version for stream, version in planned.items()):
                 raise StalePlan(", ".join(planned))
             if outcome.refused and (all_or_nothing or not (outcome.events or received)):
@@ -181,7 +186,7 @@ class Handling:
         units: Sequence[Unit],
         at: datetime,
         actor: str,
-        correlation: str,
+        cause: str,
         planned: Mapping[str, int],
     ) -> tuple[Outcome, dict[str, int]]:
         targets = [
@@ -199,6 +204,7 @@ class Handling:
                 held |= unit.affairs
                 outcome.refused.append(RefusedUnit(index, unit.commands[0], WAITS))
                 continue
+            traceparent = trace.traceparent(unit.span, cause)
             overlay: dict[str, tuple[Any, int]] = {}
             decided: list[NewEvent] = []
             for decider, command in target:
@@ -227,8 +233,8 @@ class Handling:
                             occurred_at=command.occurred_at,
                             recorded_at=at,
                             actor=actor,
-                            correlation=correlation,
-                            causation=unit.causation or correlation,
+                            traceparent=traceparent,
+                            causation=unit.causation or trace.correlation(traceparent),
                             messages=tuple(self._publisher(stream, event)),
                         )
                     )

@@ -17,6 +17,7 @@ from collections.abc import Callable, Collection, Mapping, Sequence
 from dataclasses import replace
 from datetime import datetime, timedelta
 
+from opentelemetry.trace import Span
 from psycopg import InterfaceError, OperationalError
 from psycopg_pool import PoolTimeout
 from pydantic import ValidationError
@@ -31,7 +32,7 @@ from shared.contracts.messages import (
     told_of,
 )
 from shared.contracts.values import Identity, ManifestLine, Value
-from shared.kernel import index
+from shared.kernel import index, trace
 from shared.kernel.decider import Command
 from shared.kernel.event import UnknownType, upcast
 from shared.kernel.handling import WAITS, Handling, Outcome, Undecided, Unit
@@ -281,6 +282,7 @@ class Inbox:
                     keys=[keys[person] for person in identities if person in keys],
                     index=[line for person in identities for line in lines.get(person, ())],
                     affairs=affairs[row.sequence],
+                    span=self._span(envelope, row.sequence) if envelope else None,
                 )
             )
 
@@ -290,15 +292,25 @@ class Inbox:
                 for one in outcome.refused
             ]
 
-        await self._handling.handle(
-            units,
-            at=now,
-            actor=actor,
-            correlation=f"{self._sender}:{run[0].sequence}-{run[-1].sequence}",
-            all_or_nothing=False,
-            received=run,
-            parked=all_parked,
-        )
+        try:
+            await self._handling.handle(
+                units,
+                at=now,
+                actor=actor,
+                cause=f"{self._sender}:{run[0].sequence}-{run[-1].sequence}",
+                all_or_nothing=False,
+                received=run,
+                parked=all_parked,
+            )
+        finally:
+            for unit in units:
+                if unit.span:
+                    unit.span.end()
+
+    def _span(self, envelope: Envelope, sequence: int) -> Span:
+        """Of one message, from when it is looked at until it is applied or parked."""
+        cause = f"{self._sender}:{sequence}"
+        return trace.applying(envelope.type, self._sender, envelope.traceparent, cause)
 
     async def settle(self, now: datetime, by: str, chosen: Collection[int] = ()) -> list[int]:
         """Tries parked messages again, in their order; gives those that are applied now.
@@ -333,12 +345,13 @@ class Inbox:
         except UNREADABLE as error:
             await self._links.note_refused(row.id, *why_unreadable(error))
             return False
+        span = self._span(envelope, row.sequence)
         try:
             outcome = await self._handling.handle(
-                [Unit(commands, causation=envelope.id)],
+                [Unit(commands, causation=envelope.id, span=span)],
                 at=now,
                 actor=actor,
-                correlation=f"{self._sender}:{row.sequence}",
+                cause=f"{self._sender}:{row.sequence}",
                 settled=[Settled(row.id, "applied", by)],
             )
         except Conflict:
@@ -350,6 +363,8 @@ class Inbox:
             log.exception("inbox: a parked message could not be applied")
             await self._links.note_refused(row.id, "UNAPPLIABLE_MESSAGE", type(error).__name__)
             return False
+        finally:
+            span.end()
         if outcome.refused:
             why = outcome.refused[0].refused
             await self._links.note_refused(row.id, why.code, why.detail)

@@ -6,15 +6,17 @@ replaced costs a resend and no more.
 
 It goes back to the first unconfirmed message (go-back-N) when it starts, when the receiver
 reports a gap, and when nothing was confirmed for a while. Sending twice does no harm: the inbox
-applies each number once.
+applies each number once. How long "a while" is, the running process measures by a clock that
+nobody can set.
 """
 
 from __future__ import annotations
 
+import asyncio
 from collections import deque
 from collections.abc import Mapping
 from dataclasses import replace
-from datetime import datetime, timedelta
+from datetime import datetime
 
 from shared.contracts.messages import SEALED_PART
 from shared.contracts.values import Identity
@@ -24,8 +26,10 @@ from shared.kernel.link_tables import LinkTables
 from shared.kernel.vault import Vault
 
 RELAY_FRAMES = 8
-RESEND_AFTER = timedelta(seconds=5)
-RESEND_AT_MOST = timedelta(minutes=2)
+RESEND_AFTER_SECONDS = 5.0
+RESEND_AT_MOST_SECONDS = 120.0
+SILENCE_SECONDS = 30.0
+"""Who was heard so long ago was away, or its clock was set back: an older receipt counts again."""
 
 
 class Relay:
@@ -42,10 +46,11 @@ class Relay:
         self.receiver = receiver
         self._sealing: SealingKey | None = None
         self._heard = 0
+        self._heard_at = 0.0
         self._sent: int | None = None
         self._confirmed = 0
-        self._resend_after = RESEND_AFTER
-        self._quiet_since: datetime | None = None
+        self._resend_after = RESEND_AFTER_SECONDS
+        self._quiet_since = 0.0
         self._entries: deque[tuple[int, bytes]] = deque(maxlen=10_000)
 
     async def step(self, now: datetime) -> int:
@@ -53,8 +58,8 @@ class Relay:
         if self._sent is None:
             self._confirmed, self._sealing = await self._links.confirmed(self.receiver)
             await self._go_back(self._confirmed)
-            self._quiet_since = now
-        await self._resend_when_quiet(now)
+            self._quiet_since = _elapsed()
+        await self._resend_when_quiet()
         found = await self._links.unsent(
             self.receiver, self._sent or 0, FRAME_MESSAGES * RELAY_FRAMES
         )
@@ -96,11 +101,16 @@ class Relay:
     async def confirm(self, receipt: Receipt, now: datetime) -> None:
         """Takes a receipt in: remembers what is confirmed, goes back where there is a gap.
 
-        One that is older than another that came says nothing any more.
+        One that is older than another that came just now says nothing any more.
         """
-        if receipt.sent < self._heard:
+        elapsed = _elapsed()
+        if receipt.sent < self._heard and elapsed - self._heard_at < SILENCE_SECONDS:
             return
-        self._heard = receipt.sent
+        if receipt.sent != self._heard:
+            if elapsed - self._heard_at > SILENCE_SECONDS:
+                # It was away, and is back: what went for nothing meanwhile is not waited for.
+                self._resend_after = RESEND_AFTER_SECONDS
+            self._heard, self._heard_at = receipt.sent, elapsed
         if receipt.sealing is not None:
             await self._links.note_sealing(self.receiver, receipt.sealing, receipt.signed_by)
         if receipt.applied_through > await self._links.last_recorded(self.receiver):
@@ -113,8 +123,8 @@ class Relay:
             # Written first: where that fails, the next receipt says it again.
             await self._links.note_confirmed(self.receiver, receipt.applied_through, now)
             self._confirmed = receipt.applied_through
-            self._resend_after = RESEND_AFTER
-            self._quiet_since = now
+            self._resend_after = RESEND_AFTER_SECONDS
+            self._quiet_since = elapsed
             await self._trim()
         if receipt.gap and self._sent is not None and receipt.applied_through < self._sent:
             await self._go_back(receipt.applied_through)
@@ -132,13 +142,19 @@ class Relay:
         self._entries.clear()
         self._sent = through
 
-    async def _resend_when_quiet(self, now: datetime) -> None:
+    async def _resend_when_quiet(self) -> None:
+        elapsed = _elapsed()
         if self._sent is None or self._sent <= self._confirmed:
-            self._quiet_since = now
-        elif self._quiet_since is None or now - self._quiet_since >= self._resend_after:
+            self._quiet_since = elapsed
+        elif elapsed - self._quiet_since >= self._resend_after:
             await self._go_back(self._confirmed)
-            self._quiet_since = now
-            self._resend_after = min(self._resend_after * 2, RESEND_AT_MOST)
+            self._quiet_since = elapsed
+            self._resend_after = min(self._resend_after * 2, RESEND_AT_MOST_SECONDS)
+
+
+def _elapsed() -> float:
+    """Seconds by the event loop's clock, which only goes forward."""
+    return asyncio.get_running_loop().time()
 
 
 def _microseconds(now: datetime) -> int:

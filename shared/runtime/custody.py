@@ -135,7 +135,7 @@ async def opened(desk: Desk, items: Sequence[Closed], break_glass: str | None = 
     # In turn: looks of one account are counted in one stream, and would only undo each other.
     async with _TURNS.setdefault(desk.staff.username, asyncio.Lock()):
         await desk.handling.handle(
-            [Unit([look])], at=desk.now, actor=desk.staff.username, correlation=draw_id("LK")
+            [Unit([look])], at=desk.now, actor=desk.staff.username, cause=draw_id("LK")
         )
     texts = await desk.vault.open([(subject, text) for subject, _, text in items])
     return [ERASED if text is None else text for text in texts]

@@ -11,6 +11,7 @@ import traceback
 from typing import Any
 
 import structlog
+from opentelemetry import trace
 
 EXCEPTION_LINES = 100
 
@@ -34,12 +35,21 @@ def describe(error: BaseException) -> list[str]:
     return lines[:EXCEPTION_LINES]
 
 
+def _in_its_trace(_: Any, __: str, event: Any) -> Any:
+    """So that a line is found from the trace or the events that it belongs to."""
+    context = trace.get_current_span().get_span_context()
+    if context.is_valid:
+        event["trace_id"] = f"{context.trace_id:032x}"
+    return event
+
+
 def configure() -> None:
     """Sends every log record of the process to standard error as JSON."""
     shared: list[structlog.types.Processor] = [
         structlog.stdlib.add_log_level,
         structlog.stdlib.add_logger_name,
         structlog.processors.TimeStamper(fmt="iso", utc=True),
+        _in_its_trace,
         _exception_without_values,
     ]
     handler = logging.StreamHandler()

@@ -83,7 +83,7 @@ async def discard(office: Office, number: int, reason: str, by: str) -> list[int
             [Unit([command])],
             at=now,
             actor=by,
-            correlation=f"parked-{number}",
+            cause=f"parked-{number}",
             settled=[Settled(number, "discarded", by)],
         )
     except Conflict:

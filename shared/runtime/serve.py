@@ -8,7 +8,7 @@ import signal
 
 import uvicorn
 
-from shared.runtime.logs import configure
+from shared.runtime import logs, tracing
 from shared.runtime.manifest import Service
 from shared.runtime.office import open_office
 from shared.runtime.settings import Settings
@@ -19,10 +19,16 @@ from shared.runtime.worker import Worker
 log = logging.getLogger(__name__)
 
 
+def _configured() -> Settings:
+    logs.configure()
+    settings = Settings()
+    tracing.configure(settings.office)
+    return settings
+
+
 def serve(service: Service, *, with_worker: bool = True) -> None:
     """Web, and the worker in the same process unless told otherwise. Blocks until stopped."""
-    configure()
-    settings = Settings()
+    settings = _configured()
     uvicorn.run(
         app_for(settings, service, with_worker=with_worker),
         host=settings.host,
@@ -36,8 +42,7 @@ def serve(service: Service, *, with_worker: bool = True) -> None:
 
 def work(service: Service) -> None:
     """The worker alone. Blocks until stopped."""
-    configure()
-    settings = Settings()
+    settings = _configured()
 
     async def run() -> None:
         async with open_office(settings, service, patient=True) as office:

@@ -22,6 +22,7 @@ from fastapi.responses import HTMLResponse, JSONResponse, PlainTextResponse
 from fastapi.routing import APIRoute
 
 from shared.custody import access
+from shared.kernel import trace
 from shared.kernel.handling import Outcome, StalePlan, Undecided
 from shared.kernel.keyring import Keyring
 from shared.kernel.store import Conflict, StaleKeys
@@ -161,16 +162,17 @@ def _add_command(app: FastAPI, route: CommandRoute) -> None:
         store = request.app.state.office.store
         if answered := await store.answered(staff.username, idempotency_key):
             return _repeat(answered, sent)
-        for _ in range(PLAN_TRIES):
-            desk = _desk(request, staff, form.occurred_at)
-            plan = await custody.sealed(desk, await route.plan(desk, form, path))
-            try:
-                outcome, answer = await _carry_out(desk, plan, idempotency_key, sent)
-                break
-            except (StalePlan, StaleKeys):
-                await asyncio.sleep(0.01)
-        else:
-            raise Undecided(f"{PLAN_TRIES} plans were stale")
+        with trace.command(f"POST {PREFIX}{route.path}", _cause(staff, idempotency_key)):
+            for _ in range(PLAN_TRIES):
+                desk = _desk(request, staff, form.occurred_at)
+                plan = await custody.sealed(desk, await route.plan(desk, form, path))
+                try:
+                    outcome, answer = await _carry_out(desk, plan, idempotency_key, sent)
+                    break
+                except (StalePlan, StaleKeys):
+                    await asyncio.sleep(0.01)
+            else:
+                raise Undecided(f"{PLAN_TRIES} plans were stale")
         if outcome is None:
             again = await store.answered(staff.username, idempotency_key)
             if again is None:
@@ -204,6 +206,11 @@ def _add_command(app: FastAPI, route: CommandRoute) -> None:
         responses={code: one for code, one in _PROBLEMS.items() if code != 404} | _REPEATED,
         openapi_extra=import_body(route.form) if route.is_import else None,
     )
+
+
+def _cause(staff: Staff, key: str) -> str:
+    """What the request is known by: sent again, it has the same correlation id."""
+    return f"{staff.username}\n{key}"
 
 
 def _form(route: CommandRoute) -> Any:
@@ -265,7 +272,7 @@ async def _carry_out(
             plan.units,
             at=desk.now,
             actor=desk.staff.username,
-            correlation=sha256(f"{desk.staff.username}\n{key}".encode()).hexdigest()[:32],
+            cause=_cause(desk.staff, key),
             all_or_nothing=plan.all_or_nothing,
             planned_on=desk.planned_on,
             request=request,

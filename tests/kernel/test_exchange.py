@@ -8,7 +8,7 @@ from __future__ import annotations
 import json
 import random
 from collections.abc import AsyncIterator, Mapping, Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from datetime import datetime, timedelta
 from pathlib import Path
 
@@ -22,7 +22,7 @@ from shared.kernel.handling import Handling, Unit
 from shared.kernel.inbox import Inbox
 from shared.kernel.keyring import Keyring
 from shared.kernel.link import Frame, Receipt, encode
-from shared.kernel.outbox import RESEND_AFTER, Relay
+from shared.kernel.outbox import RESEND_AFTER_SECONDS, SILENCE_SECONDS, Relay
 from shared.kernel.store import Store
 from shared.kernel.vault import Vault
 from tests.conftest import make_keyring
@@ -72,10 +72,11 @@ class Pair:
         self.wire = Wire()
         self.relay = Relay(self.city.store.links, Vault(here), self.wire, "35")
         self.inbox = Inbox(self.province, Vault(there), react, "53.71")
+        self.seconds = 0.0
 
     async def record(self, number: int) -> None:
         units = [Unit([count(f"c{n}", 1)]) for n in range(number)]
-        await self.city.handle(units, at=NOW, actor="tester", correlation="c")
+        await self.city.handle(units, at=NOW, actor="tester", cause="c")
 
     async def deliver(self, *raws: bytes, again: bool = False) -> Receipt | None:
         receipt, _ = await self.inbox.receive(raws, NOW, again=again)
@@ -100,7 +101,9 @@ class Pair:
 
 
 @pytest.fixture
-async def pair(servers: Servers, tmp_path: Path) -> AsyncIterator[Pair]:
+async def pair(
+    servers: Servers, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> AsyncIterator[Pair]:
     async with (
         AsyncConnectionPool(servers.database(), min_size=1) as here,
         AsyncConnectionPool(servers.database(), min_size=1) as there,
@@ -110,6 +113,7 @@ async def pair(servers: Servers, tmp_path: Path) -> AsyncIterator[Pair]:
         ((_, line),) = await one.public()
         await other.trust("53.71", line, "test")
         both = Pair(one, other)
+        monkeypatch.setattr("shared.kernel.outbox._elapsed", lambda: both.seconds)
         yield both
         await both.city.store.close()
         await both.province.store.close()
@@ -123,7 +127,8 @@ async def test_what_is_recorded_is_applied_in_order_and_confirmed(pair: Pair) ->
     assert await pair.received() == 3
     await pair.relay.confirm(receipt, NOW)
     assert pair.wire.trimmed == [b"1"]
-    assert await pair.relay.step(NOW + timedelta(hours=1)) == 0
+    pair.seconds += 3_600
+    assert await pair.relay.step(NOW) == 0
 
 
 async def test_a_frame_that_comes_twice_is_applied_once(pair: Pair) -> None:
@@ -147,13 +152,53 @@ async def test_a_replayed_frame_changes_nothing_and_is_parked(pair: Pair) -> Non
 async def test_what_is_not_confirmed_is_sent_again(pair: Pair) -> None:
     await pair.record(2)
     assert await pair.relay.step(NOW) == 2
-    assert await pair.relay.step(NOW + RESEND_AFTER / 2) == 0
-    assert await pair.relay.step(NOW + RESEND_AFTER) == 2
+    pair.seconds = RESEND_AFTER_SECONDS / 2
+    assert await pair.relay.step(NOW) == 0
+    pair.seconds = RESEND_AFTER_SECONDS
+    assert await pair.relay.step(NOW) == 2
     # Before each, the copies that nobody confirmed are taken away: they would pile up.
     assert pair.wire.cleared == 2
     # A further silence is waited for twice as long.
-    assert await pair.relay.step(NOW + RESEND_AFTER * 2) == 0
-    assert await pair.relay.step(NOW + RESEND_AFTER * 3) == 2
+    pair.seconds = RESEND_AFTER_SECONDS * 2
+    assert await pair.relay.step(NOW) == 0
+    pair.seconds = RESEND_AFTER_SECONDS * 3
+    assert await pair.relay.step(NOW) == 2
+
+
+async def test_a_partner_that_comes_back_need_not_wait_for_what_went_for_nothing(
+    pair: Pair,
+) -> None:
+    await pair.record(2)
+    await pair.relay.step(NOW)
+    for _ in range(4):
+        pair.seconds += 60
+        await pair.relay.step(NOW)
+    pair.seconds += RESEND_AFTER_SECONDS
+    assert await pair.relay.step(NOW) == 0
+    await pair.relay.confirm(pair.told(0), NOW)
+    assert await pair.relay.step(NOW) == 2
+
+
+async def test_a_sender_whose_clock_is_set_back_sends_again_as_soon_as_ever(pair: Pair) -> None:
+    await pair.record(2)
+    assert await pair.relay.step(NOW) == 2
+    pair.seconds += RESEND_AFTER_SECONDS
+    assert await pair.relay.step(NOW - timedelta(hours=2)) == 2
+
+
+async def test_a_receiver_whose_clock_is_set_back_is_heard_again_soon(pair: Pair) -> None:
+    await pair.record(3)
+    await pair.relay.step(NOW)
+    await pair.relay.confirm(pair.told(1), NOW)
+    set_back = replace(pair.told(3), sent=pair.told(3).sent - 7_200_000_000)
+    await pair.relay.confirm(set_back, NOW)
+    assert (await pair.city.store.links.confirmed("35"))[0] == 1
+    # What was heard last, said once more by anybody, keeps nobody waiting.
+    pair.seconds += SILENCE_SECONDS / 2
+    await pair.relay.confirm(pair.told(1), NOW)
+    pair.seconds += SILENCE_SECONDS / 2
+    await pair.relay.confirm(set_back, NOW)
+    assert (await pair.city.store.links.confirmed("35"))[0] == 3
 
 
 async def test_a_relay_that_starts_again_sends_what_nobody_confirmed(pair: Pair) -> None:
@@ -185,7 +230,8 @@ async def test_a_receipt_for_what_was_never_written_is_not_believed(pair: Pair) 
     await pair.record(2)
     await pair.relay.step(NOW)
     await pair.relay.confirm(Receipt("35", "53.71", 99), NOW)
-    assert await pair.relay.step(NOW + RESEND_AFTER) == 2
+    pair.seconds += RESEND_AFTER_SECONDS
+    assert await pair.relay.step(NOW) == 2
 
 
 def told(sequence: int, **more: object) -> dict[str, object]:
@@ -254,12 +300,11 @@ async def test_a_wire_that_loses_repeats_and_reorders_still_delivers_all_once(
 ) -> None:
     """First phase: faults. Second phase: none; everything must converge within a bound."""
     chance = random.Random(seed)
-    now = NOW
     for turn in range(40):
         faults = turn < 25
         if faults:
             await pair.record(chance.randrange(3))
-        await pair.relay.step(now)
+        await pair.relay.step(NOW)
         sent, pair.wire.frames = pair.wire.frames, []
         arriving = [
             frame for frame in sent for _ in range(chance.choice([0, 1, 1, 2]) if faults else 1)
@@ -268,8 +313,8 @@ async def test_a_wire_that_loses_repeats_and_reorders_still_delivers_all_once(
             chance.shuffle(arriving)
         receipt = await pair.deliver(*arriving) if arriving else None
         if receipt and not (faults and chance.random() < 0.4):
-            await pair.relay.confirm(receipt, now)
-        now += RESEND_AFTER * 30
+            await pair.relay.confirm(receipt, NOW)
+        pair.seconds += RESEND_AFTER_SECONDS * 30
     recorded = (await pair.city.store.head()).outgoing.get("35", 0)
     assert await pair.received() == recorded
     assert await pair.inbox.applied_through() == recorded

@@ -24,7 +24,7 @@ async def do(handling: Handling, *units: list[Count], all_or_nothing: bool = Tru
         [Unit(unit) for unit in units],
         at=NOW,
         actor="tester",
-        correlation="c",
+        cause="c",
         all_or_nothing=all_or_nothing,
     )
 
@@ -104,6 +104,6 @@ async def test_a_plan_made_on_what_has_changed_since_is_not_carried_out(
     await do(handling, [count("a", 1)])
     with pytest.raises(StalePlan):
         await handling.handle(
-            [Unit([count("b", 1)])], at=NOW, actor="t", correlation="c", planned_on=versions
+            [Unit([count("b", 1)])], at=NOW, actor="t", cause="c", planned_on=versions
         )
     assert await total(handling, "b") == 0

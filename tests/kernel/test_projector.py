@@ -24,7 +24,7 @@ async def projector(pool: AsyncConnectionPool) -> Projector:
 
 async def record(store: Store, number: int) -> None:
     units = [Unit([count(f"c{n % 3}", 1)]) for n in range(number)]
-    await Handling(store, [decider], publish).handle(units, at=NOW, actor="tester", correlation="c")
+    await Handling(store, [decider], publish).handle(units, at=NOW, actor="tester", cause="c")
 
 
 async def totals(pool: AsyncConnectionPool) -> dict[str, int]:

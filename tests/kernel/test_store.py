@@ -18,6 +18,7 @@ from psycopg_pool import AsyncConnectionPool
 from shared.kernel import merkle
 from shared.kernel.event import NewEvent, Outgoing
 from shared.kernel.store import Commit, Conflict, Parked, Received, Request, Settled, Store
+from shared.kernel.trace import traceparent
 from tests.kernel.counter import NOW, Counted, publish
 from tests.kernel.stores import Kept
 
@@ -33,7 +34,7 @@ def event(stream: str, version: int, by: int = 1, *, tell: bool = True) -> NewEv
         occurred_at=NOW,
         recorded_at=NOW,
         actor="tester",
-        correlation="c",
+        traceparent=traceparent(None, "c"),
         causation="c",
         messages=messages,
     )

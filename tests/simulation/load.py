@@ -377,7 +377,7 @@ async def _carry_out(
 
         try:
             outcome = await web.handling.handle(
-                plan.units, at=now, actor=staff, correlation=key, planned_on=desk.planned_on,
+                plan.units, at=now, actor=staff, cause=key, planned_on=desk.planned_on,
                 all_or_nothing=plan.all_or_nothing,
                 request=request,
             )  # fmt: skip
@@ -402,6 +402,6 @@ async def _decided(web: Process, command: Say, key: str) -> Answer:
         return Request(command.by, key, b"", dict(answer))
 
     await web.handling.handle(
-        [Unit([command])], at=command.now, actor=command.by, correlation=key, request=request
+        [Unit([command])], at=command.now, actor=command.by, cause=key, request=request
     )
     return answer

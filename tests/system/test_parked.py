@@ -29,7 +29,7 @@ async def told_of_nobody(province: Desk, *statuses: str) -> None:
     )
     units = [Unit([count(f"said-{n}")]) for n in range(len(statuses))]
     now = province.office.clock()
-    await speaking.handle(units, at=now, actor="tester", correlation="c")
+    await speaking.handle(units, at=now, actor="tester", cause="c")
 
 
 async def test_a_refused_message_is_discarded_on_the_record_and_what_waited_goes_on(

@@ -24,7 +24,7 @@ async def test_an_order_of_an_office_that_never_had_to_do_with_her_is_not_obeyed
         erasure.ExecuteErasure(**said, epoch=2, offices=("53.71",)),
     ]
     await province.office.handling.handle(
-        [Unit(steps)], at=now, actor="x", correlation="a stranger's order"
+        [Unit(steps)], at=now, actor="x", cause="a stranger's order"
     )
 
     async def ordered() -> bool:
