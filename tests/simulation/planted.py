@@ -7,7 +7,9 @@ from __future__ import annotations
 
 import asyncio
 from collections.abc import Callable, Iterator, Sequence
+from contextvars import ContextVar
 from dataclasses import replace
+from datetime import datetime
 from typing import Any
 
 import pytest
@@ -17,7 +19,7 @@ from psycopg.types.json import Jsonb
 from services.province.domain import grant
 from shared.contracts import messages
 from shared.custody import exchange
-from shared.kernel import inbox
+from shared.kernel import inbox, outbox
 from shared.kernel.handling import Handling
 from shared.kernel.inbox import Inbox
 from shared.kernel.keyring import Keyring
@@ -35,10 +37,17 @@ from tests.simulation.transport import Links
 Patch = pytest.MonkeyPatch
 Plant = Callable[[Patch], None]
 PLANTED: dict[str, Plant] = {}
+ONCE: dict[str, Plant] = {}
+"""What the product itself once had wrong; `regressions.txt` lists a seed that finds each."""
 
 
 def planted(plant: Plant) -> Plant:
     PLANTED[plant.__name__] = plant
+    return plant
+
+
+def once(plant: Plant) -> Plant:
+    ONCE[plant.__name__] = plant
     return plant
 
 
@@ -381,7 +390,7 @@ def what_was_sent_is_taken_for_confirmed(patch: Patch) -> None:
     patch.setattr(LinkTables, "note_sent", note_sent)
 
 
-@planted
+@once
 def a_confirmation_is_remembered_before_it_is_written(patch: Patch) -> None:
     """A fault that the product once had: where the writing fails, an idle link never writes it."""
     confirm, note = Relay.confirm, LinkTables.note_confirmed
@@ -398,7 +407,7 @@ def a_confirmation_is_remembered_before_it_is_written(patch: Patch) -> None:
     patch.setattr(LinkTables, "note_confirmed", note_confirmed)
 
 
-@planted
+@once
 def a_receipt_names_what_was_parked_after_its_number(patch: Patch) -> None:
     """A fault that the product once had: the number was read before what is not applied."""
     real, unapplied = Inbox.unapplied, Inbox.applied_through
@@ -413,6 +422,44 @@ def a_receipt_names_what_was_parked_after_its_number(patch: Patch) -> None:
 
     patch.setattr(Inbox, "unapplied", earlier)
     patch.setattr(Inbox, "applied_through", as_it_was)
+
+
+@once
+def an_old_receipt_never_counts_again(patch: Patch) -> None:
+    """Where the receiver's clock was set back, until it has caught up."""
+    patch.setattr(outbox, "SILENCE_SECONDS", float("inf"))
+
+
+@once
+def quiet_is_measured_by_a_clock_that_can_be_set(patch: Patch) -> None:
+    shown: ContextVar[float] = ContextVar("shown")
+    step, confirm = Relay.step, Relay.confirm
+
+    async def step_at(self: Relay, now: datetime) -> int:
+        shown.set(now.timestamp())
+        return await step(self, now)
+
+    async def confirm_at(self: Relay, receipt: Receipt, now: datetime) -> None:
+        shown.set(now.timestamp())
+        await confirm(self, receipt, now)
+
+    patch.setattr(outbox, "_elapsed", shown.get)
+    patch.setattr(Relay, "step", step_at)
+    patch.setattr(Relay, "confirm", confirm_at)
+
+
+@once
+def the_time_until_the_next_try_is_reckoned_first(patch: Patch) -> None:
+    """After so many tries in vain that it is beyond what a time can be, nobody's turn comes."""
+    real = LinkTables.waiting
+
+    async def waiting(self: LinkTables, sender: str, after: int, limit: int) -> list[Waiting]:
+        rows = await real(self, sender, after, limit)
+        for row in rows:
+            inbox.RETRY_AFTER * 4 ** (row.tries - 1)
+        return rows
+
+    patch.setattr(LinkTables, "waiting", waiting)
 
 
 # What is parked, and the read model

@@ -2,15 +2,28 @@
 
 from __future__ import annotations
 
+from pathlib import Path
+
 import pytest
 
-from tests.simulation.planted import PLANTED
+from tests.simulation.planted import ONCE, PLANTED
 from tests.simulation.world import simulate
 
 SEEDS_AT_MOST = 200
+LISTED = Path(__file__).with_name("regressions.txt").read_text().splitlines()
 
 
 @pytest.mark.parametrize("name", PLANTED)
 def test_a_planted_fault_is_found(name: str, monkeypatch: pytest.MonkeyPatch) -> None:
     PLANTED[name](monkeypatch)
     assert any(simulate(seed).failure for seed in range(SEEDS_AT_MOST)), name
+
+
+@pytest.mark.parametrize("name", ONCE)
+def test_a_fault_that_the_product_once_had_is_found_by_the_seed_that_is_listed_for_it(
+    name: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    seeds = [int(line.split()[0]) for line in LISTED if line.endswith(f"[{name}]")]
+    ONCE[name](monkeypatch)
+    assert seeds
+    assert all(simulate(seed).failure for seed in seeds)

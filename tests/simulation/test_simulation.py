@@ -11,7 +11,7 @@ import pytest
 
 from tests.simulation.world import simulate
 
-SEEDS = 60
+SEEDS = 100
 BATCH = 10
 REGRESSIONS = Path(__file__).with_name("regressions.txt")
 
@@ -22,7 +22,9 @@ def test_whatever_fails_nothing_is_lost_doubled_or_reordered(first: int) -> None
         assert simulate(seed).failure is None, f"make simulate SEED={seed}"
 
 
-@pytest.mark.parametrize("line", REGRESSIONS.read_text().splitlines())
+@pytest.mark.parametrize(
+    "line", [line for line in REGRESSIONS.read_text().splitlines() if line[:1].isdigit()]
+)
 def test_a_seed_that_once_failed_is_well(line: str) -> None:
     seed, _, why = line.partition(" ")
     assert simulate(int(seed)).failure is None, why

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import logging
 import os
 import random
 from collections import Counter
@@ -14,9 +15,13 @@ from hashlib import sha256
 from random import Random
 from typing import Any
 
+from psycopg import OperationalError
+
 from shared.kernel import inbox
+from shared.kernel.handling import Undecided
 from shared.kernel.inbox import FOR_OPERATORS, PASSING
 from shared.kernel.link import Frame, Receipt, encode
+from shared.kernel.store import Conflict
 from shared.runtime import parking, worker
 from tests.simulation import agreement, errands
 from tests.simulation.auditor import Auditor
@@ -43,6 +48,9 @@ RATES = {
 EVENTS = ("flush", "down", "clock", "second worker", "poison", "replay", "edited", "receipt",
           "operator")  # fmt: skip
 """What happens from time to time, each in half of the seeds."""
+IMPATIENT_TRIES = 30
+FAR_SEEDS = 0.3
+"""In so many seeds a clock is once set forward or back by up to two hours."""
 
 
 @dataclass
@@ -131,10 +139,21 @@ class World:
     # Faults that come of themselves
 
     async def misfortunes(self) -> None:
+        far = self.chance.randint(1, 6) if self.chance.random() < FAR_SEEDS else 0
+        turn = 0
         while True:
             await asyncio.sleep(self.chance.uniform(0.3, 3.0))
-            if self.events:
+            turn += 1
+            if turn == far:
+                self.set_clock(self.chance.uniform(-7200, 7200), "clock, up to two hours")
+            elif self.events:
                 await self.misfortune(self.chance.choice(self.events))
+
+    def set_clock(self, seconds: float, kind: str) -> None:
+        office = self.offices[self.chance.choice(OFFICES)]
+        office.ahead += seconds
+        self.drawn[kind] += 1
+        self.note(f"{kind}: {office.code} {seconds:+.0f} s")
 
     async def misfortune(self, kind: str) -> None:
         office = self.offices[self.chance.choice(OFFICES)]
@@ -142,7 +161,7 @@ class World:
         links = ((CITY_CODE, province), (province, CITY_CODE))
         link = self.chance.choice(links)
         self.note(f"{kind}: {office.code} {link}")
-        if kind not in ("second worker", "operator"):
+        if kind not in ("second worker", "operator", "clock"):
             self.drawn[kind] += 1
         match kind:
             case "flush":
@@ -152,7 +171,7 @@ class World:
                 await asyncio.sleep(self.chance.choice((1.0, 5.0)))
                 self.broker.down = False
             case "clock":
-                office.ahead += self.chance.choice((-30.0, -2.0, 0.5, 20.0))
+                self.set_clock(self.chance.choice((-30.0, -2.0, 0.5, 20.0)), kind)
             case "second worker" if len(office.workers) == 1:
                 self.drawn[kind] += 1
                 self.start_worker(office)
@@ -195,15 +214,19 @@ class World:
         if not rows:
             return
         unread = [row.id for row in rows if row.reason in FOR_OPERATORS]
-        work = []
-        for name in ("operator", "other operator")[: self.chance.randint(1, 2)]:
-            process = Process(office, name)
+        names = ("operator", "other operator")[: self.chance.randint(1, 2)]
+        tries = IMPATIENT_TRIES if self.chance.random() < 0.05 else 1
+        self.drawn["two operators" if len(names) > 1 else "operator"] += 1
+        self.drawn["impatient operator"] += tries > 1
+
+        async def act(process: Any) -> None:
             if unread:
-                action = parking.discard(process, unread[0], "Tidak terbaca", name)  # type: ignore[arg-type]
-            else:
-                action = parking.retry(process, [], name)  # type: ignore[arg-type]
-            work.append(process.start(action))
-        self.drawn["two operators" if len(work) > 1 else "operator"] += 1
+                await parking.discard(process, unread[0], "Tidak terbaca", process.name)
+                return
+            for _ in range(tries):
+                await parking.retry(process, [], process.name)
+
+        work = [one.start(act(one)) for one in (Process(office, name) for name in names)]
         await asyncio.wait(work)
         for task in work:
             error = None if task.cancelled() else task.exception()
@@ -296,6 +319,34 @@ class World:
         return bool(reached())
 
 
+class _Stumbles(logging.Handler):
+    """The product's log of errors: one that no fault of the seed explains is a fault of its own."""
+
+    def __init__(self, world: World) -> None:
+        super().__init__(logging.ERROR)
+        self._world = world
+
+    def emit(self, record: logging.LogRecord) -> None:
+        error = record.exc_info[1] if record.exc_info else None
+        if not isinstance(error, (OperationalError, Conflict, Undecided)):
+            self._world.fail(f"logged: {record.getMessage()}: {error!r}")
+
+
+@contextmanager
+def listening(world: World) -> Iterator[None]:
+    product, own = logging.getLogger("shared"), _Stumbles(world)
+    before = product.propagate, product.level
+    product.propagate = False
+    product.setLevel(logging.ERROR)
+    product.addHandler(own)
+    try:
+        yield
+    finally:
+        product.removeHandler(own)
+        product.propagate = before[0]
+        product.setLevel(before[1])
+
+
 def keys(code: str) -> MemoryKeyring:
     return MemoryKeyring(None, code, OFFICES)
 
@@ -326,7 +377,8 @@ def simulate(seed: int) -> Result:
         async def main() -> None:
             world = World(seed, loop)
             holder.append(world)
-            await world.run()
+            with listening(world):
+                await world.run()
             for task in asyncio.all_tasks():
                 if task is not asyncio.current_task():
                     task.cancel()
