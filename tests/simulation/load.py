@@ -95,7 +95,7 @@ class Load:
         return None
 
     async def pause(self) -> None:
-        await asyncio.sleep(self.world.chance.choice((0, 0.1, 0.5, 2.0)))
+        await asyncio.sleep(self.world.chance.choice((0, 0.1, 0.5, 1.0)))
 
     # The city
 
@@ -176,7 +176,7 @@ class Load:
             await self.pause()
             await self.post(city, "issuer", f"{at}/departure", {}, **said)
         for _ in range(2):
-            await asyncio.sleep(3.0)
+            await asyncio.sleep(2.0)
             if await self.post(city, "issuer", f"{at}/closing", {}, **said) is not None:
                 break
         if chance.random() < 0.4:

@@ -38,7 +38,7 @@ STATEMENTS = frozenset(
     ("read", *(f"{when} {what}" for when in ("before", "after")
                for what in ("commit", "write", "transaction")))
 )  # fmt: skip
-TOLD_AFTER_SECONDS = 0.05
+TOLD_AFTER_SECONDS = 0.2
 """So much later than a commit the workers hear of it."""
 
 

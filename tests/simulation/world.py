@@ -37,7 +37,7 @@ OPERATOR_AFTER_SECONDS = 20.0
 """So long after the faults an operator comes, where what is parked does not go by itself."""
 RETRY_AFTER = timedelta(seconds=4)
 """Between retries of what was refused: shorter than the product's, to spend fewer seconds."""
-POLL_SECONDS = 3.0
+POLL_SECONDS = 4.0
 """Between turns that nobody woke a loop for: longer than the product's, to spend fewer turns."""
 RATES = {
     "crash": 0.003, "statement fails": 0.004, "delay": 0.03, "lose": 0.12, "duplicate": 0.12,
