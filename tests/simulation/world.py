@@ -214,13 +214,14 @@ class World:
         if not rows:
             return
         unread = [row.id for row in rows if row.reason in FOR_OPERATORS]
+        gives_up = bool(unread) and self.chance.random() < 0.7
         names = ("operator", "other operator")[: self.chance.randint(1, 2)]
-        tries = IMPATIENT_TRIES if self.chance.random() < 0.05 else 1
+        tries = IMPATIENT_TRIES if self.chance.random() < 0.1 else 1
         self.drawn["two operators" if len(names) > 1 else "operator"] += 1
         self.drawn["impatient operator"] += tries > 1
 
         async def act(process: Any) -> None:
-            if unread:
+            if gives_up:
                 await parking.discard(process, unread[0], "Tidak terbaca", process.name)
                 return
             for _ in range(tries):
