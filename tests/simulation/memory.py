@@ -170,7 +170,8 @@ class Database:
                 known.times += 1
                 continue
             told = personal.obj if personal else {}
-            row = ParkedRow(len(self.parked) + 1, *copied, tuple(affairs.obj), told, p["at"])
+            whose = tuple(affairs.obj)
+            row = ParkedRow(len(self.parked) + 1, *copied, whose, told, p["at"])  # type: ignore[call-arg]
             self.parked.append(row)
             self.digests[row.sender, row.digest] = row
         for id_, how, by in _rows(p, "s_id", "s_how", "s_by"):

@@ -108,15 +108,21 @@ class Process:
         world = self.world
         if not world.faults:
             return
-        if world.happens("crash", where):
-            world.crashed(self, where)
-            raise asyncio.CancelledError
-        if world.happens("delay"):
-            await asyncio.sleep(world.chance.choice((0, 0.01, 0.3, 2.0)))
-            if self.dead:
+        match world.happens_at_a_point():
+            case None:
+                return
+            case "crash":
+                world.drew("crash", where)
+                world.crashed(self, where)
                 raise asyncio.CancelledError
-        if where in STATEMENTS and world.happens("statement fails", where):
-            raise OperationalError("the connection is lost")
+            case "delay":
+                world.drew("delay")
+                await asyncio.sleep(world.chance.choice((0, 0.01, 0.3, 2.0)))
+                if self.dead:
+                    raise asyncio.CancelledError
+            case _ if where in STATEMENTS:
+                world.drew("statement fails", where)
+                raise OperationalError("the connection is lost")
 
     def kill(self) -> None:
         self.dead = True

@@ -24,6 +24,8 @@ async def nothing(where: str) -> None:
 
 
 class Cursor:
+    __slots__ = ("rowcount", "rows")
+
     def __init__(self, rows: list[Any]) -> None:
         self.rows = rows
         self.rowcount = len(rows)
@@ -51,6 +53,8 @@ class Pool:
 class Connection:
     """Statements outside of a transaction take effect at once, those in one all at its end."""
 
+    __slots__ = ("_database", "_locks", "_piped", "_point", "_written")
+
     def __init__(self, pool: Pool) -> None:
         self._database = pool.database
         self._point = pool.point
@@ -64,7 +68,7 @@ class Connection:
     async def __aexit__(self, *_: object) -> None: ...
 
     async def execute(self, query: Any, parameters: Any = ()) -> Cursor:
-        if isinstance(query, Composable) or query == SCHEMA_AS_BEFORE:
+        if query == SCHEMA_AS_BEFORE or isinstance(query, Composable):
             # The schema that the following statements are meant for: there is only one here.
             return Cursor([])
         kind, answer = understood(query)

@@ -17,7 +17,6 @@ if TYPE_CHECKING:
     from tests.simulation.world import World
 
 BATCH_ENTRIES = 16
-POLL_SECONDS = 5.0
 BACK_OFF_SECONDS = 0.5
 
 
@@ -165,11 +164,8 @@ class Links:
         if not entries:
             if stream.more.is_set():
                 return
-            try:
-                async with asyncio.timeout(POLL_SECONDS):
-                    await stream.more.wait()
-            except TimeoutError:
-                pass
+            # Whatever happens to the stream, an entry or a flush, wakes whoever waits for it.
+            await stream.more.wait()
             return
         if len(entries) > 1 and world.happens("reorder"):
             world.chance.shuffle(entries)

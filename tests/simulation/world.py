@@ -44,6 +44,7 @@ RATES = {
     "refuse": 0.06, "tear": 0.3, "reorder": 0.4,
 }  # fmt: skip
 """How often each fault happens at a place where it can, in a seed that has it at all."""
+AT_POINTS = ("crash", "statement fails", "delay")
 
 EVENTS = ("flush", "down", "clock", "second worker", "poison", "replay", "edited", "receipt",
           "operator")  # fmt: skip
@@ -79,7 +80,8 @@ class World:
         self.duplicated: set[bytes] = set()
         # Not every seed has every fault: where all happen at once, some hide others.
         self.rates = {n: r if self.chance.random() < 0.6 else 0.0 for n, r in RATES.items()}
-        self.until_next = {name: self._drawn(name) for name in RATES}
+        self.until_next = {name: self._places(rate) for name, rate in self.rates.items()}
+        self.until_point = self._places(sum(self.rates[fault] for fault in AT_POINTS))
         self.events = [name for name in EVENTS if self.chance.random() < 0.5]
         self.errands, self.unreadable = self.chance.random() < 0.6, self.chance.random() < 0.5
         self.drawn: Counter[str] = Counter()
@@ -105,12 +107,23 @@ class World:
         self.until_next[fault] -= 1
         if self.until_next[fault] > 0:
             return False
-        self.until_next[fault] = self._drawn(fault)
-        self.drawn[f"{fault} {where}".strip()] += 1
+        self.until_next[fault] = self._places(self.rates[fault])
+        self.drew(fault, where)
         return True
 
-    def _drawn(self, fault: str) -> float:
-        rate = self.rates[fault]
+    def happens_at_a_point(self) -> str | None:
+        """The same for what can happen at every await: one count for all, then which it is."""
+        self.until_point -= 1
+        if self.until_point > 0:
+            return None
+        rates = [self.rates[fault] for fault in AT_POINTS]
+        self.until_point = self._places(sum(rates))
+        return self.chance.choices(AT_POINTS, rates)[0]
+
+    def drew(self, fault: str, where: str = "") -> None:
+        self.drawn[f"{fault} {where}".strip()] += 1
+
+    def _places(self, rate: float) -> float:
         return 1 + self.chance.expovariate(1) / rate if rate else float("inf")
 
     # Processes
@@ -267,6 +280,8 @@ class World:
             *(asyncio.create_task(self.load.receive(self.offices[code])) for code in PROVINCES),
         ]
         await self.until(lambda: all(task.done() for task in story), FAULT_SECONDS)
+        # What is under way when people have done their part is broken too.
+        await self.until(lambda: False, self.chance.choice((0.0, 2.0, 8.0)))
         unlucky.cancel()
         self.auditor.unchanged()
         self.mend()
