@@ -10,6 +10,7 @@ from typing import Any, Protocol
 
 from psycopg_pool import AsyncConnectionPool
 
+from shared.kernel.projector import Projector
 from shared.kernel.store import Store
 from tests.simulation.memory import Database
 from tests.simulation.pool import Pool
@@ -37,6 +38,14 @@ class Kept(Protocol):
         """How many rows stand in inbox, parked, requests and link_in."""
         ...
 
+    async def prepare(self, projector: Projector) -> None:
+        """Makes the tables of the simulation's read model."""
+        ...
+
+    async def story(self) -> dict[str, tuple[int, int]]:
+        """The rows of that read model: by stream, how many events it has, and the last's place."""
+        ...
+
 
 class InPostgres:
     def __init__(self, pool: AsyncConnectionPool) -> None:
@@ -59,6 +68,13 @@ class InPostgres:
         tables = ("inbox", "parked", "requests", "link_in")
         return [len(await rows(self.pool, f"select 1 from {table}")) for table in tables]
 
+    async def prepare(self, projector: Projector) -> None:
+        await projector.prepare()
+
+    async def story(self) -> dict[str, tuple[int, int]]:
+        found = await rows(self.pool, "select stream, events, position from rm_story.story")
+        return {stream: (events, position) for stream, events, position in found}
+
 
 class InMemory:
     def __init__(self) -> None:
@@ -77,3 +93,9 @@ class InMemory:
     async def beside(self) -> list[int]:
         kept = self.database
         return [len(rows) for rows in (kept.inbox, kept.parked, kept.requests, kept.applied)]
+
+    async def prepare(self, projector: Projector) -> None:
+        self.database.projections[projector.projection.name] = (0, projector.projection.version)
+
+    async def story(self) -> dict[str, tuple[int, int]]:
+        return self.database.story

@@ -16,11 +16,13 @@ from psycopg import errors
 from psycopg_pool import AsyncConnectionPool
 
 from shared.kernel import merkle
-from shared.kernel.event import NewEvent, Outgoing
+from shared.kernel.event import EventTypes, NewEvent, Outgoing
+from shared.kernel.projector import Projector
 from shared.kernel.store import Commit, Conflict, Parked, Received, Request, Settled, Store
 from shared.kernel.trace import traceparent
-from tests.kernel.counter import NOW, Counted, publish
+from tests.kernel.counter import NOW, Counted, decider, publish
 from tests.kernel.stores import Kept
+from tests.simulation import story
 
 
 def event(stream: str, version: int, by: int = 1, *, tell: bool = True) -> NewEvent:
@@ -287,3 +289,33 @@ async def test_a_log_that_was_put_back_is_not_written_on_with_a_tree_of_its_futu
     head = await sql_store.head()
     assert merkle.root(head.frontier) == naive_root([e.body for e in await sql_store.read(0, 9)])
     assert head.outgoing == {"35": 3}
+
+
+async def test_the_simulations_read_model_is_the_fold_of_the_log(store: Store, kept: Kept) -> None:
+    projector = Projector(store.pool, EventTypes([decider]), story.projection)
+    await kept.prepare(projector)
+    await store.append(commit(event("a", 1), event("b", 1), event("a", 2)))
+    assert await projector.step() == 3
+    await store.append(commit(event("b", 2)))
+    # Two at once: the second waits for the first, and finds nothing left.
+    assert sorted(await asyncio.gather(projector.step(), projector.step())) == [0, 1]
+    assert await kept.story() == {"a": (2, 3), "b": (2, 4)}
+
+
+async def test_a_step_of_the_projector_that_fails_leaves_neither_rows_nor_checkpoint(
+    store: Store, kept: Kept, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    projector = Projector(store.pool, EventTypes([decider]), story.projection)
+    await kept.prepare(projector)
+    await store.append(commit(event("a", 1)))
+
+    async def fails(*_: object) -> None:
+        raise OSError
+
+    with monkeypatch.context() as patch:
+        patch.setattr(Projector, "_checkpoint", fails)
+        with pytest.raises(OSError):
+            await projector.step()
+    assert await kept.story() == {}
+    assert await projector.step() == 1
+    assert await kept.story() == {"a": (1, 1)}
