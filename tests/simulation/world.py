@@ -50,7 +50,7 @@ EVENTS = ("flush", "down", "clock", "second worker", "poison", "replay", "edited
           "operator")  # fmt: skip
 """What happens from time to time, each in half of the seeds."""
 IMPATIENT_TRIES = 30
-FAR_SEEDS = 0.3
+FAR_SEEDS = 0.4
 """In so many seeds a clock is once set forward or back by up to two hours."""
 
 
@@ -152,13 +152,16 @@ class World:
     # Faults that come of themselves
 
     async def misfortunes(self) -> None:
-        far = self.chance.randint(1, 6) if self.chance.random() < FAR_SEEDS else 0
+        far = self.chance.randint(1, 8) if self.chance.random() < FAR_SEEDS else 0
         turn = 0
         while True:
             await asyncio.sleep(self.chance.uniform(0.3, 3.0))
             turn += 1
             if turn == far:
-                self.set_clock(self.chance.uniform(-7200, 7200), "clock, up to two hours")
+                self.set_clock(
+                    self.chance.choice((-1, -1, 1)) * self.chance.uniform(60, 7200),
+                    "clock, up to two hours",
+                )
             elif self.events:
                 await self.misfortune(self.chance.choice(self.events))
 
