@@ -111,7 +111,7 @@ class Load:
             "decree": "SK/1", "valid_from": "2019-09-01",
         })  # fmt: skip
         work = []
-        for number in range(chance.choice((1, 2, 2, 3))):
+        for number in range(chance.choice((1, 1, 2, 3))):
             office = chance.choice(PROVINCES)
             people = await self.register(office, chance.randint(1, 2))
             handover = f"HO-{number}"
