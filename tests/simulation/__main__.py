@@ -51,7 +51,7 @@ def one(seed: int) -> int:
 
 def many(given: argparse.Namespace) -> int:
     began = time.monotonic()
-    failed = 0
+    failed, latest = 0, 0.0
     drawn: Counter[str] = Counter()
     all_: Counter[str] = Counter()
     seeds = range(given.first, given.first + given.seeds)
@@ -59,6 +59,7 @@ def many(given: argparse.Namespace) -> int:
         for result in pool.imap_unordered(try_seed, seeds, chunksize=4):
             drawn.update(result.drawn)
             all_.update(requests=result.requests, events=result.events, messages=result.messages)
+            latest = max(latest, result.agreed_after)
             if result.failure:
                 failed += 1
                 print(f"seed {result.seed}: {result.failure}", flush=True)
@@ -66,6 +67,7 @@ def many(given: argparse.Namespace) -> int:
     for what, number in sorted(drawn.items()):
         print(f"{number:9,}  {what}")
     print("; ".join(f"{number:,} {what}" for what, number in all_.items()))
+    print(f"all agreed at most {latest:.0f} virtual seconds after the faults")
     print(f"{given.seeds:,} seeds, {failed} failed, {given.seeds / seconds:.1f} a second")
     return 1 if failed else 0
 
