@@ -17,7 +17,7 @@ from services.city.domain import (
 from services.city.projections import board, handovers, ledger
 from services.city.web.commands import COMMANDS
 from services.city.web.imports import IMPORTS
-from services.city.web.reads import READS, TEXTS, may_find, may_read, retained
+from services.city.web.reads import READS, TEXTS, acknowledged, may_find, may_read, retained
 from shared.runtime.manifest import Service
 
 SERVICE = Service(
@@ -41,5 +41,6 @@ SERVICE = Service(
     texts=TEXTS,
     may_find=may_find,
     may_read=may_read,
+    acknowledged=acknowledged,
     retained=retained,
 )

@@ -146,14 +146,11 @@ class Inbox:
             kept.append(one)
         return kept
 
-    async def unapplied(self) -> tuple[int, ...]:
-        """The newest messages of the sender that came and are not applied."""
-        return await self._links.unapplied(self._sender, RECEIPT_UNAPPLIED)
-
-    def receipt(
-        self, applied: int, *, gap: bool, now: datetime, unapplied: tuple[int, ...] | None = None
-    ) -> Receipt:
-        """What this office tells the sender: how far it is, and what to seal to."""
+    async def receipt(self, applied: int, *, gap: bool, now: datetime) -> Receipt:
+        """What this office tells the sender: how far it is, what of that it parked or discarded,
+        and what to seal to."""
+        found = await self._links.unapplied(self._sender, RECEIPT_UNAPPLIED)
+        unapplied = tuple(number for number in found if number <= applied)
         sent = int(now.timestamp() * 1_000_000)
         key = self._keyring.sealing_key
         return Receipt(self._office, self._sender, applied, gap, key, sent, unapplied)
@@ -189,7 +186,7 @@ class Inbox:
             except Conflict:
                 # Another worker applied these first; what stands is read anew.
                 (applied, _), gap = await self._links.applied(self._sender), False
-        return self.receipt(applied, gap=gap, now=now)
+        return await self.receipt(applied, gap=gap, now=now)
 
     async def _unsealed(self, frame: Frame, now: datetime) -> Told:
         """Who the frame's persons are. What can't be read is parked beside its messages."""
@@ -217,16 +214,32 @@ class Inbox:
                     await self._commit_all([one], told, now)
                 return
             log.exception("inbox: a message could not be applied")
-            (row,) = run
-            parked = Parked(
-                row.sender,
-                row.sequence,
-                "UNAPPLIABLE_MESSAGE",
-                type(error).__name__,
-                row.body,
-                affairs_of(row.body),
+            await self._park_unappliable(run[0], told, now, type(error).__name__)
+
+    async def _park_unappliable(
+        self, row: Received, told: Told, now: datetime, detail: str
+    ) -> None:
+        """With who its persons are, where that is not what the code stumbled over."""
+        why = (row.sender, row.sequence, "UNAPPLIABLE_MESSAGE", detail, row.body)
+        parked = Parked(*why, affairs_of(row.body))
+        try:
+            _, message = read_message(row.body)
+            sealed, keys, lines = await self._sealed_anew(
+                {row.sequence: _announced(message, told.get(row.sequence, {}))}
             )
-            await self._handling.store.append(Commit(at=now, received=run, parked=[parked]))
+            commit = Commit(
+                at=now,
+                received=[row],
+                parked=[replace(parked, personal=sealed.get(row.sequence, {}))],
+                keys=list(keys.values()),
+                index=[line for of_one in lines.values() for line in of_one],
+            )
+            await self._handling.store.append(commit)
+        except PASSING:
+            raise
+        except Exception:
+            log.exception("inbox: who its persons are could not be kept")
+            await self._handling.store.append(Commit(at=now, received=[row], parked=[parked]))
 
     async def _commit(self, run: Sequence[Received], told: Told, now: datetime) -> None:
         actor = f"office:{self._sender}"
@@ -238,13 +251,8 @@ class Inbox:
                 read[row.sequence] = read_message(row.body)
             except UNREADABLE as error:
                 unread[row.sequence] = why_unreadable(error)
-        # A message says who those are whom it announces, and nobody else.
         about = {
-            sequence: {
-                person: identity
-                for person, identity in told.get(sequence, {}).items()
-                if person in told_of(message)
-            }
+            sequence: _announced(message, told.get(sequence, {}))
             for sequence, (_, message) in read.items()
         }
         sealed, keys, lines = await self._sealed_anew(about)
@@ -394,6 +402,12 @@ class Inbox:
 
     async def applied_through(self) -> int:
         return (await self._links.applied(self._sender))[0]
+
+
+def _announced(message: Message, told: Mapping[str, Identity]) -> dict[str, Identity]:
+    """A message says who those are whom it announces, and nobody else."""
+    persons = told_of(message)
+    return {person: identity for person, identity in told.items() if person in persons}
 
 
 def read_message(body: bytes) -> tuple[Envelope, Message]:

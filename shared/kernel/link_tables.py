@@ -73,23 +73,28 @@ class LinkTables:
             through, epoch, key = await cursor.fetchone() or (0, None, None)
         return int(through), SealingKey(epoch, bytes(key)) if key is not None else None
 
-    async def note_sent(self, receiver: str, through: int) -> None:
+    async def note_sent(self, receiver: str, through: int, at: datetime) -> None:
         async with self._pool.connection() as connection:
             await connection.execute(
-                "insert into link_out (receiver, sent_through) values (%s, %s)"
-                " on conflict (receiver) do update"
-                " set sent_through = greatest(link_out.sent_through, excluded.sent_through)",
-                (receiver, through),
+                "with link as (insert into link_out (receiver, sent_through)"
+                " values (%(receiver)s, %(through)s) on conflict (receiver) do update"
+                " set sent_through = excluded.sent_through"
+                " where link_out.sent_through < excluded.sent_through returning receiver)"
+                " insert into link_times select receiver, 'sent', %(through)s, %(at)s from link"
+                " on conflict do nothing",
+                {"receiver": receiver, "through": through, "at": at},
             )
 
     async def note_confirmed(self, receiver: str, through: int, at: datetime) -> None:
         async with self._pool.connection() as connection:
             await connection.execute(
-                "insert into link_out (receiver, confirmed_through, confirmed_at)"
-                " values (%(receiver)s, %(through)s, %(at)s)"
-                " on conflict (receiver) do update set"
-                " confirmed_at = excluded.confirmed_at, confirmed_through ="
-                " greatest(link_out.confirmed_through, excluded.confirmed_through)",
+                "with link as (insert into link_out (receiver, confirmed_through, confirmed_at)"
+                " values (%(receiver)s, %(through)s, %(at)s) on conflict (receiver) do update"
+                " set confirmed_at = excluded.confirmed_at,"
+                " confirmed_through = excluded.confirmed_through"
+                " where link_out.confirmed_through < excluded.confirmed_through returning receiver)"
+                " insert into link_times select receiver, 'received', %(through)s, %(at)s from link"
+                " on conflict do nothing",
                 {"receiver": receiver, "through": through, "at": at},
             )
 
@@ -136,14 +141,32 @@ class LinkTables:
             )
             return tuple(sorted(int(row[0]) for row in await cursor.fetchall()))
 
-    async def note_unapplied(self, receiver: str, numbers: tuple[int, ...]) -> None:
-        """What that office has received and not applied, as it says."""
+    async def note_unapplied(
+        self, receiver: str, numbers: tuple[int, ...], limit: int, at: datetime
+    ) -> None:
+        """What that office has received and not applied, as it says; the rest it has applied.
+
+        It says the newest `limit` numbers: of older ones than those it says nothing.
+        """
         async with self._pool.connection() as connection:
             await connection.execute(
-                "insert into link_out (receiver, unapplied) values (%s, %s)"
-                " on conflict (receiver) do update set unapplied = excluded.unapplied"
-                " where link_out.unapplied <> excluded.unapplied",
-                (receiver, list(numbers)),
+                "with was as (select n from link_out, unnest(unapplied) as n"
+                " where receiver = %(receiver)s),"
+                " now as (select coalesce(array_agg(n order by n), '{}') as numbers from"
+                " (select unnest(%(numbers)s::bigint[]) as n"
+                " union select n from was where n < %(oldest)s) as s),"
+                " link as (insert into link_out (receiver, unapplied)"
+                " select %(receiver)s, numbers from now on conflict (receiver) do update"
+                " set unapplied = excluded.unapplied"
+                " where link_out.unapplied <> excluded.unapplied returning receiver)"
+                " insert into link_times select receiver, 'applied', n, %(at)s"
+                " from link, was, now where n <> all(now.numbers) on conflict do nothing",
+                {
+                    "receiver": receiver,
+                    "numbers": list(numbers),
+                    "oldest": numbers[0] if len(numbers) >= limit else 0,
+                    "at": at,
+                },
             )
 
     async def held(self, sender: str) -> frozenset[str]:

@@ -21,7 +21,15 @@ from datetime import datetime
 from shared.contracts.messages import SEALED_PART
 from shared.contracts.values import Identity
 from shared.kernel.keyring import SealingKey, seal_to
-from shared.kernel.link import FRAME_MESSAGES, Frame, Receipt, Transport, encode, frames
+from shared.kernel.link import (
+    FRAME_MESSAGES,
+    RECEIPT_UNAPPLIED,
+    Frame,
+    Receipt,
+    Transport,
+    encode,
+    frames,
+)
 from shared.kernel.link_tables import LinkTables
 from shared.kernel.vault import Vault
 
@@ -76,7 +84,7 @@ class Relay:
             entry = await self._transport.send(self.receiver, encode(frame, self._keyring.sign))
             self._entries.append((frame.last, entry))
             self._sent = frame.last
-        await self._links.note_sent(self.receiver, rows[-1][0])
+        await self._links.note_sent(self.receiver, rows[-1][0], now)
         return len(rows)
 
     async def _sealed(self, frame: Frame, personal: Mapping[int, Mapping[str, str]]) -> Frame:
@@ -118,7 +126,9 @@ class Relay:
             # or somebody's invention. Believing it would leave messages unsent for ever.
             return
         if receipt.unapplied is not None:
-            await self._links.note_unapplied(self.receiver, receipt.unapplied)
+            await self._links.note_unapplied(
+                self.receiver, receipt.unapplied, RECEIPT_UNAPPLIED, now
+            )
         if receipt.applied_through > self._confirmed:
             # Written first: where that fails, the next receipt says it again.
             await self._links.note_confirmed(self.receiver, receipt.applied_through, now)

@@ -136,6 +136,21 @@ async def _nobody(desk: Desk, before: datetime) -> list[dict[str, Any]]:
     return []
 
 
+@dataclass(frozen=True, slots=True)
+class Acknowledged:
+    """For how many of a message's persons its receiver's staff have answered, and when last."""
+
+    persons: int
+    of: int
+    at: datetime | None
+
+
+async def _by_nobody(
+    connection: AsyncConnection[Any], messages: Sequence[Mapping[str, Any]]
+) -> list[Acknowledged | None]:
+    return [None] * len(messages)
+
+
 @dataclass(frozen=True)
 class Service:
     """One kind of office, as declared in its `service.py`."""
@@ -153,5 +168,9 @@ class Service:
     """Whether who asks may learn by a look-up that this person is here."""
     may_read: Callable[[Desk, str, str], Awaitable[bool]] = _any_text
     """Whether who asks may read free texts about this person in streams of this category."""
+    acknowledged: Callable[
+        [AsyncConnection[Any], Sequence[Mapping[str, Any]]], Awaitable[list[Acknowledged | None]]
+    ] = _by_nobody
+    """What staff of the receivers have answered to these messages; None: nobody is asked to."""
     retained: Callable[[Desk, datetime], Awaitable[list[dict[str, Any]]]] = _nobody
     """Whose affairs ended before a time: what the retention schedule proposes to erase."""

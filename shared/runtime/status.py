@@ -19,7 +19,6 @@ from shared.runtime.staff import ROLES
 from shared.runtime.worker import WORKER_LOCK, Worker
 
 HISTORY_EVENTS = 1_000
-DELIVERIES = 200
 POSITION_DIGITS = 18
 MODEL_WAIT = timedelta(minutes=1)
 LINK_WAIT = timedelta(minutes=10)
@@ -42,34 +41,6 @@ async def links(connection: AsyncConnection[Any], partners: Sequence[str]) -> li
         " from unnest(%s::text[]) as p(partner) left join link_out o on o.receiver = p.partner"
         " left join link_in i on i.sender = p.partner order by 1",
         list(partners),
-    )
-
-
-async def deliveries(
-    connection: AsyncConnection[Any], subject: str | None, before: int
-) -> list[dict[str, Any]]:
-    """Each message to a partner and how far it is, the newest first; at most DELIVERIES.
-
-    `before` is a position of the log to go on from. States: *recorded* here, *sent* to the
-    transport, *received* there and not applied (parked or discarded), *applied* there: the
-    partner has confirmed it.
-    """
-    return await rows(
-        connection,
-        "select b.position, b.receiver, b.sequence, convert_from(b.body, 'utf8')::jsonb ->> 'type'"
-        " as type, convert_from(b.body, 'utf8')::jsonb ->> 'subject' as subject,"
-        " case when b.sequence = any(o.unapplied) then 'received'"
-        " when b.sequence <= o.confirmed_through then 'applied'"
-        " when b.sequence <= o.sent_through then 'sent' else 'recorded' end as state,"
-        " e.recorded_at, case when b.sequence <= o.confirmed_through then o.confirmed_at end"
-        " as link_confirmed_at from outbox b join events e on e.position = b.position"
-        " left join link_out o on o.receiver = b.receiver"
-        " where b.position < %s and (%s::text is null or position(%s in b.body) > 0)"
-        " order by b.position desc, b.receiver, b.sequence limit %s",
-        before,
-        subject,
-        f'"{subject}"'.encode(),
-        DELIVERIES,
     )
 
 
@@ -258,12 +229,7 @@ async def _links(desk: Desk, _: dict[str, str]) -> Any:
     return await links(desk.reading, desk.settings.partners)
 
 
-async def _deliveries(desk: Desk, given: dict[str, str]) -> Any:
-    before = _position(given.get("before", "9" * POSITION_DIGITS), "before")
-    return await deliveries(desk.reading, given.get("subject"), before)
-
-
-def _position(text: str, name: str) -> int:
+def parse_position(text: str, name: str) -> int:
     if not (text.isascii() and text.isdigit() and len(text) <= POSITION_DIGITS):
         raise Problem(
             422, "POSITION_UNREADABLE", f"Isian '{name}' bukan nomor urut.", "Tulis angka saja."
@@ -277,7 +243,7 @@ async def _parked(desk: Desk, _: dict[str, str]) -> Any:
 
 async def _history(desk: Desk, given: dict[str, str]) -> Any:
     as_of = parse_time(given["as_of"]) if "as_of" in given else None
-    after = _position(given.get("after", "0"), "after")
+    after = parse_position(given.get("after", "0"), "after")
     types = desk.handling.types
     return await history(desk.reading, types, given["subject"], as_of, after) or None
 
@@ -301,13 +267,6 @@ def parse_time(text: str) -> datetime:
 READS = (
     ReadRoute("/status", "Keadaan kantor ini", ROLES, _status),
     ReadRoute("/links", "Hubungan dengan kantor lain", ROLES, _links),
-    ReadRoute(
-        "/deliveries",
-        "Sampai mana tiap pesan ke kantor lain",
-        frozenset({"operator", "auditor", "admin"}),
-        _deliveries,
-        optional=("subject", "before"),
-    ),
     ReadRoute(
         "/parked", "Pesan yang tertahan", frozenset({"operator", "auditor", "admin"}), _parked
     ),

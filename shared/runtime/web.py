@@ -27,7 +27,16 @@ from shared.kernel.handling import Outcome, StalePlan, Undecided
 from shared.kernel.keyring import Keyring
 from shared.kernel.store import Conflict, StaleKeys
 from shared.kernel.store import Request as AnsweredRequest
-from shared.runtime import custody, custody_routes, gate, pages, problems, sign_in, status
+from shared.runtime import (
+    custody,
+    custody_routes,
+    deliveries,
+    gate,
+    pages,
+    problems,
+    sign_in,
+    status,
+)
 from shared.runtime.gate import require, staff_of
 from shared.runtime.manifest import CommandRoute, Desk, Plan, Problem, ReadRoute, Service
 from shared.runtime.metrics import CONTENT_TYPE as METRICS_TYPE
@@ -117,7 +126,7 @@ class RoleFirst(APIRoute):
 
 def reads_of(service: Service) -> tuple[ReadRoute, ...]:
     """All that an office of this kind can be asked: its own, custody's, every office's."""
-    return (*service.reads, *custody_routes.reads(service), *status.READS)
+    return (*service.reads, *custody_routes.reads(service), *status.READS, *deliveries.READS)
 
 
 def _desk(request: Request, staff: Staff, occurred_at: datetime | None) -> Desk:

@@ -169,12 +169,8 @@ class Worker:
         if keyring.epoch == epoch and now - at < ANNOUNCE_SECONDS:
             return 0
         for partner, inbox in self._inboxes.items():
-            # In this order: what is parked in between would stand beyond the number said with it.
-            unapplied = await inbox.unapplied()
             through = await inbox.applied_through()
-            receipt = inbox.receipt(
-                through, gap=False, now=self._office.clock(), unapplied=unapplied
-            )
+            receipt = await inbox.receipt(through, gap=False, now=self._office.clock())
             await self.links.send_receipt(partner, encode(receipt, keyring.sign))
         self._announced = (now, keyring.epoch)
         return 0

@@ -38,6 +38,14 @@ class Kept(Protocol):
         """How many rows stand in inbox, parked, requests and link_in."""
         ...
 
+    async def unapplied(self) -> list[int]:
+        """What office 35 has and did not apply, as it said."""
+        ...
+
+    async def times(self) -> list[tuple[str, int]]:
+        """What of the messages to office 35 is known with its time: kind and number."""
+        ...
+
     async def prepare(self, projector: Projector) -> None:
         """Makes the tables of the simulation's read model."""
         ...
@@ -68,6 +76,13 @@ class InPostgres:
         tables = ("inbox", "parked", "requests", "link_in")
         return [len(await rows(self.pool, f"select 1 from {table}")) for table in tables]
 
+    async def unapplied(self) -> list[int]:
+        ((numbers,),) = await rows(self.pool, "select unapplied from link_out")
+        return list(numbers)
+
+    async def times(self) -> list[tuple[str, int]]:
+        return [*await rows(self.pool, "select state, sequence from link_times order by 1, 2")]
+
     async def prepare(self, projector: Projector) -> None:
         await projector.prepare()
 
@@ -93,6 +108,12 @@ class InMemory:
     async def beside(self) -> list[int]:
         kept = self.database
         return [len(rows) for rows in (kept.inbox, kept.parked, kept.requests, kept.applied)]
+
+    async def unapplied(self) -> list[int]:
+        return self.database.link("35").unapplied
+
+    async def times(self) -> list[tuple[str, int]]:
+        return sorted((kind, number) for _, kind, number in self.database.link_times)
 
     async def prepare(self, projector: Projector) -> None:
         self.database.projections[projector.projection.name] = (0, projector.projection.version)

@@ -82,9 +82,11 @@ class Pair:
         receipt, _ = await self.inbox.receive(raws, NOW, again=again)
         return receipt
 
-    def told(self, through: int, *, gap: bool = False) -> Receipt:
+    def told(self, through: int, *unapplied: int, gap: bool = False) -> Receipt:
         """The receipt that the province gives."""
-        return self.inbox.receipt(through, gap=gap, now=NOW)
+        key = self.there.sealing_key
+        sent = int(NOW.timestamp() * 1_000_000)
+        return Receipt("35", "53.71", through, gap, key, sent, unapplied)
 
     def frame_of(self, *messages: dict[str, object]) -> bytes:
         bodies = tuple(json.dumps(m).encode() for m in messages)
@@ -255,7 +257,7 @@ async def test_what_cannot_be_read_is_parked_and_does_not_hold_up_the_others(pai
             told(5),
         )
     )
-    assert receipt == pair.told(5)
+    assert receipt == pair.told(5, 2, 3, 4)
     assert await pair.received() == 2
     assert [(reason, number) for reason, number, _ in await pair.parked()] == [
         ("UNKNOWN_TYPE", 2),
@@ -268,7 +270,7 @@ async def test_what_cannot_be_read_is_parked_and_does_not_hold_up_the_others(pai
 async def test_what_a_decision_refuses_is_parked_with_its_code(pair: Pair) -> None:
     closed = {"person": "PM-0000000001", "status": "closed"}
     receipt = await pair.deliver(pair.frame_of(told(1), told(2, data=closed), told(3)))
-    assert receipt == pair.told(3)
+    assert receipt == pair.told(3, 2)
     assert await pair.received() == 2
     assert [(r, n) for r, n, _ in await pair.parked()] == [("BELOW_ZERO", 2)]
 
@@ -340,7 +342,7 @@ async def test_no_message_blocks_its_link_whatever_it_holds(
     pair: Pair, poison: dict[str, object]
 ) -> None:
     receipt = await pair.deliver(pair.frame_of(poison, told(2)))
-    assert receipt == pair.told(2)
+    assert receipt == pair.told(2, 1)
     assert await pair.received() == 1
     ((reason, number, detail),) = await pair.parked()
     assert number == 1
@@ -364,7 +366,7 @@ async def test_what_nobody_foresaw_is_parked_and_not_tried_for_ever(
     monkeypatch.setattr(pair.inbox, "_reactor", stumble)
     closed = {"person": "PM-0000000001", "status": "closed"}
     receipt = await pair.deliver(pair.frame_of(told(1), told(2, data=closed), told(3)))
-    assert receipt == pair.told(3)
+    assert receipt == pair.told(3, 2)
     assert await pair.received() == 2
     assert [(r, n) for r, n, _ in await pair.parked()] == [("UNAPPLIABLE_MESSAGE", 2)]
 
@@ -386,8 +388,8 @@ async def test_later_messages_of_the_same_person_wait_and_those_of_others_go_on(
 ) -> None:
     """In the same frame, and in a later one."""
     frame = pair.frame_of(about(1, 1, "closed"), about(2, 2), about(1, 3), about(3, 4))
-    assert await pair.deliver(frame) == pair.told(4)
-    assert await pair.deliver(pair.frame_of(about(1, 5), about(2, 6))) == pair.told(6)
+    assert await pair.deliver(frame) == pair.told(4, 1, 3)
+    assert await pair.deliver(pair.frame_of(about(1, 5), about(2, 6))) == pair.told(6, 1, 3, 5)
     assert await pair.received() == 3
     assert await settled(pair) == [
         (1, "BELOW_ZERO", None),
@@ -409,7 +411,7 @@ async def test_what_is_none_of_this_offices_business_holds_back_in_the_same_fram
 
     monkeypatch.setattr(pair.inbox, "_reactor", knows_no_closing)
     frame = pair.frame_of(about(1, 1, "closed"), about(1, 2), about(2, 3))
-    assert await pair.deliver(frame) == pair.told(3)
+    assert await pair.deliver(frame) == pair.told(3, 1, 2)
     assert await pair.received() == 1
     assert await settled(pair) == [(1, "UNKNOWN_TYPE", None), (2, "WAITS_BEHIND_PARKED", None)]
 

@@ -41,7 +41,7 @@ async def test_what_is_unsent_is_read_in_order_from_where_one_stands(store: Stor
 async def test_a_confirmation_is_never_taken_back(store: Store) -> None:
     links = store.links
     assert await links.confirmed("35") == (0, None)
-    await links.note_sent("35", 7)
+    await links.note_sent("35", 7, NOW)
     await links.note_confirmed("35", 5, NOW)
     await links.note_confirmed("35", 3, NOW)
     assert await links.confirmed("35") == (5, None)
@@ -120,8 +120,21 @@ async def test_what_is_not_applied_is_told_also_when_it_was_discarded(store: Sto
     assert await links.unapplied("35", 1) == (3,)
 
 
-async def test_what_a_partner_says_is_unapplied_is_noted(store: Store) -> None:
-    await store.links.note_confirmed("35", 3, NOW)
-    await store.links.note_unapplied("35", (2,))
-    await store.links.note_unapplied("35", ())
-    assert await store.links.confirmed("35") == (3, None)
+async def test_what_a_partner_says_is_unapplied_is_noted(store: Store, kept: Kept) -> None:
+    """A receipt names only so many: of older ones than those it says nothing, and they stay."""
+    links = store.links
+    await links.note_unapplied("35", (2, 3), 2, NOW)
+    await links.note_unapplied("35", (3, 5), 2, NOW)
+    assert await kept.unapplied() == [2, 3, 5]
+    await links.note_unapplied("35", (3,), 2, NOW)
+    assert await kept.unapplied() == [3]
+    await links.note_unapplied("35", (), 2, NOW)
+    assert await kept.unapplied() == []
+    assert await kept.times() == [("applied", 2), ("applied", 3), ("applied", 5)]
+
+
+async def test_when_something_was_first_sent_and_received_is_kept(store: Store, kept: Kept) -> None:
+    for number in (2, 2, 1, 3):
+        await store.links.note_sent("35", number, NOW)
+        await store.links.note_confirmed("35", number, NOW)
+    assert await kept.times() == [("received", 2), ("received", 3), ("sent", 2), ("sent", 3)]

@@ -17,7 +17,7 @@ from shared.kernel.store import Commit, Parked, PersonKey, Received, Request, St
 from tests.kernel.counter import NOW
 from tests.kernel.test_store import event
 
-APPENDED_ONLY = ("events", "outbox", "inbox", "requests")
+APPENDED_ONLY = ("events", "outbox", "inbox", "requests", "link_times")
 MAY_CHANGE = {
     "parked": {
         "detail", "reason", "settled_as", "settled_at", "settled_by", "times", "tries",

@@ -101,7 +101,7 @@ class Pair:
     async def hello(self, now: datetime = NOW) -> None:
         """The province says what to seal to; the city hears it as it would from the wire."""
         await self.there.keyring.refresh()
-        raw = encode(self.inbox.receipt(0, gap=False, now=now), self.there.keyring.sign)
+        raw = encode(await self.inbox.receipt(0, gap=False, now=now), self.there.keyring.sign)
         await self.here.keyring.refresh()
         trusts = self.here.keyring.trusts
         receipt = decode(raw, sender="35", receiver="53.71", trusts=trusts)
@@ -215,7 +215,7 @@ async def test_what_was_sealed_to_an_old_key_is_asked_for_again(pair: Pair) -> N
 
 async def test_an_old_receipt_does_not_bring_an_old_sealing_key_back(pair: Pair) -> None:
     await pair.hello()
-    old = pair.inbox.receipt(0, gap=False, now=NOW + timedelta(hours=1))
+    old = await pair.inbox.receipt(0, gap=False, now=NOW + timedelta(hours=1))
     await rotation.rotate(pair.there.keyring)
     await pair.hello(NOW + timedelta(minutes=1))
     await pair.relay.confirm(old, NOW)
@@ -279,7 +279,7 @@ async def test_a_frame_of_a_key_that_nobody_trusts_changes_nothing(pair: Pair) -
 async def test_an_office_cannot_speak_for_another(pair: Pair) -> None:
     """The province's own key is trusted here, for the province alone."""
     await pair.record(PERSON)
-    forged = encode(pair.inbox.receipt(0, gap=False, now=NOW), pair.there.keyring.sign)
+    forged = encode(await pair.inbox.receipt(0, gap=False, now=NOW), pair.there.keyring.sign)
     assert await pair.deliver(forged) is None
     assert await pair.parked() == ["UNTRUSTED_FRAME"]
 
@@ -368,4 +368,23 @@ async def test_while_keys_are_away_nothing_is_parked_and_nobody_is_lost(
     assert (await pair.inbox.applied_through(), await pair.parked()) == (0, [])
     (tmp_path / "away").rename(file)
     await pair.deliver(*pair.wire.frames)
+    assert await pair.received() == {PERSON: NEEDLE}
+
+
+async def test_what_the_code_stumbled_over_still_knows_who_when_it_is_tried_again(
+    pair: Pair,
+) -> None:
+    await pair.hello()
+    await pair.record(PERSON)
+    await pair.relay.step(NOW)
+
+    def stumbles(*_: object) -> Sequence[Command]:
+        raise RuntimeError("a fault of the code")
+
+    faulty = Inbox(pair.province, pair.there, stumbles, "53.71")
+    await faulty.receive(pair.wire.frames, NOW)
+    assert await pair.received() == {}
+    (waiting,) = await pair.province.store.links.waiting("53.71", 0, 10)
+    assert waiting.reason == "UNAPPLIABLE_MESSAGE"
+    assert await pair.inbox.settle(NOW, "operator", [waiting.id]) == [waiting.id]
     assert await pair.received() == {PERSON: NEEDLE}

@@ -66,6 +66,7 @@ class Database:
     inbox: dict[str, dict[int, tuple[bytes, bytes]]] = field(default_factory=dict)
     applied: dict[str, tuple[int, list[bytes]]] = field(default_factory=dict)
     links: dict[str, LinkOut] = field(default_factory=dict)
+    link_times: dict[tuple[str, str, int], datetime] = field(default_factory=dict)
     parked: list[ParkedRow] = field(default_factory=list)
     digests: dict[tuple[str, bytes], ParkedRow] = field(default_factory=dict)
     person_keys: dict[str, tuple[int, bytes | None]] = field(default_factory=dict)
@@ -273,17 +274,21 @@ def _confirmed(db: Database, p: Any) -> Rows:
     return [(link.confirmed, link.epoch, link.key)] if link else []
 
 
-@answers("insert into link_out (receiver, sent_through)", "write")
+@answers("with link as (insert into link_out (receiver, sent_through)", "write")
 def _note_sent(db: Database, p: Any) -> Rows:
-    link = db.link(p[0])
-    link.sent = max(link.sent, p[1])
+    link = db.link(p["receiver"])
+    if link.sent < p["through"]:
+        link.sent = p["through"]
+        db.link_times.setdefault((p["receiver"], "sent", p["through"]), p["at"])
     return []
 
 
-@answers("insert into link_out (receiver, confirmed_through", "write")
+@answers("with link as (insert into link_out (receiver, confirmed_through", "write")
 def _note_confirmed(db: Database, p: Any) -> Rows:
     link = db.link(p["receiver"])
-    link.confirmed = max(link.confirmed, p["through"])
+    if link.confirmed < p["through"]:
+        link.confirmed = p["through"]
+        db.link_times.setdefault((p["receiver"], "received", p["through"]), p["at"])
     db.heard("confirmed", p["receiver"])
     return []
 
@@ -296,9 +301,14 @@ def _note_sealing(db: Database, p: Any) -> Rows:
     return []
 
 
-@answers("insert into link_out (receiver, unapplied)", "write")
+@answers("with was as (select n from link_out, unnest(unapplied) as n", "write")
 def _note_unapplied(db: Database, p: Any) -> Rows:
-    db.link(p[0]).unapplied = p[1]
+    link = db.link(p["receiver"])
+    was = link.unapplied
+    link.unapplied = sorted({*p["numbers"], *(n for n in was if n < p["oldest"])})
+    for number in was:
+        if number not in link.unapplied:
+            db.link_times.setdefault((p["receiver"], "applied", number), p["at"])
     return []
 
 

@@ -30,7 +30,6 @@ from shared.kernel.projector import Projector
 from shared.kernel.store import APPEND, Commit, Head, Received, Store, read_events
 from shared.runtime.worker import Worker
 from tests.simulation.memory import Database
-from tests.simulation.office import BEGIN
 from tests.simulation.pool import Connection, Cursor
 from tests.simulation.transport import Links
 
@@ -67,7 +66,7 @@ def a_receipt_goes_before_the_commit(patch: Patch) -> None:
     async def receive(self: Worker, sender: str, raws: Sequence[bytes], again: bool) -> None:
         keyring, clock = self._office.keyring, self._office.clock
         for frame in frames_in(raws, sender, keyring):
-            receipt = self._inboxes[sender].receipt(frame.last, gap=False, now=clock())
+            receipt = await self._inboxes[sender].receipt(frame.last, gap=False, now=clock())
             await self.links.send_receipt(sender, encode(receipt, keyring.sign))
         await real(self, sender, raws, again)
 
@@ -95,7 +94,7 @@ def what_could_not_be_recorded_is_acknowledged_all_the_same(patch: Patch) -> Non
             await real(self, sender, raws, again)
         except OperationalError:
             for frame in frames_in(raws, sender, keyring):
-                receipt = self._inboxes[sender].receipt(frame.last, gap=False, now=clock())
+                receipt = await self._inboxes[sender].receipt(frame.last, gap=False, now=clock())
                 await self.links.send_receipt(sender, encode(receipt, keyring.sign))
 
     patch.setattr(Worker, "_receive", receive)
@@ -145,8 +144,8 @@ def marked_as_sent_before_it_is_and_never_gone_back_for(patch: Patch) -> None:
 def a_receipt_is_too_high_by_one(patch: Patch) -> None:
     real = Inbox.receipt
 
-    def receipt(self: Inbox, applied: int, **more: Any) -> Any:
-        return real(self, applied + 1, **more)
+    async def receipt(self: Inbox, applied: int, **more: Any) -> Any:
+        return await real(self, applied + 1, **more)
 
     patch.setattr(Inbox, "receipt", receipt)
 
@@ -224,7 +223,7 @@ def a_gap_is_not_minded(patch: Patch) -> None:
         if run:
             await self._commit_all(run, {}, now)
             applied = run[-1].sequence
-        return self.receipt(applied, gap=False, now=now)
+        return await self.receipt(applied, gap=False, now=now)
 
     patch.setattr(Inbox, "_apply", apply)
 
@@ -383,9 +382,9 @@ def what_was_sent_is_never_gone_back_to(patch: Patch) -> None:
 def what_was_sent_is_taken_for_confirmed(patch: Patch) -> None:
     real = LinkTables.note_sent
 
-    async def note_sent(self: LinkTables, receiver: str, through: int) -> None:
-        await real(self, receiver, through)
-        await self.note_confirmed(receiver, through, BEGIN)
+    async def note_sent(self: LinkTables, receiver: str, through: int, at: datetime) -> None:
+        await real(self, receiver, through, at)
+        await self.note_confirmed(receiver, through, at)
 
     patch.setattr(LinkTables, "note_sent", note_sent)
 
@@ -410,18 +409,13 @@ def a_confirmation_is_remembered_before_it_is_written(patch: Patch) -> None:
 @once
 def a_receipt_names_what_was_parked_after_its_number(patch: Patch) -> None:
     """A fault that the product once had: the number was read before what is not applied."""
-    real, unapplied = Inbox.unapplied, Inbox.applied_through
+    real = Inbox.receipt
 
-    async def earlier(self: Inbox) -> tuple[int, ...]:
-        self.__dict__["early"] = await unapplied(self)
-        return await real(self)
+    async def receipt(self: Inbox, applied: int, **more: Any) -> Receipt:
+        found = await self._links.unapplied(self._sender, 200)
+        return replace(await real(self, applied, **more), unapplied=found)
 
-    async def as_it_was(self: Inbox) -> int:
-        early: int = self.__dict__["early"]
-        return early
-
-    patch.setattr(Inbox, "unapplied", earlier)
-    patch.setattr(Inbox, "applied_through", as_it_was)
+    patch.setattr(Inbox, "receipt", receipt)
 
 
 @once

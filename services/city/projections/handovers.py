@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
+from datetime import datetime
 from typing import Any
 
 from psycopg import AsyncConnection
@@ -120,12 +121,30 @@ def apply(recorded: Recorded) -> Iterator[Statement]:
                 " where handover = %(handover)s",
                 {"handover": id_, "note": reason},
             )
-            yield WAITING, {"handover": id_, "state": "declined", "only": ["issued", "departed"]}
+            yield (
+                "update entry set state = 'declined', answered_at = %(at)s"
+                " where handover = %(handover)s and state in ('issued', 'departed')",
+                {"handover": id_, "at": recorded.occurred_at},
+            )
         case handover.HandoverClosed(handover=id_):
             yield PHASE, {"handover": id_, "phase": "closed"}
 
 
-projection = Projection("handovers", 2, TABLES, apply)
+projection = Projection("handovers", 3, TABLES, apply)
+
+
+async def answered(
+    connection: AsyncConnection[Any], handovers: Sequence[str]
+) -> dict[str, tuple[int, int, datetime | None]]:
+    """For how many on each handover its receiver has answered, of how many, and when last."""
+    found = await rows(
+        connection,
+        "select handover, count(answered_at)::int as answered, count(*)::int as persons,"
+        " max(answered_at) as at from rm_handovers.entry"
+        " where handover = any(%s) and listed and state <> 'withdrawn' group by handover",
+        list(handovers),
+    )
+    return {row["handover"]: (row["answered"], row["persons"], row["at"]) for row in found}
 
 
 async def handovers(connection: AsyncConnection[Any]) -> list[dict[str, Any]]:

@@ -6,7 +6,8 @@ For travel money `released = spent + returned + outstanding`, per person, operat
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
+from datetime import datetime
 from typing import Any
 
 from psycopg import AsyncConnection
@@ -20,7 +21,7 @@ create table credit (
   person text not null, reference text not null, operation text not null,
   amount_rupiah bigint not null, credited_on date not null, kind text not null, replaces text,
   failed boolean not null default false, returned_rupiah bigint not null default 0,
-  answer text, answered_by text,
+  answer text, answered_by text, answered_at timestamptz,
   standing_rupiah bigint generated always as
     (case when failed then 0 else amount_rupiah - returned_rupiah end) stored,
   primary key (person, reference)
@@ -44,7 +45,8 @@ MOVEMENT = (
     " %(amount_rupiah)s, %(remark)s)"
 )
 ANSWER = (
-    "update credit set answer = %(answer)s, answered_by = %(office)s"
+    "update credit set answer = %(answer)s, answered_by = %(office)s,"
+    " answered_at = %(answered_at)s"
     " where person = %(person)s and reference = %(reference)s"
 )
 
@@ -76,9 +78,9 @@ def apply(recorded: Recorded) -> Iterator[Statement]:
                 returned.model_dump(),
             )
         case grant.ConfirmationRecorded() as confirmation:
-            yield ANSWER, confirmation.model_dump() | {"answer": "confirmed"}
+            yield ANSWER, _answer(recorded, confirmation, "confirmed")
         case grant.DisputeRecorded() as dispute:
-            yield ANSWER, dispute.model_dump() | {"answer": "disputed"}
+            yield ANSWER, _answer(recorded, dispute, "disputed")
         case advance.AdvanceReleased() as released:
             yield (
                 MOVEMENT,
@@ -128,7 +130,27 @@ def apply(recorded: Recorded) -> Iterator[Statement]:
             )
 
 
-projection = Projection("ledger", 2, TABLES, apply)
+def _answer(
+    recorded: Recorded, event: grant.ConfirmationRecorded | grant.DisputeRecorded, answer: str
+) -> dict[str, Any]:
+    return event.model_dump() | {"answer": answer, "answered_at": recorded.occurred_at}
+
+
+projection = Projection("ledger", 3, TABLES, apply)
+
+
+async def answered(
+    connection: AsyncConnection[Any], credits: Sequence[tuple[str, str]]
+) -> dict[tuple[str, str], datetime | None]:
+    """When the beneficiary's office said yes or no to each credit, by person and reference."""
+    found = await rows(
+        connection,
+        "select person, reference, answered_at from rm_ledger.credit join"
+        " unnest(%s::text[], %s::text[]) as wanted(person, reference) using (person, reference)",
+        [person for person, _ in credits],
+        [reference for _, reference in credits],
+    )
+    return {(row["person"], row["reference"]): row["answered_at"] for row in found}
 
 
 async def ledger(connection: AsyncConnection[Any], operation_: str) -> dict[str, Any]:

@@ -2,13 +2,17 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping, Sequence
 from datetime import datetime
 from typing import Any
 
+from psycopg import AsyncConnection
+
 from services.city.domain import beneficiary
 from services.city.projections import board, handovers, ledger
+from shared.contracts.messages import GrantDisbursed, HandoverIssued, Message
 from shared.runtime import custody
-from shared.runtime.manifest import Desk, Problem, ReadRoute
+from shared.runtime.manifest import Acknowledged, Desk, Problem, ReadRoute
 
 FIELDS = ("initials", "name", "nik", "born", "contact", "account")
 IDENTITY = {
@@ -80,6 +84,32 @@ async def may_read(desk: Desk, category: str, person: str) -> bool:
 
 async def retained(desk: Desk, before: datetime) -> list[dict[str, Any]]:
     return await board.ended(desk.reading, before)
+
+
+async def acknowledged(
+    connection: AsyncConnection[Any], messages: Sequence[Mapping[str, Any]]
+) -> list[Acknowledged | None]:
+    """A handover by the answers for its people, a credit by the word of her office about it."""
+
+    def data_of(kind: type[Message]) -> list[Any]:
+        return [message["data"] for message in messages if message["type"] == kind.type]
+
+    handed_over = await handovers.answered(
+        connection, [data["handover"] for data in data_of(HandoverIssued)]
+    )
+    credited = await ledger.answered(
+        connection, [(data["person"], data["reference"]) for data in data_of(GrantDisbursed)]
+    )
+
+    def answer_to(type_: str, data: Mapping[str, Any]) -> Acknowledged | None:
+        if type_ == HandoverIssued.type and data["handover"] in handed_over:
+            return Acknowledged(*handed_over[data["handover"]])
+        if type_ == GrantDisbursed.type:
+            at = credited.get((data["person"], data["reference"]))
+            return Acknowledged(int(at is not None), 1, at)
+        return None
+
+    return [answer_to(message["type"], message["data"]) for message in messages]
 
 
 async def _handovers(desk: Desk, _: dict[str, str]) -> Any:

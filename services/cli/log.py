@@ -1,0 +1,185 @@
+"""The commands that look at the log and at what was made of it."""
+
+from __future__ import annotations
+
+from datetime import datetime
+from typing import Annotated, Any
+
+import typer
+from rich.console import Console
+from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, TimeRemainingColumn
+from rich.table import Table
+
+from services.cli.command import (
+    FOUND_WRONG,
+    CouldNotRun,
+    JsonFlag,
+    console,
+    print_json,
+    with_office,
+)
+from shared.runtime import deliveries as ledger
+from shared.runtime import status as statuses
+from shared.runtime.manifest import Problem
+from shared.runtime.office import Office
+
+app = typer.Typer()
+
+
+@app.command()
+def status(as_json: JsonFlag = False) -> None:
+    """Log, worker, read models, links, parked messages. Exit 1 where something is wrong."""
+
+    async def work(office: Office) -> dict[str, Any]:
+        async with office.pool.connection() as connection:
+            return await statuses.status(connection, office.settings.partners)
+
+    found = with_office(work)
+    wrong = statuses.wrong(found)
+    if as_json:
+        print_json(found | {"wrong": wrong})
+    else:
+        _print_status(found)
+        for sentence in wrong:
+            console.print(f"[red]{sentence}[/red]")
+    raise typer.Exit(FOUND_WRONG if wrong else 0)
+
+
+@app.command()
+def deliveries(
+    subject: Annotated[
+        str | None, typer.Argument(help="An id in the messages: HO-…, PM-…; all if left out.")
+    ] = None,
+    as_json: JsonFlag = False,
+) -> None:
+    """The newest 200 messages to partners: how far each is, and since when."""
+
+    async def work(office: Office) -> list[dict[str, Any]]:
+        async with office.pool.connection() as connection:
+            return await ledger.deliveries(connection, office.service, subject)
+
+    found = with_office(work)
+    if as_json:
+        print_json(found)
+        return
+    table = Table("#", "to", "number", "message", "about", "state", "since (UTC)", "answered")
+    for row in found:
+        asked = row["acknowledged_of"]
+        table.add_row(
+            str(row["position"]),
+            row["receiver"],
+            str(row["sequence"]),
+            row["type"].removeprefix("pulang."),
+            row["subject"],
+            row["state"],
+            f"{row[row['state'] + '_at']:%Y-%m-%d %H:%M:%S}",
+            f"{row['acknowledged_persons']} of {asked}" if asked else "",
+        )
+    console.print(table if found else "No message to a partner.")
+
+
+def _print_status(found: dict[str, Any]) -> None:
+    log = found["log"]
+    console.print(f"Log: {log['size']} events, root {log['root'][:16]}…  Worker: {found['worker']}")
+    models = Table("read model", "position", "lag", title="Read models", title_justify="left")
+    for row in found["projections"]:
+        models.add_row(row["name"], str(row["position"]), str(row["lag"]))
+    links = Table(
+        "partner", "recorded", "sent", "confirmed", "waiting since (UTC)", "unapplied there",
+        "applied here", "parked", title="Links", title_justify="left",
+    )  # fmt: skip
+    columns = ("partner", "recorded", "sent", "confirmed", "unapplied_there", "applied", "parked")
+    for row in found["links"]:
+        cells = [str(row[column]) for column in columns]
+        since = row["waiting_since"]
+        cells.insert(4, f"{since:%Y-%m-%d %H:%M:%S}" if since else "")
+        links.add_row(*cells)
+    console.print(models, links)
+
+
+@app.command()
+def history(
+    subject: Annotated[str, typer.Argument(help="An id or stream: HO-…, PM-…, handover-HO-…")],
+    as_of: Annotated[
+        str | None, typer.Option(help="As known at this time, such as 2019-10-04T08:00:00+08:00.")
+    ] = None,
+    as_json: JsonFlag = False,
+) -> None:
+    """What happened to a subject, who did it, in plain words. Exit 1 where nothing is known."""
+    at = _time(as_of) if as_of else None
+
+    async def work(office: Office) -> list[dict[str, Any]]:
+        async with office.pool.connection() as connection:
+            found: list[dict[str, Any]] = []
+            types = office.handling.types
+            while more := await statuses.history(
+                connection, types, subject, at, found[-1]["position"] if found else 0
+            ):
+                found += more
+            return found
+
+    found = with_office(work)
+    if as_json:
+        print_json(found)
+    else:
+        table = Table("#", "terjadi", "dicatat", "oleh", "apa")
+        for line in found:
+            table.add_row(
+                str(line["position"]),
+                line["occurred_at"][:16],
+                line["recorded_at"][:16],
+                line["actor"],
+                line["words"],
+            )
+        console.print(table if found else f"Tidak ada catatan tentang {subject}.")
+    raise typer.Exit(0 if found else FOUND_WRONG)
+
+
+def _time(text: str) -> datetime:
+    try:
+        return statuses.parse_time(text)
+    except Problem as problem:
+        raise CouldNotRun(f"{problem.detail} {problem.remedy}") from None
+
+
+@app.command()
+def replay(
+    projection: Annotated[
+        str | None, typer.Argument(help="One read model; all if left out.")
+    ] = None,
+    as_json: JsonFlag = False,
+) -> None:
+    """Rebuild read models beside the live ones, compare, and switch. Exit 1 where they differed."""
+
+    async def work(office: Office) -> dict[str, list[str]]:
+        chosen = [p for p in office.projectors if projection in (None, p.projection.name)]
+        if not chosen:
+            names = ", ".join(p.projection.name for p in office.projectors)
+            raise CouldNotRun(f"There is no read model {projection}; there are {names}.")
+        differences: dict[str, list[str]] = {}
+        columns = (
+            TextColumn("{task.description}"),
+            BarColumn(),
+            MofNCompleteColumn(),
+            TimeRemainingColumn(),
+        )
+        with Progress(*columns, console=Console(stderr=True)) as progress:
+            for projector in chosen:
+                name = projector.projection.name
+                task = progress.add_task(name, total=None)
+                differences[name] = await projector.rebuild(
+                    lambda done, total, task=task: progress.update(  # type: ignore[misc]
+                        task, completed=done, total=total
+                    )
+                )
+        return differences
+
+    found = with_office(work)
+    if as_json:
+        print_json(found)
+    else:
+        for name, differences in found.items():
+            console.print(f"{name}: " + ("equal, switched" if not differences else "DIFFERED"))
+            for one in differences:
+                console.print(f"  {one}", markup=False)
+    raise typer.Exit(FOUND_WRONG if any(found.values()) else 0)

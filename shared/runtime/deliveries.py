@@ -1,0 +1,90 @@
+"""The delivery ledger: each message to a partner, how far it is, and since when.
+
+*recorded* here; *sent* to the transport; *received* there and not applied (parked, or discarded);
+*applied* there; *acknowledged* there by a person, for all whom it names. The times are those at
+which this office learned it.
+"""
+
+from __future__ import annotations
+
+import json
+from typing import Any
+
+from psycopg import AsyncConnection
+
+from shared.kernel.projector import rows
+from shared.runtime.manifest import Acknowledged, Desk, ReadRoute, Service
+from shared.runtime.status import POSITION_DIGITS, parse_position
+
+DELIVERIES = 200
+NEWEST = int("9" * POSITION_DIGITS)
+
+_SQL = """
+select b.position, b.receiver, b.sequence, b.body, e.recorded_at,
+  (select t.at from link_times t where t.receiver = b.receiver and t.state = 'sent'
+    and t.sequence >= b.sequence order by t.sequence limit 1) as sent_at,
+  r.at as received_at,
+  case when b.sequence = any(o.unapplied) then null else coalesce(a.at, r.at) end as applied_at
+from outbox b join events e on e.position = b.position
+left join link_out o on o.receiver = b.receiver
+left join lateral (select t.at from link_times t where t.receiver = b.receiver
+  and t.state = 'received' and t.sequence >= b.sequence order by t.sequence limit 1) r on true
+left join link_times a on a.receiver = b.receiver and a.state = 'applied'
+  and a.sequence = b.sequence
+where b.position < %s and (%s::text is null or position(%s in b.body) > 0)
+order by b.position desc, b.receiver, b.sequence limit %s
+"""
+
+
+async def deliveries(
+    connection: AsyncConnection[Any],
+    service: Service,
+    subject: str | None = None,
+    before: int = NEWEST,
+) -> list[dict[str, Any]]:
+    """Each message, the newest first; at most DELIVERIES, those before a position of the log."""
+    found = await rows(connection, _SQL, before, subject, f'"{subject}"'.encode(), DELIVERIES)
+    documents = [json.loads(row.pop("body")) for row in found]
+    persons = await service.acknowledged(connection, documents)
+    return [
+        _told(row, document, answer)
+        for row, document, answer in zip(found, documents, persons, strict=True)
+    ]
+
+
+def _told(
+    row: dict[str, Any], document: dict[str, Any], answer: Acknowledged | None
+) -> dict[str, Any]:
+    answered = answer is not None and answer.persons == answer.of > 0
+    states = (
+        ("acknowledged", answered),
+        ("applied", row["applied_at"]),
+        ("received", row["received_at"]),
+        ("sent", row["sent_at"]),
+    )
+    return (
+        {"type": document["type"], "subject": document["subject"]}
+        | row
+        | {
+            "state": next((state for state, reached in states if reached), "recorded"),
+            "acknowledged_at": answer.at if answer and answered else None,
+            "acknowledged_persons": answer.persons if answer else None,
+            "acknowledged_of": answer.of if answer else None,
+        }
+    )
+
+
+async def _deliveries(desk: Desk, given: dict[str, str]) -> Any:
+    before = parse_position(given.get("before", str(NEWEST)), "before")
+    return await deliveries(desk.reading, desk.service, given.get("subject"), before)
+
+
+READS = (
+    ReadRoute(
+        "/deliveries",
+        "Sampai mana tiap pesan ke kantor lain",
+        frozenset({"operator", "auditor", "admin"}),
+        _deliveries,
+        optional=("subject", "before"),
+    ),
+)

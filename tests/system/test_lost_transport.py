@@ -1,0 +1,133 @@
+"""Redis loses everything, or is away for long: nobody waits for it, and all comes through."""
+
+from __future__ import annotations
+
+import asyncio
+import shutil
+import tempfile
+from collections.abc import AsyncIterator, Callable, Iterator
+from contextlib import AsyncExitStack, asynccontextmanager
+from pathlib import Path
+
+import pytest
+
+from services.city.service import SERVICE as CITY
+from services.province.service import SERVICE as PROVINCE
+from shared.runtime.settings import Settings
+from tests.chaos.servers import Valkey
+from tests.system import story
+from tests.system.offices import Desk, eventually, open_desk
+
+FLUSHES = 3
+IN_SYNC_SECONDS = 10.0
+HANDOVERS = 30
+PERSONS = 20
+SEVEN_COMMANDS_SECONDS = 5.0
+DRAINED_SECONDS = 20.0
+
+
+@pytest.fixture
+def valkey() -> Iterator[Valkey]:
+    """A Redis that a test may end."""
+    folder = Path(tempfile.mkdtemp(prefix="pulang-lost-"))
+    folder.chmod(0o755)
+    server = Valkey(folder / "valkey")
+    try:
+        server.start()
+        yield server
+    finally:
+        server.remove()
+        shutil.rmtree(folder, ignore_errors=True)
+
+
+@pytest.fixture
+async def both(
+    valkey: Valkey, stack: AsyncExitStack, settings: Callable[..., Settings]
+) -> tuple[Desk, Desk]:
+    def over_it(office: str, *partners: str) -> Settings:
+        address = f"unix://{valkey.socket}"
+        return settings(office, partners).model_copy(update={"redis_url": address})
+
+    city = await open_desk(stack, over_it("53.71", "35"), CITY)
+    return city, await open_desk(stack, over_it("35", "53.71"), PROVINCE)
+
+
+async def confirmed(desk: Desk) -> tuple[int, int]:
+    (link,) = await desk.get("auditor", "/links")
+    return link["recorded"], link["confirmed"]
+
+
+async def hand_over(city: Desk, number: int, persons: int) -> None:
+    """Seven commands, from intake to departure."""
+    ids = await story.register(city, *(story.intake_row() for _ in range(persons)))
+    handover = f"HO-{number}"
+    await story.draft(city, ids, handover)
+    await story.issue(city, handover)
+    await city.post("issuer", f"/handovers/{handover}/departure")
+
+
+@asynccontextmanager
+async def under_load(city: Desk) -> AsyncIterator[None]:
+    async def work() -> None:
+        for number in range(1_000, 2_000):
+            await hand_over(city, number, 2)
+
+    task = asyncio.create_task(work())
+    try:
+        yield
+    finally:
+        task.cancel()
+        await asyncio.gather(task, return_exceptions=True)
+
+
+async def test_after_a_flush_under_load_all_is_in_sync_within_ten_seconds(
+    valkey: Valkey, both: tuple[Desk, Desk]
+) -> None:
+    city, province = both
+    await story.open_operation(city)
+    async with under_load(city):
+        for _ in range(FLUSHES):
+            await asyncio.sleep(1)
+            with valkey.client() as client:
+                client.flushall()
+            recorded, _ = await confirmed(city)
+
+            async def what_came_after_it_too(wanted: int = recorded) -> bool:
+                return (await confirmed(city))[1] > wanted
+
+            await eventually(what_came_after_it_too, IN_SYNC_SECONDS)
+    await story.in_sync(city, province)
+
+
+async def test_while_redis_is_away_everything_is_recorded_and_goes_out_afterwards(
+    valkey: Valkey, both: tuple[Desk, Desk]
+) -> None:
+    city, province = both
+    await story.open_operation(city)
+    await hand_over(city, 0, 1)
+    await story.in_sync(city, province)
+    valkey.stop()
+    for number in range(1, HANDOVERS + 1):
+        async with asyncio.timeout(SEVEN_COMMANDS_SECONDS):
+            await hand_over(city, number, PERSONS)
+    # Whoever looks is told that sending waits, and since when.
+    (link,) = await city.get("auditor", "/links")
+    assert link["recorded"] - link["confirmed"] == 2 * HANDOVERS
+    assert link["waiting_since"] is not None
+    found = await city.get("operator", f"/deliveries?subject=HO-{HANDOVERS}")
+    assert {one["state"] for one in found} == {"recorded"}
+    ready = await city.http.get("/health/ready")
+    assert ready.status_code == 503
+    assert any("Redis is away" in one for one in ready.json()["troubles"])
+
+    valkey.start()
+
+    async def drained() -> bool:
+        recorded, through = await confirmed(city)
+        return recorded == through
+
+    await eventually(drained, DRAINED_SECONDS)
+    await story.in_sync(city, province)
+    arrivals = await province.get("auditor", "/arrivals")
+    assert {one["handover"] for one in arrivals} == {f"HO-{n}" for n in range(HANDOVERS + 1)}
+    assert None not in {one["departed_at"] for one in arrivals}
