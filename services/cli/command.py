@@ -17,6 +17,7 @@ from typing import Annotated, Any, TypeVar
 import typer
 from pydantic import ValidationError
 from rich.console import Console
+from rich.markup import escape
 
 from services.city.service import SERVICE as CITY
 from services.province.service import SERVICE as PROVINCE
@@ -61,6 +62,16 @@ def with_office(work: Callable[[Office], Awaitable[T]]) -> T:
             return await work(office)
 
     return asyncio.run(run())
+
+
+def printable(value: object) -> str:
+    """Text that others wrote, without what a terminal would obey."""
+    return "".join(c if c.isprintable() or c == "\n" else ascii(c)[1:-1] for c in str(value))
+
+
+def plain(value: object) -> str:
+    """The same for a cell of a table: brackets in it style nothing."""
+    return escape(printable(value))
 
 
 def print_json(found: Any) -> None:

@@ -15,6 +15,7 @@ from services.cli.command import (
     CouldNotRun,
     JsonFlag,
     console,
+    plain,
     print_json,
     with_office,
 )
@@ -69,8 +70,8 @@ def deliveries(
             str(row["position"]),
             row["receiver"],
             str(row["sequence"]),
-            row["type"].removeprefix("pulang."),
-            row["subject"],
+            plain(row["type"].removeprefix("pulang.")),
+            plain(row["subject"]),
             row["state"],
             f"{row[row['state'] + '_at']:%Y-%m-%d %H:%M:%S}",
             f"{row['acknowledged_persons']} of {asked}" if asked else "",
@@ -128,8 +129,8 @@ def history(
                 str(line["position"]),
                 line["occurred_at"][:16],
                 line["recorded_at"][:16],
-                line["actor"],
-                line["words"],
+                plain(line["actor"]),
+                plain(line["words"]),
             )
         console.print(table if found else f"Tidak ada catatan tentang {subject}.")
     raise typer.Exit(0 if found else FOUND_WRONG)

@@ -12,7 +12,9 @@ from services.cli.command import (
     JsonFlag,
     console,
     operator,
+    plain,
     print_json,
+    printable,
     with_office,
 )
 from shared.runtime import parking
@@ -37,7 +39,7 @@ def parked_list(as_json: JsonFlag = False) -> None:
         columns = ("id", "sender", "sequence", "reason", "times", "parked_at", "detail")
         table = Table(*columns)
         for row in found:
-            table.add_row(*(str(row[name]) for name in columns))
+            table.add_row(*(plain(row[name]) for name in columns))
         console.print(table if found else "Nothing is parked.")
     raise typer.Exit(FOUND_WRONG if found else 0)
 
@@ -50,7 +52,9 @@ def parked_show(number: int, as_json: JsonFlag = False) -> None:
         print_json(found)
     else:
         for name, value in found.items():
-            console.print(f"{name}: {value}", highlight=False, markup=False, soft_wrap=True)
+            console.print(
+                f"{name}: {printable(value)}", highlight=False, markup=False, soft_wrap=True
+            )
 
 
 @app.command("retry")
@@ -61,7 +65,7 @@ def parked_retry(
     applied, left = with_office(lambda office: parking.retry(office, numbers or [], operator()))
     console.print(f"{len(applied)} message(s) applied, {len(left)} of those tried stay parked.")
     for row in left:
-        console.print(f"  {row['id']}: {row['reason']} {row['detail']}", markup=False)
+        console.print(f"  {row['id']}: {row['reason']} {printable(row['detail'])}", markup=False)
     raise typer.Exit(FOUND_WRONG if left else 0)
 
 

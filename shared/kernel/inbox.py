@@ -13,6 +13,7 @@ own key of each person before anything is decided, and stands nowhere else.
 from __future__ import annotations
 
 import logging
+import re
 from collections.abc import Callable, Collection, Mapping, Sequence
 from dataclasses import replace
 from datetime import datetime, timedelta
@@ -59,6 +60,7 @@ PASSING = (
 """What trying again can mend."""
 
 _MODELS: tuple[type[Value], ...] = (Envelope, ManifestLine, *MESSAGES.values())
+_TYPE = re.compile(r"pulang(\.[a-z-]{1,30}){1,5}\.v[0-9]{1,3}")
 FIELDS = {name for model in _MODELS for name in model.model_fields}
 
 Reactor = Callable[[str, Message, str, datetime, datetime, Mapping[str, str]], Sequence[Command]]
@@ -318,7 +320,8 @@ class Inbox:
     def _span(self, envelope: Envelope, sequence: int) -> Span:
         """Of one message, from when it is looked at until it is applied or parked."""
         cause = f"{self._sender}:{sequence}"
-        return trace.applying(envelope.type, self._sender, envelope.traceparent, cause)
+        known = envelope.type if envelope.type in MESSAGES else "of an unknown type"
+        return trace.applying(known, self._sender, envelope.traceparent, cause)
 
     async def settle(self, now: datetime, by: str, chosen: Collection[int] = ()) -> list[int]:
         """Tries parked messages again, in their order; gives those that are applied now.
@@ -428,7 +431,10 @@ def describe(error: Exception) -> str:
     """Says what is wrong and where, without a value: it may be somebody's secret."""
     if isinstance(error, ValidationError):
         return "; ".join(f"{_place(one['loc'])}: {one['type']}" for one in error.errors())
-    return f"unknown type {error}" if isinstance(error, UnknownType) else type(error).__name__
+    if isinstance(error, UnknownType):
+        said = str(error)
+        return f"unknown type {said}" if _TYPE.fullmatch(said) else "a type that is no name"
+    return type(error).__name__
 
 
 def _place(location: tuple[int | str, ...]) -> str:

@@ -28,6 +28,8 @@ RECEIPT = "application/vnd.pulang.receipt+json"
 PAYLOAD_TYPE = b"application/vnd.pulang.frame"
 FRAME_MESSAGES = 500
 FRAME_BYTES = 4 * 1024 * 1024
+HEAD_BYTES = 1024
+"""A head is kept beside each of its messages."""
 SENT_DIGITS = 20
 RECEIPT_UNAPPLIED = 200
 """So many unapplied numbers a receipt names."""
@@ -160,8 +162,8 @@ def decode(raw: bytes, *, sender: str, receiver: str, trusts: Trusts) -> Frame |
     if not trusts(sender, key_id, payload(signed), signature):
         raise Untrusted(f"key {key_id} of office {sender} is not trusted, or did not sign this")
     head, found, body = signed.partition(b"\r\n\r\n")
-    if not found:
-        raise Unreadable("no header block")
+    if not found or len(head) > HEAD_BYTES:
+        raise Unreadable("no header block, or one that is too long")
     try:
         headers = dict(line.split(": ", 1) for line in head.decode("ascii").split("\r\n"))
         text = body.decode("utf-8")
@@ -229,9 +231,12 @@ def _receipt_document(item: Receipt) -> dict[str, Any]:
 def _receipt(document: Any, sender: str, receiver: str, sent: int) -> Receipt:
     sealing: SealingKey | None = None
     match document:
-        case {"applied_through": int(through), "gap": bool(gap), **rest} if through >= 0:
+        # To Python True is an int; to PostgreSQL it is none.
+        case {"applied_through": int(through), "gap": bool(gap), **rest} if (
+            type(through) is int and 0 <= through < 2**63
+        ):
             match rest.get("sealing"):
-                case {"epoch": int(epoch), "key": str(key)}:
+                case {"epoch": int(epoch), "key": str(key)} if type(epoch) is int:
                     sealing = SealingKey(epoch, _key_bytes(epoch, key))
             unapplied = _unapplied(rest["unapplied"], through) if "unapplied" in rest else None
             return Receipt(sender, receiver, through, gap, sealing, sent, unapplied)

@@ -326,9 +326,7 @@ class Store:
         )
         received = [row for commit in commits for row in commit.received]
         parked = {
-            (row.sender, sha256(row.raw).digest()): row
-            for commit in commits
-            for row in commit.parked
+            (row.sender, _parked_digest(row)): row for commit in commits for row in commit.parked
         }
         settled = [one for commit in commits for one in commit.settled]
         unmoved = [read for commit in commits for read in commit.unmoved]
@@ -454,6 +452,14 @@ async def read_head(connection: AsyncConnection[Any]) -> Head:
     hashes = tuple(frontier[at : at + step] for at in range(0, len(frontier), step))
     links = json.loads(outgoing) if isinstance(outgoing, str) else outgoing
     return Head(size, hashes, links, key_epoch)
+
+
+def _parked_digest(row: Parked) -> bytes:
+    """Tells the same again from another. The bytes of a message may come as rubbish, or as a sealed
+    part, before they come as that message.
+    """
+    kind = "" if row.sequence is None else f"{row.sequence} {row.reason == 'UNREADABLE_SEAL'}"
+    return sha256(f"{kind}\n".encode() + row.raw).digest()
 
 
 def _epochal(commit: Commit) -> Sequence[PersonKey | IndexLine]:

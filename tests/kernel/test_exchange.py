@@ -483,3 +483,28 @@ async def test_two_who_settle_the_same_message_at_once_apply_it_once(
     )
     assert sorted(map(len, results)) == [0, 1]
     assert await pair.received() == 1
+
+
+async def test_rubbish_with_the_bytes_of_a_message_does_not_make_that_message_vanish(
+    pair: Pair,
+) -> None:
+    """Frames are plain text: who reads the stream can write a message's bytes into it before."""
+    refused = about(1, 1, "closed")
+    await pair.deliver(json.dumps(refused).encode())
+    await pair.deliver(pair.frame_of(refused, about(1, 2)))
+    assert [(reason, number) for reason, number, _ in await pair.parked()] == [
+        ("UNTRUSTED_FRAME", None),
+        ("BELOW_ZERO", 1),
+        ("WAITS_BEHIND_PARKED", 2),
+    ]
+    assert await pair.received() == 0
+
+
+async def test_what_a_partner_calls_a_type_is_not_said_unless_it_is_a_name(pair: Pair) -> None:
+    await pair.deliver(
+        pair.frame_of(told(1, type="NIK-5371-Seseorang"), told(2, type="pulang.a.v9"))
+    )
+    assert [detail for _, _, detail in await pair.parked()] == [
+        "a type that is no name",
+        "unknown type pulang.a.v9",
+    ]

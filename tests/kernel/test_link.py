@@ -22,6 +22,8 @@ from shared.kernel.keyring import (
 from shared.kernel.link import (
     FRAME_BYTES,
     FRAME_MESSAGES,
+    HEAD_BYTES,
+    RECEIPT,
     Frame,
     Receipt,
     Unreadable,
@@ -193,3 +195,40 @@ def test_a_receipt_says_what_came_and_is_not_applied(parked: tuple[int, ...] | N
 def test_a_receipt_with_other_numbers_is_none(parked: tuple[int, ...]) -> None:
     with pytest.raises(Unreadable):
         read(encode(Receipt("53.71", "35", 3, unapplied=parked), sign))
+
+
+@pytest.mark.parametrize(
+    "document",
+    [
+        {"applied_through": True, "gap": False},
+        {"applied_through": 2**63, "gap": False},
+        {"applied_through": 1, "gap": False, "sealing": {"epoch": True, "key": "A" * 43 + "="}},
+    ],
+)
+def test_a_truth_is_no_number(document: dict[str, object]) -> None:
+    """To Python True is 1; a database that is given it stumbles, and the link with it."""
+    signed = b"link: 35:53.71\r\nsent: 1\r\ncontent-type: " + RECEIPT.encode() + b"\r\n\r\n"
+    raw = by_hand(signed + json.dumps(document).encode())
+    try:
+        found = decode(raw, sender="35", receiver="53.71", trusts=believes)
+    except Unreadable:
+        return
+    assert isinstance(found, Receipt)
+    assert found.sealing is None
+    assert document["applied_through"] == 1
+
+
+def test_headers_are_bounded() -> None:
+    """They are kept beside each message of their frame."""
+    signed = b"link: 35:53.71\r\nx: " + b"y" * HEAD_BYTES + b"\r\n\r\n[]"
+    with pytest.raises(Unreadable, match="too long"):
+        decode(by_hand(signed), sender="35", receiver="53.71", trusts=believes)
+
+
+def by_hand(signed: bytes) -> bytes:
+    signature = b64encode(b"s" * 64)
+    return b"signature: " + signature + b"\r\nkey: 00000000\r\n" + signed
+
+
+def believes(office: str, key: str, payload: bytes, signature: bytes) -> bool:
+    return True
