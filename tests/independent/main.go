@@ -177,14 +177,14 @@ func (k *keyring) open(path, called string) (tlog.Tree, map[string]bool, error) 
 	}
 	own, cosigners := false, map[string]bool{}
 	for _, s := range opened.Sigs {
+		blob, err := base64.StdEncoding.Strict().DecodeString(s.Base64)
+		if err != nil || len(blob) < 4+8 {
+			return fail(errors.New("a signature in inexact base64"))
+		}
 		if k.types[id(s.Name, s.Hash)] == 0x01 {
 			own = true
 			ok("%s: signature by %s", called, id(s.Name, s.Hash))
 			continue
-		}
-		blob, err := base64.StdEncoding.DecodeString(s.Base64)
-		if err != nil || len(blob) < 12 {
-			return fail(errors.New("cosignature too short"))
 		}
 		cosigners[s.Name] = true
 		at := time.Unix(int64(binary.BigEndian.Uint64(blob[4:])), 0).UTC()

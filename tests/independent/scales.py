@@ -37,7 +37,10 @@ def ok(text: str) -> None:
 
 
 def hashes(given: list[str], of: str) -> list[bytes]:
-    found = [b64decode(text, validate=True) for text in given]
+    try:
+        found = [b64decode(text, validate=True) for text in given]
+    except ValueError as wrong:
+        raise Fault(f"{of}: {wrong}") from wrong
     must([b64encode(h).decode() for h in found] == given, f"{of}: not exact base64")
     must(all(len(h) == 32 for h in found), f"{of}: not SHA-256")
     return found
@@ -77,7 +80,10 @@ class Evidence:
     def opened(self, called: str) -> tuple[Checkpoint, set[str]]:
         """What it says, and who cosigned, once every signature is known and holds."""
         text = (self.folder / called).read_bytes().decode()
-        found = Checkpoint.from_text(text)
+        try:
+            found = Checkpoint.from_text(text)
+        except (ValueError, IndexError) as wrong:
+            raise Fault(f"{called}: {wrong}") from wrong
         must(found.serialize() == text, f"{called}: should be {found.serialize()!r}")
         must(len(found.root_hash) == 32, f"{called}: the root is not SHA-256")
         must(
@@ -115,7 +121,7 @@ class Evidence:
         must({str(i) for i in indices} == set(given), "proofs.json: not of the events")
         for index in indices:
             leaf = sha256(b"\0" + (self.folder / "events" / f"{index}.json").read_bytes())
-            path = hashes(given[str(index)], f"inclusion of {index}")
+            path = hashes(given[str(index)], f"proofs.json: inclusion of {index}")
             proof = InclusionProof(index, self.head.size, path)
             try:
                 proof.check(leaf.digest(), self.head.root_hash)
@@ -134,7 +140,7 @@ class Evidence:
             must(old.size == size, f"{called}: of {old.size} events")
             must(PREFIX + partner in cosigners, f"{called}: not cosigned by {partner}")
             must(size in given, f"{called}: no consistency proof from {size}")
-            path = hashes(given[size], f"consistency from {size}")
+            path = hashes(given[size], f"proofs.json: consistency from {size}")
             try:
                 proof = ConsistencyProof(size, self.head.size, path)
                 proof.check(old.root_hash, self.head.root_hash)
@@ -145,9 +151,9 @@ class Evidence:
         must(used == set(given), "proofs.json: consistency from a size that nobody witnessed")
 
 
-def main() -> int:
+def main(folder: str) -> int:
     try:
-        Evidence(Path(sys.argv[1])).check()
+        Evidence(Path(folder)).check()
     except (Fault, ValueError, KeyError, OSError, TypeError, AttributeError, IndexError) as fault:
         print(f"fault: {fault}", file=sys.stderr)
         return 1
@@ -155,4 +161,4 @@ def main() -> int:
 
 
 if __name__ == "__main__":
-    sys.exit(main())
+    sys.exit(main(sys.argv[1]))
