@@ -48,7 +48,7 @@ def ask(name: str, folder: Path) -> tuple[int, str]:
 
 def go(command: str, subject: Path) -> tuple[int, str]:
     run = subprocess.run(
-        [_built(), command, subject],
+        [f"{_built().name}/main", command, subject],
         stdout=subprocess.PIPE,
         stderr=subprocess.STDOUT,
         text=True,
@@ -58,19 +58,19 @@ def go(command: str, subject: Path) -> tuple[int, str]:
 
 
 @functools.cache
-def _built() -> Path:
-    """The Go program, built once for each process, without modules, a network or a C compiler."""
-    # A temporary folder that lasts as long as this process does.
-    _built.folder = tempfile.TemporaryDirectory(prefix="independent-")  # type: ignore[attr-defined]
-    folder = Path(_built.folder.name)  # type: ignore[attr-defined]
-    environment = {"GOCACHE": str(folder / "cache")} | os.environ
+def _built() -> tempfile.TemporaryDirectory[str]:
+    """The Go program, built once for each process, without modules, a network or a C compiler.
+
+    The folder goes when the process ends.
+    """
+    folder = tempfile.TemporaryDirectory(prefix="independent-")
+    environment = {"GOCACHE": f"{folder.name}/cache"} | os.environ
     environment |= {
         "GO111MODULE": "off",
         "GOPATH": str(GOPATH),
         "GOFLAGS": "",
         "CGO_ENABLED": "0",
     }
-    subprocess.run(
-        ["go", "build", "-o", folder / "main", HERE / "main.go"], env=environment, check=True
-    )
-    return folder / "main"
+    build = ["go", "build", "-o", f"{folder.name}/main", str(HERE / "main.go")]
+    subprocess.run(build, env=environment, check=True)
+    return folder
