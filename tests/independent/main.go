@@ -80,6 +80,9 @@ func newVerifier(line string) (note.Verifier, byte, error) {
 		if err != nil {
 			return nil, 0, fmt.Errorf("key %q: %v", line, err)
 		}
+		if !strings.HasPrefix(line, id(v.Name(), v.KeyHash())+"+") {
+			return nil, 0, fmt.Errorf("key %q: the id is not in small letters", line)
+		}
 		return v, blob[0], nil
 	}
 	plain, err := note.NewEd25519VerifierKey(parts[0], ed25519.PublicKey(blob[1:]))

@@ -388,6 +388,12 @@ def an_id_that_is_not_the_keys(folder: Path) -> None:
 
 
 @edit("key")
+def an_id_in_capitals(folder: Path) -> None:
+    assert OWN.id.hex() != OWN.id.hex().upper()
+    replace(folder / "keys", OWN.id.hex(), OWN.id.hex().upper())
+
+
+@edit("key")
 def a_cosigners_key_of_the_wrong_type(folder: Path) -> None:
     wrong = Key(A.name, SIGNS)
     (folder / "keys").write_text(OWN.line() + wrong.line() + B.line())
