@@ -331,8 +331,12 @@ class Inbox:
         after = 0
         while rows := await self._links.waiting(self._sender, after, SETTLE_MESSAGES):
             for row in rows:
-                due = now - row.parked_at >= RETRY_AFTER * 4 ** (row.tries - 1)
-                again = row.tries < RETRIES and row.reason not in FOR_OPERATORS and due
+                again = (
+                    # Looked at first: an operator may have tried so often that no time is so long.
+                    row.tries < RETRIES
+                    and row.reason not in FOR_OPERATORS
+                    and now - row.parked_at >= RETRY_AFTER * 4 ** (row.tries - 1)
+                )
                 tried = row.id in chosen or row.reason == WAITS.code or again
                 if tried and not row.affairs & held and await self._try_again(row, now, by):
                     applied.append(row.id)

@@ -455,6 +455,15 @@ async def test_a_refused_message_is_tried_again_by_itself_but_only_so_often(pair
     assert await pair.received() == 0
 
 
+async def test_what_an_operator_tried_a_hundred_times_in_vain_stops_nobody(pair: Pair) -> None:
+    """The time to wait grows with each try, and must not be reckoned beyond what a time can be."""
+    await pair.deliver(pair.frame_of(about(1, 1, "closed")))
+    (row,) = await pair.province.store.links.waiting("53.71", 0, 9)
+    for _ in range(100):
+        await pair.inbox.settle(NOW, "operator", [row.id])
+    assert await pair.inbox.settle(NOW + timedelta(days=1), "worker") == []
+
+
 async def test_two_who_settle_the_same_message_at_once_apply_it_once(
     pair: Pair, monkeypatch: pytest.MonkeyPatch
 ) -> None:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import json
+from collections.abc import AsyncIterator
 from dataclasses import replace
 from hashlib import sha256
 from typing import Any
@@ -15,10 +16,13 @@ from psycopg import errors
 from psycopg_pool import AsyncConnectionPool
 
 from shared.kernel import merkle
-from shared.kernel.event import NewEvent, Outgoing
-from shared.kernel.store import Commit, Conflict, Parked, Received, Request, Store
+from shared.kernel.event import EventTypes, NewEvent, Outgoing
+from shared.kernel.projector import Projector
+from shared.kernel.store import Commit, Conflict, Parked, Received, Request, Settled, Store
 from shared.kernel.trace import traceparent
-from tests.kernel.counter import NOW, Counted, publish
+from tests.kernel.counter import NOW, Counted, decider, publish
+from tests.kernel.stores import Kept
+from tests.simulation import story
 
 
 def event(stream: str, version: int, by: int = 1, *, tell: bool = True) -> NewEvent:
@@ -42,10 +46,18 @@ def commit(*events: NewEvent) -> Commit:
     return Commit(at=NOW, events=events)
 
 
-async def column(pool: AsyncConnectionPool, query: str) -> list[object]:
-    async with pool.connection() as connection:
-        cursor = await connection.execute(query.encode())
-        return [row[0] for row in await cursor.fetchall()]
+@pytest.fixture
+async def store(kept: Kept) -> AsyncIterator[Store]:
+    one = kept.another()
+    yield one
+    await one.close()
+
+
+@pytest.fixture
+async def sql_store(pool: AsyncConnectionPool) -> AsyncIterator[Store]:
+    one = Store(pool, "53.71")
+    yield one
+    await one.close()
 
 
 async def test_what_is_appended_is_read_back_byte_for_byte(store: Store) -> None:
@@ -68,9 +80,7 @@ async def test_a_stream_that_moved_on_refuses_an_older_version(store: Store) -> 
     assert (await store.head()).size == 1
 
 
-async def test_a_refused_commit_leaves_nothing_behind(
-    store: Store, pool: AsyncConnectionPool
-) -> None:
+async def test_a_refused_commit_leaves_nothing_behind(store: Store, kept: Kept) -> None:
     await store.append(commit(event("a", 1)))
     before = await store.head()
     whole = Commit(
@@ -84,9 +94,8 @@ async def test_a_refused_commit_leaves_nothing_behind(
         await store.append(whole)
     assert await store.head() == before
     assert (await store.load(["b"]))["b"] == []
-    for table in ("inbox", "parked", "requests", "link_in"):
-        assert await column(pool, f"select 1 from {table}") == []
-    assert await column(pool, "select sequence from outbox order by 1") == [1]
+    assert await kept.beside() == [0, 0, 0, 0]
+    assert [number for number, _, _ in await kept.outbox()] == [1]
 
 
 async def test_one_that_lost_the_race_does_not_take_others_with_it(store: Store) -> None:
@@ -101,11 +110,9 @@ async def test_one_that_lost_the_race_does_not_take_others_with_it(store: Store)
     assert (await store.head()).size == 2
 
 
-async def test_writers_of_several_processes_leave_no_hole_and_no_double(
-    pool: AsyncConnectionPool,
-) -> None:
+async def test_writers_of_several_processes_leave_no_hole_and_no_double(kept: Kept) -> None:
     """The race: eight writers with their own appenders, as eight processes would have."""
-    stores = [Store(pool, "53.71") for _ in range(8)]
+    stores = [kept.another() for _ in range(8)]
 
     async def write(store: Store, name: int) -> None:
         for version in range(1, 26):
@@ -114,19 +121,14 @@ async def test_writers_of_several_processes_leave_no_hole_and_no_double(
     await asyncio.gather(*(write(store, name) for name, store in enumerate(stores)))
     for store in stores:
         await store.close()
-    total = 8 * 25
-    assert await column(pool, "select position from events order by 1") == [*range(1, total + 1)]
-    assert await column(pool, "select sequence from outbox order by 1") == [*range(1, total + 1)]
-    assert await column(pool, "select position from outbox order by sequence") == [
-        *range(1, total + 1)
-    ]
+    total = [*range(1, 8 * 25 + 1)]
+    assert [event.position for event in await stores[0].read(0, 1_000)] == total
+    assert [(number, at) for number, at, _ in await kept.outbox()] == [(n, n) for n in total]
 
 
-async def test_a_reader_who_tails_the_log_misses_nothing_while_others_write(
-    pool: AsyncConnectionPool,
-) -> None:
+async def test_a_reader_who_tails_the_log_misses_nothing_while_others_write(kept: Kept) -> None:
     """With positions from a sequence, this loses rows: order of a sequence is not commit order."""
-    writers = [Store(pool, "53.71") for _ in range(4)]
+    writers = [kept.another() for _ in range(4)]
     seen: list[int] = []
 
     async def write(store: Store, name: int) -> None:
@@ -144,9 +146,7 @@ async def test_a_reader_who_tails_the_log_misses_nothing_while_others_write(
     assert seen == [*range(1, 161)]
 
 
-async def test_the_head_holds_the_tree_over_the_exact_bytes(
-    store: Store, pool: AsyncConnectionPool
-) -> None:
+async def test_the_head_holds_the_tree_over_the_exact_bytes(store: Store) -> None:
     for version in range(1, 12):
         await store.append(commit(event("a", version, by=version)))
     head = await store.head()
@@ -186,36 +186,61 @@ async def test_an_idempotency_key_is_answered_once(store: Store) -> None:
     assert await store.answered("somebody", "key-00001") is None
 
 
-async def test_the_same_rubbish_is_parked_once_and_counted(
-    store: Store, pool: AsyncConnectionPool
-) -> None:
+async def test_the_same_rubbish_is_parked_once_and_counted(store: Store, kept: Kept) -> None:
     rubbish = Parked("35", None, "UNREADABLE_FRAME", "no header block", b"\xff\x00")
     for _ in range(3):
         await store.append(Commit(at=NOW, parked=[rubbish]))
-    assert await column(pool, "select raw from parked") == [b"\xff\x00"]
-    assert await column(pool, "select times from parked") == [3]
+    assert await kept.parked() == [(b"\xff\x00", 3)]
 
 
-async def test_each_link_counts_its_own_messages(store: Store, pool: AsyncConnectionPool) -> None:
+async def test_a_parked_message_is_settled_once(store: Store, kept: Kept) -> None:
+    await store.append(Commit(at=NOW, parked=[Parked("35", 1, "X", "x", b"one", frozenset("p"))]))
+    (row,) = await store.links.waiting("35", 0, 9)
+    applied = Commit(at=NOW, events=[event("a", 1)], settled=[Settled(row.id, "applied", "worker")])
+    await store.append(applied)
+    again = Commit(at=NOW, events=[event("b", 1)], settled=[Settled(row.id, "discarded", "other")])
+    with pytest.raises(Conflict):
+        await store.append(again)
+    assert (await store.head()).size == 1
+    assert await store.links.waiting("35", 0, 9) == []
+
+
+async def test_of_two_who_settle_the_same_at_once_one_is_refused(kept: Kept) -> None:
+    stores = [kept.another() for _ in range(2)]
+    await stores[0].append(Commit(at=NOW, parked=[Parked("35", 1, "X", "x", b"one")]))
+    results = await asyncio.gather(
+        *(
+            one.append(
+                Commit(at=NOW, events=[event(name, 1)], settled=[Settled(1, "applied", name)])
+            )
+            for name, one in zip("ab", stores, strict=True)
+        ),
+        return_exceptions=True,
+    )
+    for one in stores:
+        await one.close()
+    assert sorted(type(result).__name__ for result in results) == ["Conflict", "int"]
+
+
+async def test_each_link_counts_its_own_messages(store: Store, kept: Kept) -> None:
     both = event("a", 1)
     other = [Outgoing("53", "a", both.messages[0].message), *both.messages]
     await store.append(commit(replace(both, messages=tuple(other)), event("a", 2)))
-    numbers = "select sequence from outbox where receiver = '{}' order by 1"
-    assert await column(pool, numbers.format("35")) == [1, 2]
-    assert await column(pool, numbers.format("53")) == [1]
-    (body,) = await column(pool, "select body from outbox where receiver = '53'")
-    assert json.loads(bytes(body))["sequence"] == "1"  # type: ignore[arg-type]
+    assert [number for number, _, _ in await kept.outbox()] == [1, 2]
+    ((number, _, body),) = await kept.outbox("53")
+    assert number == 1
+    assert json.loads(body)["sequence"] == "1"
 
 
 async def test_a_database_that_goes_away_is_said_and_the_next_append_goes_on(
-    store: Store, owner: psycopg.Connection[Any]
+    sql_store: Store, owner: psycopg.Connection[Any]
 ) -> None:
-    await store.append(commit(event("a", 1)))
+    await sql_store.append(commit(event("a", 1)))
     owner.execute("alter table events rename to gone")
     with pytest.raises(errors.UndefinedTable):
-        await store.append(commit(event("a", 2)))
+        await sql_store.append(commit(event("a", 2)))
     owner.execute("alter table gone rename to events")
-    assert await store.append(commit(event("a", 2))) == 2
+    assert await sql_store.append(commit(event("a", 2))) == 2
 
 
 async def test_a_commit_is_refused_where_a_stream_that_it_only_read_moved_on(
@@ -248,11 +273,11 @@ async def test_what_the_database_cannot_hold_fails_alone(store: Store) -> None:
 
 
 async def test_a_log_that_was_put_back_is_not_written_on_with_a_tree_of_its_future(
-    store: Store, pool: AsyncConnectionPool, owner: psycopg.Connection[Any]
+    sql_store: Store, pool: AsyncConnectionPool, owner: psycopg.Connection[Any]
 ) -> None:
     """A database restored under a running process: the size may fit again, the tree must too."""
-    await store.append(commit(event("a", 1)))
-    await store.append(commit(event("a", 2)))
+    await sql_store.append(commit(event("a", 1)))
+    await sql_store.append(commit(event("a", 2)))
     owner.execute("delete from events")
     owner.execute("delete from outbox")
     owner.execute("update log_head set size = 0, frontier = '', outgoing = '{}'")
@@ -260,7 +285,37 @@ async def test_a_log_that_was_put_back_is_not_written_on_with_a_tree_of_its_futu
     await other.append(commit(event("b", 1)))
     await other.append(commit(event("b", 2)))
     await other.close()
-    await store.append(commit(event("b", 3)))
-    head = await store.head()
-    assert merkle.root(head.frontier) == naive_root([e.body for e in await store.read(0, 9)])
+    await sql_store.append(commit(event("b", 3)))
+    head = await sql_store.head()
+    assert merkle.root(head.frontier) == naive_root([e.body for e in await sql_store.read(0, 9)])
     assert head.outgoing == {"35": 3}
+
+
+async def test_the_simulations_read_model_is_the_fold_of_the_log(store: Store, kept: Kept) -> None:
+    projector = Projector(store.pool, EventTypes([decider]), story.projection)
+    await kept.prepare(projector)
+    await store.append(commit(event("a", 1), event("b", 1), event("a", 2)))
+    assert await projector.step() == 3
+    await store.append(commit(event("b", 2)))
+    # Two at once: the second waits for the first, and finds nothing left.
+    assert sorted(await asyncio.gather(projector.step(), projector.step())) == [0, 1]
+    assert await kept.story() == {"a": (2, 3), "b": (2, 4)}
+
+
+async def test_a_step_of_the_projector_that_fails_leaves_neither_rows_nor_checkpoint(
+    store: Store, kept: Kept, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    projector = Projector(store.pool, EventTypes([decider]), story.projection)
+    await kept.prepare(projector)
+    await store.append(commit(event("a", 1)))
+
+    async def fails(*_: object) -> None:
+        raise OSError
+
+    with monkeypatch.context() as patch:
+        patch.setattr(Projector, "_checkpoint", fails)
+        with pytest.raises(OSError):
+            await projector.step()
+    assert await kept.story() == {}
+    assert await projector.step() == 1
+    assert await kept.story() == {"a": (1, 1)}

@@ -1,523 +1,420 @@
-"""One world of a seed: a city, three provinces, the wires between them, and everything that fails.
-
-First faults, with the databases judging each commit; then none, and all must converge in a bound.
-"""
+"""The world of one seed: faults while the story runs, then none, until everybody agrees."""
 
 from __future__ import annotations
 
 import asyncio
+import logging
 import os
 import random
-import re
-import uuid
-from collections.abc import Sequence
+from collections import Counter
+from collections.abc import Iterator
+from contextlib import contextmanager
 from dataclasses import dataclass, field
-from datetime import UTC, datetime, timedelta
+from datetime import timedelta
 from hashlib import sha256
-from types import SimpleNamespace
+from random import Random
 from typing import Any
-from unittest.mock import patch
 
 from psycopg import OperationalError
 
-from services.city.service import SERVICE as CITY
-from services.province.service import SERVICE as PROVINCE
-from shared.custody import DECIDERS, exchange
-from shared.kernel import merkle
-from shared.kernel.handling import Handling, StalePlan, Undecided
-from shared.kernel.inbox import Inbox
-from shared.kernel.keyring import (
-    Keyring,
-    draw_index,
-    draw_sealing,
-    draw_signing,
-    key_id,
-    sealing_key_id,
-)
-from shared.kernel.link import encode
-from shared.kernel.outbox import Relay
-from shared.kernel.store import Conflict, Request, StaleKeys, Store
-from shared.kernel.vault import Vault
-from shared.runtime import custody
-from shared.runtime.manifest import Desk, Problem
-from shared.runtime.rows import Import
-from shared.runtime.staff import ROLES, Staff
-from tests.simulation.memory import Broken, Database, Pool, VirtualLoop
+from shared.kernel import inbox
+from shared.kernel.handling import Undecided
+from shared.kernel.inbox import FOR_OPERATORS, PASSING
+from shared.kernel.link import Frame, Receipt, encode
+from shared.kernel.store import Conflict
+from shared.runtime import parking, worker
+from tests.simulation import agreement, errands
+from tests.simulation.auditor import Auditor
+from tests.simulation.load import Load
+from tests.simulation.loop import Stuck, VirtualLoop
+from tests.simulation.office import CITY_CODE, OFFICES, PROVINCES, Office, Process
+from tests.simulation.pool import MemoryKeyring
+from tests.simulation.transport import Broker
 
-CITY_CODE, PROVINCES = "53.71", ("35", "53", "33")
-START = datetime(2019, 10, 4, 8, 0, tzinfo=UTC)
-FAULTS_SECONDS = 80.0
-CONVERGE_SECONDS = 400.0
-SIGNING = {office: draw_signing() for office in (CITY_CODE, *PROVINCES)}
+FAULT_SECONDS = 60.0
+AGREE_SECONDS = 600.0
+OPERATOR_AFTER_SECONDS = 20.0
+"""So long after the faults an operator comes, where what is parked does not go by itself."""
+RETRY_AFTER = timedelta(seconds=4)
+"""Between retries of what was refused: shorter than the product's, to spend fewer seconds."""
+POLL_SECONDS = 4.0
+"""Between turns that nobody woke a loop for: longer than the product's, to spend fewer turns."""
+RATES = {
+    "crash": 0.003, "statement fails": 0.004, "delay": 0.03, "lose": 0.12, "duplicate": 0.12,
+    "refuse": 0.06, "tear": 0.3, "reorder": 0.4,
+}  # fmt: skip
+"""How often each fault happens at a place where it can, in a seed that has it at all."""
+AT_POINTS = ("crash", "statement fails", "delay")
 
-
-class Wrapping:
-    """A key provider that hides nothing: what is sealed is not what is looked at here."""
-
-    def epochs(self) -> Sequence[int]:
-        return [1]
-
-    def create(self, epoch: int) -> None: ...
-
-    def destroy(self, epoch: int) -> None: ...
-
-    def wrap(self, epoch: int, plain: bytes, about: bytes) -> bytes:
-        return plain
-
-    def unwrap(self, epoch: int, wrapped: bytes, about: bytes) -> bytes:
-        return wrapped
+EVENTS = ("flush", "down", "clock", "second worker", "poison", "replay", "edited", "receipt",
+          "operator")  # fmt: skip
+"""What happens from time to time, each in half of the seeds."""
+IMPATIENT_TRIES = 30
+FAR_SEEDS = 0.4
+"""In so many seeds a clock is once set forward or back by up to two hours."""
 
 
 @dataclass
-class Wire:
-    """A stream as Redis has it: entries, what was delivered, and what nobody acknowledged."""
-
-    entries: dict[int, bytes] = field(default_factory=dict)
-    delivered: int = 0
-    pending: set[int] = field(default_factory=set)
-
-
-class Process:
-    """One process of an office; `kill` leaves nothing of it but the database."""
-
-    def __init__(self, world: World, office: str) -> None:
-        self.world, self.office = world, office
-        self.tasks: list[asyncio.Task[None]] = []
-        self.dead = False
-        service = CITY if office == CITY_CODE else PROVINCE
-        self.service = service
-        pool: Any = Pool(world.databases[office], self.point)
-        self.store = Store(pool, office)
-        publisher = exchange.publisher(service.publisher)
-        self.handling = Handling(self.store, (*service.deciders, *DECIDERS), publisher)
-        self.vault = Vault(Keyring(pool, Wrapping(), office))
-        reactor = exchange.reactor(service.reactor)
-        partners = PROVINCES if office == CITY_CODE else (CITY_CODE,)
-        self.relays = {p: Relay(self.store.links, self.vault, self, p) for p in partners}
-        self.inboxes = {p: Inbox(self.handling, self.vault, reactor, p) for p in partners}
-
-    async def point(self, name: str) -> None:
-        """Where the seed may let time pass, fail the database, or kill this process."""
-        await self.world.point(self, name)
-
-    def now(self) -> datetime:
-        return self.world.now()
-
-    def start(self) -> None:
-        for partner in self.inboxes:
-            self._spawn(self._relay(partner))
-            self._spawn(self._receive(partner))
-        self._spawn(self._announce())
-
-    def _spawn(self, work: Any) -> None:
-        self.tasks.append(asyncio.get_running_loop().create_task(work))
-
-    def kill(self) -> None:
-        self.dead = True
-        for task in [*self.tasks, self.store._appender]:
-            if task is not None:
-                task.cancel()
-
-    # The transport, as the relay sees it.
-
-    async def send(self, receiver: str, frame: bytes) -> bytes:
-        await self.point("before send")
-        return await self.world.send(self, receiver, frame)
-
-    async def clear(self, receiver: str) -> None:
-        self.world.must_be_up()
-        self.world.wires[self.office, receiver].entries.clear()
-
-    async def trim(self, receiver: str, through: bytes) -> None:
-        wire = self.world.wires[self.office, receiver]
-        applied = len(self.world.databases[receiver].inbox.get(self.office, ()))
-        for entry in [one for one in wire.entries if one <= int(through)]:
-            last = re.search(rb"\r\nlast: (\d+)", wire.entries[entry])
-            # Of two workers one may trim what the other sent out of turn; it is sent again.
-            alone = self.office not in self.world.twins
-            if last and int(last[1]) > applied and alone:
-                raise Broken(f"{self.office}: trimmed {last[1]!r}, which nobody has applied")
-            del wire.entries[entry]
-
-    # The worker's loops, as runtime/worker.py and runtime/streams.py have them.
-
-    async def _forever(self, step: Any, pause: float) -> None:
-        while True:
-            try:
-                done = await step()
-            except (ConnectionError, OperationalError, Conflict, Undecided):
-                done = 0
-            if not done:
-                await asyncio.sleep(pause)
-
-    async def _relay(self, partner: str) -> None:
-        await self._forever(lambda: self.relays[partner].step(self.now()), 1.0)
-
-    async def _announce(self) -> None:
-        async def step() -> int:
-            await self.vault.keyring.refresh()
-            for partner, inbox in self.inboxes.items():
-                through, _ = await self.store.links.applied(partner)
-                receipt = await inbox.receipt(through, gap=False, now=self.now())
-                await self.send(partner, encode(receipt, self.vault.keyring.sign))
-                await inbox.settle(self.now(), "worker")
-            return 0
-
-        await self._forever(step, 5.0)
-
-    async def _receive(self, partner: str) -> None:
-        wire = self.world.wires[partner, self.office]
-        old = sorted(wire.pending)
-
-        async def step() -> int:
-            nonlocal old
-            self.world.must_be_up()
-            again, batch = bool(old), old[:16]
-            old = old[16:]
-            if not again:
-                batch = self.world.delivered(wire)
-            if not batch:
-                return 0
-            raws = [wire.entries[one] for one in batch if one in wire.entries]
-            while True:
-                try:
-                    await self.take(partner, raws, again)
-                    break
-                except (OperationalError, Conflict, Undecided):
-                    again = True
-                    await asyncio.sleep(0.5)
-            await self.acknowledge(wire, batch)
-            return len(batch)
-
-        await self._forever(step, 0.5)
-
-    async def take(self, partner: str, raws: list[bytes], again: bool) -> None:
-        receipt, incoming = await self.inboxes[partner].receive(raws, self.now(), again=again)
-        for one in incoming:
-            await self.relays[partner].confirm(one, self.now())
-        if receipt is not None:
-            try:
-                await self.send(partner, encode(receipt, self.vault.keyring.sign))
-            except ConnectionError:
-                return
-
-    async def acknowledge(self, wire: Wire, batch: list[int]) -> None:
-        await self.point("before ack")
-        wire.pending.difference_update(batch)
-        await self.point("after ack")
+class Result:
+    seed: int
+    failure: str | None
+    trace: list[str] = field(default_factory=list)
+    digest: str = ""
+    requests: int = 0
+    events: int = 0
+    messages: int = 0
+    seconds: float = 0.0
+    agreed_after: float = 0.0
+    drawn: Counter[str] = field(default_factory=Counter)
 
 
 class World:
-    """Run one with `simulate`."""
-
-    def __init__(self, seed: int) -> None:
-        self.chance = random.Random(seed)
-        offices = (CITY_CODE, *PROVINCES)
-        self.databases = {office: Database(office) for office in offices}
-        pairs = [(CITY_CODE, p) for p in PROVINCES] + [(p, CITY_CODE) for p in PROVINCES]
-        self.wires = {pair: Wire() for pair in pairs}
-        self.processes: dict[str, list[Process]] = {office: [] for office in offices}
+    def __init__(self, seed: int, loop: VirtualLoop) -> None:
+        self.seed, self.loop = seed, loop
+        self.chance = Random(seed)
         self.faults = True
-        self.up = True
-        self.jump = 0.0
-        self.entry = 0
-        self.poison = 0
-        self.twins: set[str] = set()
+        self.failure: str | None = None
+        self.failed = asyncio.Event()
         self.trace: list[str] = []
-        self.answers: dict[str, str] = {}
-        self.credits: dict[str, tuple[str, int]] = {}
-        for office, database in self.databases.items():
-            self._keys(office, database)
-        for one, other in pairs:
-            self.databases[one].partners[other] = self.databases[other]
-            public = SIGNING[other][0]
-            self.databases[one].trusted.append((other, key_id(other, public), public))
+        self.planted: set[bytes] = set()
+        self.duplicated: set[bytes] = set()
+        # Not every seed has every fault: where all happen at once, some hide others.
+        self.rates = {n: r if self.chance.random() < 0.6 else 0.0 for n, r in RATES.items()}
+        self.until_next = {name: self._places(rate) for name, rate in self.rates.items()}
+        self.until_point = self._places(sum(self.rates[fault] for fault in AT_POINTS))
+        self.events = [name for name in EVENTS if self.chance.random() < 0.5]
+        self.errands, self.unreadable = self.chance.random() < 0.6, self.chance.random() < 0.5
+        self.drawn: Counter[str] = Counter()
+        self.broker = Broker(self.chance)
+        self.auditor = Auditor(self)
+        self.offices = {code: Office(self, code) for code in OFFICES}
+        self.load = Load(self)
+        self.agreed_after = 0.0
 
-    def _keys(self, office: str, database: Database) -> None:
-        public, private = SIGNING[office]
-        database.office_keys = [
-            (key_id(office, public), "signing", 1, private, "current"),
-            (sealing_key_id(1), "sealing", 1, draw_sealing()[1], "current"),
-            ("index-1", "index", 1, draw_index(), "current"),
-        ]
+    def note(self, sentence: str) -> None:
+        self.trace.append(f"{self.loop.time():9.3f} {sentence}")
 
-    def note(self, what: str) -> None:
-        self.trace.append(f"{asyncio.get_running_loop().time():.3f} {what}")
+    def fail(self, sentence: str) -> None:
+        if self.failure is None:
+            self.failure = sentence
+            self.note(f"FAILED: {sentence}")
+            self.failed.set()
 
-    def now(self) -> datetime:
-        return START + timedelta(seconds=asyncio.get_running_loop().time() + self.jump)
-
-    def must_be_up(self) -> None:
-        if not self.up:
-            raise ConnectionError("the broker is away")
-
-    def tasks(self) -> list[asyncio.Task[Any]]:
-        """All that the living processes do."""
-        living = [process for some in self.processes.values() for process in some]
-        found = [task for process in living for task in [*process.tasks, process.store._appender]]
-        return [task for task in found if task is not None]
-
-    async def point(self, process: Process, name: str) -> None:
-        if process.dead:
-            raise asyncio.CancelledError
+    def happens(self, fault: str, where: str = "") -> bool:
+        """Whether the seed has this fault happen here: how many places are let pass is drawn."""
         if not self.faults:
-            return
-        dice = self.chance.random()
-        if dice < 0.02:
-            await asyncio.sleep(self.chance.random() * 2)
-        elif dice < 0.024 and process in self.processes[process.office]:
-            self.note(f"{process.office} dies {name}")
-            self.restart(process)
-            await asyncio.sleep(10_000)
-        elif dice < 0.03 and not name.endswith(("ack", "send")):
-            self.note(f"{process.office} database fails {name}")
-            raise OperationalError("the connection is lost")
+            return False
+        self.until_next[fault] -= 1
+        if self.until_next[fault] > 0:
+            return False
+        self.until_next[fault] = self._places(self.rates[fault])
+        self.drew(fault, where)
+        return True
 
-    def restart(self, process: Process) -> None:
+    def happens_at_a_point(self) -> str | None:
+        """The same for what can happen at every await: one count for all, then which it is."""
+        self.until_point -= 1
+        if self.until_point > 0:
+            return None
+        rates = [self.rates[fault] for fault in AT_POINTS]
+        self.until_point = self._places(sum(rates))
+        return self.chance.choices(AT_POINTS, rates)[0]
+
+    def drew(self, fault: str, where: str = "") -> None:
+        self.drawn[f"{fault} {where}".strip()] += 1
+
+    def _places(self, rate: float) -> float:
+        return 1 + self.chance.expovariate(1) / rate if rate else float("inf")
+
+    # Processes
+
+    def crashed(self, process: Process, where: str) -> None:
+        self.note(f"{process.office.code} {process.name} crashed {where}")
         process.kill()
-        self.processes[process.office].remove(process)
-        after = self.chance.random() * 10
-        asyncio.get_running_loop().call_later(after, self.begin, process.office)
+        office = process.office
+        if process in office.workers:
+            office.workers.remove(process)
+        asyncio.get_running_loop().call_later(self.chance.choice((0.1, 1.0, 4.0)), self.revive,
+                                              office)  # fmt: skip
 
-    def begin(self, office: str) -> None:
-        process = Process(self, office)
-        self.processes[office].append(process)
-        process.start()
+    def revive(self, office: Office) -> None:
+        if office.web is None or office.web.dead:
+            office.web = Process(office, "web")
+        if not office.workers:
+            self.start_worker(office)
 
-    async def send(self, process: Process, receiver: str, frame: bytes) -> bytes:
-        self.must_be_up()
-        if process.dead:
-            raise asyncio.CancelledError
-        wire = self.wires[process.office, receiver]
-        self.entry += 1
-        entry = self.entry
-        if not self.faults or self.chance.random() > 0.08:
-            wire.entries[entry] = frame
-        if self.faults and self.chance.random() < 0.05:
-            self.entry += 1
-            wire.entries[self.entry] = frame
-        return str(entry).encode()
+    def start_worker(self, office: Office) -> Process:
+        one = Process(office, "worker")
+        office.workers.append(one)
+        one.work()
+        return one
 
-    def delivered(self, wire: Wire) -> list[int]:
-        """What the group gives next: in order, or not; a batch may be torn."""
-        new = [one for one in wire.entries if one > wire.delivered][:16]
-        if self.faults and new and self.chance.random() < 0.3:
-            new = new[: self.chance.randrange(len(new)) + 1]
-        if new:
-            wire.delivered = new[-1]
-        wire.pending.update(new)
-        if self.faults and self.chance.random() < 0.2:
-            self.chance.shuffle(new)
-        return new
+    # Faults that come of themselves
 
-    async def mischief(self) -> None:
-        """What happens to the broker, the clocks and the processes, apart from single points."""
+    async def misfortunes(self) -> None:
+        far = self.chance.randint(1, 8) if self.chance.random() < FAR_SEEDS else 0
+        turn = 0
         while True:
-            await asyncio.sleep(self.chance.expovariate(1 / 6))
-            what = self.chance.choice(["flush", "away", "clock", "two", "poison", "poison"])
-            self.note(what)
-            if what == "flush":
-                for wire in self.wires.values():
-                    wire.entries.clear()
-                    wire.pending.clear()
-            elif what == "away":
-                self.up = False
-                await asyncio.sleep(self.chance.random() * 15)
-                self.up = True
-            elif what == "clock":
-                self.jump += self.chance.uniform(-30, 30)
-            elif what == "two":
-                office = self.chance.choice([*self.processes])
-                if len(self.processes[office]) < 2:
-                    self.twins.add(office)
-                    self.begin(office)
-            else:
-                self._poison()
+            await asyncio.sleep(self.chance.uniform(0.3, 3.0))
+            turn += 1
+            if turn == far:
+                self.set_clock(
+                    self.chance.choice((-1, -1, 1)) * self.chance.uniform(60, 7200),
+                    "clock, up to two hours",
+                )
+            elif self.events:
+                await self.misfortune(self.chance.choice(self.events))
 
-    def _poison(self) -> None:
-        wire = self.wires[self.chance.choice([*self.wires])]
-        self.poison += 1
-        self.entry += 1
-        genuine = [*wire.entries.values()]
-        raw = f"bukan bingkai {self.poison}".encode()
-        if genuine and self.chance.random() < 0.5:
-            raw = self.chance.choice(genuine)
-            at = self.chance.randrange(len(raw))
-            raw = raw[:at] + bytes([raw[at] ^ 1]) + raw[at + 1 :]
-        wire.entries[self.entry] = raw
+    def set_clock(self, seconds: float, kind: str) -> None:
+        office = self.offices[self.chance.choice(OFFICES)]
+        office.ahead += seconds
+        self.drawn[kind] += 1
+        self.note(f"{kind}: {office.code} {seconds:+.0f} s")
 
-    async def staff(self, office: str, path: str, body: dict[str, Any]) -> Any:
-        """A form that a person sends, again with the same key until it is answered.
+    async def misfortune(self, kind: str) -> None:
+        office = self.offices[self.chance.choice(OFFICES)]
+        province = self.chance.choice(PROVINCES)
+        links = ((CITY_CODE, province), (province, CITY_CODE))
+        link = self.chance.choice(links)
+        self.note(f"{kind}: {office.code} {link}")
+        if kind not in ("second worker", "operator", "clock"):
+            self.drawn[kind] += 1
+        match kind:
+            case "flush":
+                self.broker.flush()
+            case "down":
+                self.broker.down = True
+                await asyncio.sleep(self.chance.choice((1.0, 5.0)))
+                self.broker.down = False
+            case "clock":
+                self.set_clock(self.chance.choice((-30.0, -2.0, 0.5, 20.0)), kind)
+            case "second worker" if len(office.workers) == 1:
+                self.drawn[kind] += 1
+                self.start_worker(office)
+                await asyncio.sleep(self.chance.uniform(1.0, 8.0))
+                if len(office.workers) > 1:
+                    office.workers.pop(self.chance.randrange(2)).kill()
+            case "operator":
+                await self.operate(office if office.database.parked else self.offices[CITY_CODE])
+            case _ if not self.broker.down:
+                if (raw := self.unwanted(kind, link)) is not None:
+                    self.planted.add(sha256(raw).digest())
+                    self.broker.add(link, raw)
 
-        Gives the outcome's answer, or the code of the refusal.
+    def unwanted(self, kind: str, link: tuple[str, str]) -> bytes | None:
+        """What somebody adds to a stream beside its sender."""
+        sender = keys(link[0])
+        seen = self.auditor.frames.get(link, [])
+        match kind:
+            case "receipt":
+                sent = int(self.offices[link[0]].clock().timestamp() * 1_000_000)
+                return encode(Receipt(*link, 1_000, sent=sent), sender.sign)
+            case "replay" if seen:
+                return self.chance.choice(seen)
+            case "edited" if seen:
+                raw = bytearray(self.chance.choice(seen))
+                raw[self.chance.randrange(len(raw))] ^= 1 << self.chance.randrange(7)
+                return bytes(raw)
+            case "poison":
+                return self.poison(link)
+        return None
+
+    # What people do about what is parked
+
+    async def operate(self, office: Office) -> None:
+        """Somebody looks at what is parked: gives up what can't be read, tries the rest again.
+
+        At times two do so at once.
         """
-        key = f"key-{len(self.trace)}-{self.chance.getrandbits(40)}"
-        actor = "approver" if path.endswith("approval") else "issuer"
-        await asyncio.sleep(self.chance.random() * 5)
-        while True:
-            living = self.processes[office]
-            if not living:
-                await asyncio.sleep(1)
-                continue
-            process = living[0]
-            work = asyncio.ensure_future(self._once(process, path, body, actor, key))
-            process.tasks.append(work)
-            try:
-                return await work
-            except (OperationalError, Undecided, StalePlan, StaleKeys):
-                await asyncio.sleep(1)
-            except asyncio.CancelledError:
-                if not process.dead:
-                    raise
-                await asyncio.sleep(1)
+        rows = [row for row in office.database.parked if not row.settled_as and row.sequence]
+        if not rows:
+            return
+        unread = [row.id for row in rows if row.reason in FOR_OPERATORS]
+        gives_up = bool(unread) and self.chance.random() < 0.7
+        names = ("operator", "other operator")[: self.chance.randint(1, 2)]
+        tries = IMPATIENT_TRIES if self.chance.random() < 0.1 else 1
+        self.drawn["two operators" if len(names) > 1 else "operator"] += 1
+        self.drawn["impatient operator"] += tries > 1
 
-    async def _once(
-        self, process: Process, path: str, body: dict[str, Any], actor: str, key: str
-    ) -> Any:
-        if await process.store.answered(actor, key):
-            return {}
-        found: list[tuple[Any, dict[str, str]]] = []
-        for route in process.service.commands:
-            pattern = re.sub(r"\{(\w+)\}", r"(?P<\1>[^/]+)", route.path)
-            if match := re.fullmatch(pattern, path):
-                found.append((route, match.groupdict()))
-        route, names = found[0]
-        settings: Any = SimpleNamespace(office=process.office, zone=UTC, partners=PROVINCES)
-        desk = Desk(
-            settings=settings,
-            handling=process.handling,
-            vault=process.vault,
-            service=process.service,
-            staff=Staff(actor, ROLES),
-            now=self.now(),
-            occurred_at=self.now(),
-        )
-        try:
-            form = (Import if route.is_import else route.form).model_validate(body)
-            plan = await custody.sealed(desk, await route.plan(desk, form, names))
-            outcome = await process.handling.handle(
-                plan.units,
-                at=desk.now,
-                actor=actor,
-                cause=key,
-                all_or_nothing=plan.all_or_nothing,
-                planned_on=desk.planned_on,
-                request=lambda outcome: Request(actor, key, b"", {}),
+        async def act(process: Any) -> None:
+            if gives_up:
+                await parking.discard(process, unread[0], "Tidak terbaca", process.name)
+                return
+            for _ in range(tries):
+                await parking.retry(process, [], process.name)
+
+        work = [one.start(act(one)) for one in (Process(office, name) for name in names)]
+        await asyncio.wait(work)
+        for task in work:
+            error = None if task.cancelled() else task.exception()
+            if error and not isinstance(error, (parking.NotParked, *PASSING)):
+                self.fail(f"{office.code}: an operator was told {error!r}")
+
+    async def operate_all(self) -> None:
+        for office in self.offices.values():
+            await self.operate(office)
+
+    def poison(self, link: tuple[str, str]) -> bytes:
+        """Bytes that are none of this link's, some of which pretend to be its next message."""
+        sender, receiver = link
+        next_ = self.offices[receiver].database.applied.get(sender, (0, []))[0] + 1
+        body = (
+            b'{"specversion":"1.0","id":"forged-%d","type":"pulang.case.status-changed.v1",'
+            b'"time":"2019-10-04T08:00:00+00:00","sequence":"%d",'
+            b'"data":{"person":"PM-0000000001","status":"ready"}}'
+        ) % (self.chance.randrange(10**6), next_)
+        frame = Frame(sender, receiver, next_, (body,), sent=self.chance.randrange(10**9))
+        kind = self.chance.randrange(4)
+        if kind == 0:
+            return b"hello %d" % self.chance.randrange(10**9)
+        if kind == 1:
+            wrong = Frame(sender, "51", next_, (body,), sent=frame.sent)
+            return encode(wrong, keys(sender).sign)
+        return encode(frame, keys("53" if sender != "53" else "33").sign)
+
+    # Both phases
+
+    async def run(self) -> None:
+        for office in self.offices.values():
+            self.revive(office)
+        unlucky = asyncio.create_task(self.misfortunes())
+        story = [
+            asyncio.create_task(self.load.run()),
+            *(asyncio.create_task(self.load.receive(self.offices[code])) for code in PROVINCES),
+        ]
+        await self.until(lambda: all(task.done() for task in story), FAULT_SECONDS)
+        # What is under way when people have done their part is broken too.
+        await self.until(lambda: False, self.chance.choice((0.0, 2.0, 8.0)))
+        unlucky.cancel()
+        self.auditor.unchanged()
+        self.mend()
+        began = self.loop.time()
+
+        def settled() -> bool:
+            return (
+                all(task.done() for task in story)
+                and not any(self.waiting(office) for office in self.offices.values())
+                and self.auditor.models_are_whole()
+                and agreement.linked(self)
             )
-        except Problem as problem:
-            return problem.code
-        except Conflict:
-            return {}
-        if outcome.refused:
-            return outcome.refused[0].refused.code
-        return plan.per_unit or {}
 
+        reached = await self.until(settled, OPERATOR_AFTER_SECONDS)
+        while not reached and self.failure is None and self.loop.time() < began + AGREE_SECONDS:
+            await self.operate_all()
+            reached = await self.until(settled, 5.0)
+        if not reached and self.failure is None:
+            self.fail(f"after {AGREE_SECONDS:.0f} seconds without faults: "
+                      f"{agreement.lagging(self)}")  # fmt: skip
+        self.agreed_after = self.loop.time() - began
+        self.note(f"all links confirmed {self.loop.time() - began:.1f} seconds after the faults")
+        for task in story:
+            if task.done() and not task.cancelled() and task.exception():
+                self.fail(f"the story broke: {task.exception()!r}")
+        if self.failure is None:
+            self.auditor.unchanged()
+            self.auditor.parked_is_poison()
+            await agreement.check(self)
 
-async def _run(world: World, load: Any) -> None:
-    loop = asyncio.get_running_loop()
-    failed: asyncio.Future[None] = loop.create_future()
+    def waiting(self, office: Office) -> bool:
+        """Whether a message of a partner is parked there."""
+        return any(row.sequence and not row.settled_as for row in office.database.parked)
 
-    def caught(_: Any, context: dict[str, Any]) -> None:
-        error = context.get("exception")
-        if error is not None and not failed.done():
-            failed.set_exception(error)
+    def mend(self) -> None:
+        """From here on nothing goes wrong any more."""
+        self.note("the faults end")
+        self.faults = False
+        self.broker.down = False
+        for office in self.offices.values():
+            while len(office.workers) > 1:
+                office.workers.pop().kill()
+            self.revive(office)
 
-    loop.set_exception_handler(caught)
-    for office in world.processes:
-        world.begin(office)
-    mischief = loop.create_task(world.mischief())
-    work = loop.create_task(load(world))
-
-    async def until(check: Any, seconds: float, what: str) -> None:
-        deadline = loop.time() + seconds
-        while not check():
-            for task in world.tasks():
-                if task.done() and not task.cancelled():
-                    raise_unless_expected(task.exception())
-            if failed.done():
-                failed.result()
-            if loop.time() > deadline:
-                raise Broken(what)
+    async def until(self, reached: Any, seconds: float) -> bool:
+        end = self.loop.time() + seconds
+        while self.loop.time() < end and self.failure is None:
+            if reached():
+                return True
             await asyncio.sleep(0.5)
-
-    await until(lambda: loop.time() > FAULTS_SECONDS, FAULTS_SECONDS + 1, "no time passes")
-    mischief.cancel()
-    world.faults, world.up = False, True
-    for some in world.processes.values():
-        for spare in some[1:]:
-            spare.kill()
-        del some[1:]
-    await until(work.done, CONVERGE_SECONDS, "people wait for ever")
-    await work
-    await until(lambda: converged(world), CONVERGE_SECONDS, "the offices do not converge")
-    judge(world)
-    for process in [p for some in world.processes.values() for p in some]:
-        process.kill()
+        return bool(reached())
 
 
-def raise_unless_expected(error: BaseException | None) -> None:
-    """A form that fails for what passes is sent again; anything else is a fault."""
-    if error and not isinstance(error, (OperationalError, Undecided, StalePlan, StaleKeys)):
-        raise error
+class _Stumbles(logging.Handler):
+    """The product's log of errors: one that no fault of the seed explains is a fault of its own."""
+
+    def __init__(self, world: World) -> None:
+        super().__init__(logging.ERROR)
+        self._world = world
+
+    def emit(self, record: logging.LogRecord) -> None:
+        error = record.exc_info[1] if record.exc_info else None
+        if not isinstance(error, (OperationalError, Conflict, Undecided)):
+            self._world.fail(f"logged: {record.getMessage()}: {error!r}")
 
 
-def converged(world: World) -> bool:
-    return all(
-        len(db.outbox.get(partner, ())) == len(other.inbox.get(office, ()))
-        and db.link(partner)["confirmed"] == len(db.outbox.get(partner, ()))
-        for office, db in world.databases.items()
-        for partner, other in db.partners.items()
-    )
+@contextmanager
+def listening(world: World) -> Iterator[None]:
+    product, own = logging.getLogger("shared"), _Stumbles(world)
+    before = product.propagate, product.level
+    product.propagate = False
+    product.setLevel(logging.ERROR)
+    product.addHandler(own)
+    try:
+        yield
+    finally:
+        product.removeHandler(own)
+        product.propagate = before[0]
+        product.setLevel(before[1])
 
 
-def judge(world: World) -> None:
-    """What people were told is done stands at both offices, once."""
-    for office, db in world.databases.items():
-        bodies = [row[4] for row in db.events]
-        if b"".join(merkle.extend(0, (), bodies)) != db.frontier:
-            raise Broken(f"{office}: the tree is not that of its events")
-        left = {x["reason"] for x in db.parked if not x["settled"]}
-        allowed = {"UNTRUSTED_FRAME", "REPLAYED_FRAME"}
-        if left - allowed:
-            raise Broken(f"{office}: parked {left - allowed}")
-    city = world.databases[CITY_CODE]
-    for person, outcome in world.answers.items():
-        for found in (said(city, "arrival-recorded", person), everywhere(world, person)):
-            if len(found) != 1 or f'"outcome":"{outcome}"' not in found[0]:
-                raise Broken(f"{person}: {outcome} was answered, and stands {len(found)} times")
-    for reference, (office, amount) in world.credits.items():
-        for db, kind in ((city, "grant.disbursed"), (world.databases[office], "credit-noted")):
-            found = said(db, kind, reference)
-            if len(found) != 1 or f'"amount_rupiah":{amount}' not in found[0]:
-                raise Broken(f"{reference}: {kind} {len(found)} times at {db.office}")
+def keys(code: str) -> MemoryKeyring:
+    return MemoryKeyring(None, code, OFFICES)
 
 
-def everywhere(world: World, person: str) -> list[str]:
-    return [x for p in PROVINCES for x in said(world.databases[p], "arrival.acknowledged", person)]
+@contextmanager
+def drawn_from(seed: int) -> Iterator[None]:
+    """Ids, keys and nonces come from the seed too."""
+    chance = Random(seed + 1)
+    urandom, inner = os.urandom, random._urandom  # type: ignore[attr-defined]
+    os.urandom = random._urandom = chance.randbytes  # type: ignore[attr-defined]
+    retry_after, inbox.RETRY_AFTER = inbox.RETRY_AFTER, RETRY_AFTER
+    poll, worker.POLL_SECONDS = worker.POLL_SECONDS, POLL_SECONDS
+    try:
+        with errands.readable():
+            yield
+    finally:
+        inbox.RETRY_AFTER, worker.POLL_SECONDS = retry_after, poll
+        os.urandom, random._urandom = urandom, inner  # type: ignore[attr-defined]
 
 
-def said(db: Database, kind: str, about: str) -> list[str]:
-    return [row[4].decode() for row in db.events if kind in row[3] and f'"{about}"' in str(row[4])]
-
-
-def simulate(seed: int, load: Any) -> str:
-    """Runs one seed; gives the digest of its trace. Raises Broken, or what the code raised."""
-    world = World(seed)
-    chance = random.Random(seed + 1)
+def simulate(seed: int) -> Result:
+    """One seed from beginning to end."""
     loop = VirtualLoop()
-    with (
-        patch.object(uuid, "uuid4", lambda: uuid.UUID(int=chance.getrandbits(128), version=4)),
-        patch.object(os, "urandom", chance.randbytes),
-        patch.object(random, "_urandom", chance.randbytes),
-    ):
+    loop.set_exception_handler(lambda _, context: None)
+    with drawn_from(seed):
+        holder: list[World] = []
+
+        async def main() -> None:
+            world = World(seed, loop)
+            holder.append(world)
+            with listening(world):
+                await world.run()
+            for task in asyncio.all_tasks():
+                if task is not asyncio.current_task():
+                    task.cancel()
+
         try:
-            loop.run_until_complete(_run(world, load))
-        finally:
-            for task in asyncio.all_tasks(loop):
-                task.cancel()
+            loop.run_until_complete(main())
+        except Stuck as error:
+            holder[0].fail(str(error))
+        world = holder[0]
+        for _ in range(3):
             loop.run_until_complete(asyncio.sleep(0))
-            loop.close()
-    world.trace += [
-        f"{o} {len(db.events)} {db.frontier.hex()}" for o, db in world.databases.items()
-    ]
-    return sha256("\n".join(world.trace).encode()).hexdigest()
+        loop.close()
+    log = b"".join(e[4] for one in world.offices.values() for e in one.database.events)
+    digest = sha256("\n".join(world.trace).encode() + log).hexdigest()
+    return Result(
+        seed, world.failure, world.trace, digest, world.load.requests,
+        sum(one.database.size for one in world.offices.values()),
+        sum(sum(one.database.outgoing.values()) for one in world.offices.values()),
+        loop.passed, world.agreed_after, world.drawn + world.auditor.tally,
+    )  # fmt: skip

@@ -1,0 +1,216 @@
+"""One process's connections to a database in memory, and the points where a seed breaks them."""
+
+from __future__ import annotations
+
+import asyncio
+from collections.abc import Awaitable, Callable, Sequence
+from typing import Any
+
+from cryptography.hazmat.primitives.asymmetric.ed25519 import Ed25519PrivateKey
+from cryptography.hazmat.primitives.asymmetric.x25519 import X25519PrivateKey
+from psycopg.sql import Composable
+
+from shared.kernel.keyring import Keyring, SealingKey, _Loaded, key_id, sealing_key_id
+from tests.simulation.memory import Answer, Database, understood
+
+SCHEMA_AS_BEFORE = "set local search_path to default"
+Point = Callable[[str], Awaitable[None]]
+"""Where the seed may delay, fail or kill the process: `before commit`, `after write`, `read`."""
+
+
+async def nothing(where: str) -> None:
+    """Nothing is delayed and nothing fails; others get their turn, as they do at a real await."""
+    await asyncio.sleep(0)
+
+
+class Cursor:
+    __slots__ = ("rowcount", "rows")
+
+    def __init__(self, rows: list[Any]) -> None:
+        self.rows = rows
+        self.rowcount = len(rows)
+
+    async def fetchone(self) -> Any:
+        return self.rows[0] if self.rows else None
+
+    async def fetchall(self) -> list[Any]:
+        return self.rows
+
+
+class Pool:
+    """What a process opens at its start, and what ends with it."""
+
+    def __init__(self, database: Database, point: Point = nothing) -> None:
+        self.database = database
+        self.point = point
+
+    def connection(self) -> Connection:
+        return Connection(self)
+
+    async def check(self) -> None: ...
+
+
+class Connection:
+    """Statements outside of a transaction take effect at once, those in one all at its end."""
+
+    __slots__ = ("_database", "_locks", "_piped", "_point", "_written")
+
+    def __init__(self, pool: Pool) -> None:
+        self._database = pool.database
+        self._point = pool.point
+        self._written: list[tuple[Answer, Any]] | None = None
+        self._locks: list[asyncio.Lock] = []
+        self._piped = False
+
+    async def __aenter__(self) -> Connection:
+        return self
+
+    async def __aexit__(self, *_: object) -> None: ...
+
+    async def execute(self, query: Any, parameters: Any = ()) -> Cursor:
+        if query == SCHEMA_AS_BEFORE or isinstance(query, Composable):
+            # The schema that the following statements are meant for: there is only one here.
+            return Cursor([])
+        kind, answer = understood(query)
+        if self._piped and self._written is not None:
+            self._written.append((answer, parameters))
+            return Cursor([])
+        if kind in ("read", "lock"):
+            await self._point("read")
+            if kind == "lock":
+                await self._lock(parameters[0])
+            return Cursor(answer(self._database, parameters))
+        await self._point(f"before {kind}")
+        if self._written is not None:
+            self._written.append((answer, parameters))
+            return Cursor([])
+        rows = answer(self._database, parameters)
+        await self._point(f"after {kind}")
+        return Cursor(rows)
+
+    async def _lock(self, name: str) -> None:
+        """`for update`: whoever comes second waits for the first's transaction to end."""
+        lock = self._database.locks.setdefault(name, asyncio.Lock())
+        await lock.acquire()
+        self._locks.append(lock)
+
+    def transaction(self) -> _Transaction:
+        return _Transaction(self)
+
+    def pipeline(self) -> _Pipeline:
+        return _Pipeline(self)
+
+    def cursor(self, row_factory: Any = None) -> _NamedRows:
+        return _NamedRows(self)
+
+    async def end(self, *, commit: bool) -> None:
+        written, self._written = self._written or [], None
+        try:
+            if not commit:
+                return
+            await self._point("before transaction")
+            for answer, parameters in written:
+                answer(self._database, parameters)
+            if written:
+                self._database.heard("transaction", None)
+        finally:
+            while self._locks:
+                self._locks.pop().release()
+        await self._point("after transaction")
+
+
+class _Transaction:
+    def __init__(self, connection: Connection) -> None:
+        self._connection = connection
+
+    async def __aenter__(self) -> None:
+        self._connection._written = []
+
+    async def __aexit__(self, kind: Any, *_: object) -> None:
+        await self._connection.end(commit=kind is None)
+
+
+class _Pipeline:
+    """Sends without waiting for answers: in between nobody else gets a turn."""
+
+    def __init__(self, connection: Connection) -> None:
+        self._connection = connection
+
+    async def __aenter__(self) -> None:
+        self._connection._piped = True
+
+    async def __aexit__(self, *_: object) -> None:
+        self._connection._piped = False
+        await self._connection._point("read")
+
+
+class _NamedRows:
+    """A cursor whose rows are dictionaries, which is how their statement is answered here."""
+
+    def __init__(self, connection: Connection) -> None:
+        self._connection = connection
+        self._found = Cursor([])
+
+    async def __aenter__(self) -> _NamedRows:
+        return self
+
+    async def __aexit__(self, *_: object) -> None: ...
+
+    async def execute(self, query: Any, parameters: Any = ()) -> None:
+        self._found = await self._connection.execute(query, parameters)
+
+    async def fetchall(self) -> list[Any]:
+        return await self._found.fetchall()
+
+
+class PlainProvider:
+    """Wraps nothing: what holds the wrapping keys is no part of what is simulated."""
+
+    def epochs(self) -> Sequence[int]:
+        return (0,)
+
+    def create(self, epoch: int) -> None: ...
+
+    def destroy(self, epoch: int) -> None: ...
+
+    def wrap(self, epoch: int, plain: bytes, about: bytes) -> bytes:
+        return plain
+
+    def unwrap(self, epoch: int, wrapped: bytes, about: bytes) -> bytes:
+        return wrapped
+
+
+class MemoryKeyring(Keyring):
+    """Keys that were drawn once from a number, and trust in every partner."""
+
+    def __init__(self, pool: Any, office: str, offices: Sequence[str]) -> None:
+        super().__init__(pool, PlainProvider(), office)
+        self._loaded = _keys(office)
+        for other in offices:
+            if other != office:
+                keys = _keys(other)
+                self._trusted[other] = {keys.current: keys.signing[keys.current].public_key()}
+
+    async def refresh(self) -> None:
+        """What is held stays: no epoch ends in a simulation."""
+
+    @property
+    def sealing_key(self) -> SealingKey:
+        return _SEALING.setdefault(self.office, super().sealing_key)
+
+
+_KEYS: dict[str, _Loaded] = {}
+_SEALING: dict[str, SealingKey] = {}
+
+
+def _keys(office: str) -> _Loaded:
+    """Drawn once a run of the program: what they are makes no difference to what happens."""
+    if office not in _KEYS:
+        number = int(office.replace(".", ""))
+        signing = Ed25519PrivateKey.from_private_bytes(number.to_bytes(32, "big"))
+        id_ = key_id(office, signing.public_key().public_bytes_raw())
+        sealing = X25519PrivateKey.from_private_bytes((number + 1).to_bytes(32, "big"))
+        _KEYS[office] = _Loaded(
+            1, {id_: signing}, id_, {sealing_key_id(1): sealing}, {1: number.to_bytes(32, "big")}
+        )
+    return _KEYS[office]
