@@ -18,6 +18,9 @@ from shared.kernel import merkle, note, tiles
 from shared.kernel.keyring import Keyring
 from shared.kernel.note import Checkpoint
 from shared.kernel.store import read_head
+from shared.kernel.witness import Claim
+
+LOCK = 53710005
 
 
 class HistoryBroken(Exception):
@@ -42,13 +45,16 @@ class Checkpoints:
 
         Raises HistoryBroken.
         """
-        await self._keyring.refresh()
         async with self._one_moment() as connection:
             head = await read_head(connection)
             last = await latest(connection)
             if head.size == (last.size if last else 0) and (
                 last is None or merkle.root(head.frontier) == last.head
             ):
+                return 0
+            cursor = await connection.execute("select pg_try_advisory_xact_lock(%s)", (LOCK,))
+            if await cursor.fetchone() != (True,):
+                # Somebody else makes it just now.
                 return 0
             if not await tiles.extend(connection, head.size):
                 await self._sign(connection, head.size, merkle.root(head.frontier), last, now)
@@ -74,7 +80,8 @@ class Checkpoints:
                 )
         made = note.signed(self._keyring.office, size, head, self._keyring.sign)
         await connection.execute(
-            "insert into checkpoints (size, note, made_at) values (%s, %s, %s)",
+            "insert into checkpoints (size, note, made_at) values (%s, %s, %s)"
+            " on conflict do nothing",
             (size, made.note, now),
         )
 
@@ -84,3 +91,12 @@ async def latest(connection: AsyncConnection[Any]) -> Checkpoint | None:
     cursor = await connection.execute("select note from checkpoints order by size desc limit 1")
     row = await cursor.fetchone()
     return note.parse(row[0]) if row else None
+
+
+async def claim(connection: AsyncConnection[Any], old: int) -> Claim | None:
+    """Where this office's log stands, for who has kept its checkpoint of `old` events."""
+    newest = await latest(connection)
+    if newest is None or newest.size < old:
+        return None
+    spans = merkle.consistency_spans(old, newest.size)
+    return Claim(old, tuple(await tiles.hashes(connection, spans)), newest)

@@ -5,9 +5,10 @@ The transport may lose all that it holds; these rows are what the link starts ag
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from datetime import datetime
+from hashlib import sha256
 
 from psycopg_pool import AsyncConnectionPool
 
@@ -118,6 +119,22 @@ class LinkTables:
             )
             applied, recent = await cursor.fetchone() or (0, [])
         return int(applied), {bytes(digest) for digest in recent}
+
+    async def said_otherwise(self, sender: str, again: Sequence[tuple[int, bytes]]) -> int | None:
+        """The first number under which that office has sent another message before."""
+        async with self._pool.connection() as connection:
+            cursor = await connection.execute(
+                "select min(i.sequence) from inbox i join unnest(%s::bigint[], %s::bytea[])"
+                " as a(sequence, digest) using (sequence)"
+                " where i.sender = %s and sha256(i.body) <> a.digest",
+                (
+                    [number for number, _ in again],
+                    [sha256(body).digest() for _, body in again],
+                    sender,
+                ),
+            )
+            row = await cursor.fetchone()
+        return int(row[0]) if row and row[0] is not None else None
 
     async def parked_frames(self, sender: str) -> tuple[int, int]:
         """How many unreadable frames of that office are kept, and their bytes."""

@@ -123,7 +123,9 @@ def included(leaf: bytes, index: int, size: int, proof: Sequence[bytes], head: b
 
 
 def consistent(old: int, size: int, old_head: bytes, head: bytes, proof: Sequence[bytes]) -> bool:
-    """Whether the proof shows the tree of `old` leaves to be a prefix of that of `size` (2.1.4.2)."""
+    """Whether the proof shows the tree of `old` leaves to be a prefix of that of `size` (RFC 9162,
+    2.1.4.2).
+    """
     if not 0 <= old <= size:
         return False
     if old == 0:

@@ -20,13 +20,17 @@ from datetime import datetime
 
 from shared.contracts.messages import SEALED_PART
 from shared.contracts.values import Identity
+from shared.kernel import checkpoints, note, witness
+from shared.kernel.checkpoints import Checkpoints, HistoryBroken
 from shared.kernel.keyring import SealingKey, seal_to
 from shared.kernel.link import (
     FRAME_MESSAGES,
     RECEIPT_UNAPPLIED,
+    Claimed,
     Frame,
     Receipt,
     Transport,
+    Witnessed,
     encode,
     frames,
 )
@@ -36,6 +40,8 @@ from shared.kernel.vault import Vault
 RELAY_FRAMES = 8
 RESEND_AFTER_SECONDS = 5.0
 RESEND_AT_MOST_SECONDS = 120.0
+CLAIM_SECONDS = 5.0
+"""So often an office says how its log stands where it has nothing else to say."""
 SILENCE_SECONDS = 30.0
 """Who was heard so long ago was away, or its clock was set back: an older receipt counts again."""
 
@@ -60,9 +66,16 @@ class Relay:
         self._resend_after = RESEND_AFTER_SECONDS
         self._quiet_since = 0.0
         self._entries: deque[tuple[int, bytes]] = deque(maxlen=10_000)
+        self._checkpoints = Checkpoints(vault.keyring)
+        self._kept = 0
+        self._claimed: int | None = None
+        self._claimed_at = -CLAIM_SECONDS
+        self._cosigned = 0
 
     async def step(self, now: datetime) -> int:
-        """Sends up to a few frames of what was not yet sent; gives the number of messages."""
+        """Sends how the log stands and a few frames of what was not yet sent; gives the number of
+        messages. Raises HistoryBroken: no message goes out of a history that nobody will believe.
+        """
         if self._sent is None:
             self._confirmed, self._sealing = await self._links.confirmed(self.receiver)
             await self._go_back(self._confirmed)
@@ -71,9 +84,11 @@ class Relay:
         found = await self._links.unsent(
             self.receiver, self._sent or 0, FRAME_MESSAGES * RELAY_FRAMES
         )
+        await self._keyring.refresh()
+        if found or _elapsed() - self._claimed_at >= CLAIM_SECONDS:
+            await self._claim(now)
         if not found:
             return 0
-        await self._keyring.refresh()
         personal = {one.sequence: one.personal for one in found}
         if any(personal.values()):
             # Read anew: a key that vouched for it may have been revoked meanwhile.
@@ -106,6 +121,46 @@ class Relay:
         sealed = seal_to(self._sealing.public, SEALED_PART.dump_json(part), frame.info)
         return replace(frame, sealed=sealed, sealed_to=self._sealing.epoch)
 
+    async def _claim(self, now: datetime) -> None:
+        """Says how the log stands, where that is news to the receiver. Before its messages, so that
+        a history which is not believed is found out before they are applied.
+        """
+        while await self._checkpoints.step(now):
+            pass
+        self._claimed_at = _elapsed()
+        async with self._keyring.pool.connection() as connection:
+            newest = await checkpoints.latest(connection)
+            if self._claimed is None:
+                self._claimed = await witness.cosigned_through(connection, self.receiver)
+            size = newest.size if newest else 0
+            if max(self._kept, self._claimed) > size:
+                raise HistoryBroken(
+                    f"office {self.receiver} has witnessed {max(self._kept, self._claimed)} events"
+                    f" of this office's log, which has {size}: see the runbook on restoring"
+                )
+            if self._claimed == size:
+                return
+            found = await checkpoints.claim(connection, self._claimed)
+        if found is not None:
+            claimed = Claimed(self.office, self.receiver, found, _microseconds(now))
+            entry = await self._transport.send(self.receiver, encode(claimed, self._keyring.sign))
+            self._entries.append((self._sent or 0, entry))
+            self._claimed = size
+
+    async def _witnessed(self, said: Witnessed, now: datetime) -> None:
+        """What the receiver has kept of this office's history."""
+        self._kept = said.size
+        if said.ask:
+            self._claimed = said.size
+        async with self._keyring.pool.connection() as connection:
+            await witness.note_said(connection, self.receiver, said.size, said.forked)
+            if said.size <= self._cosigned or not said.note:
+                return
+            cosigned = note.parse(said.note)
+            if self._keyring.cosigned(cosigned, self.receiver):
+                await witness.note_cosigned(connection, self.receiver, cosigned, now)
+                self._cosigned = said.size
+
     async def confirm(self, receipt: Receipt, now: datetime) -> None:
         """Takes a receipt in: remembers what is confirmed, goes back where there is a gap.
 
@@ -121,6 +176,8 @@ class Relay:
             self._heard, self._heard_at = receipt.sent, elapsed
         if receipt.sealing is not None:
             await self._links.note_sealing(self.receiver, receipt.sealing, receipt.signed_by)
+        if receipt.witnessed is not None:
+            await self._witnessed(receipt.witnessed, now)
         if receipt.applied_through > await self._links.last_recorded(self.receiver):
             # A receipt for what was never written is no receipt of ours: a restored database,
             # or somebody's invention. Believing it would leave messages unsent for ever.
@@ -151,6 +208,8 @@ class Relay:
         await self._transport.clear(self.receiver)
         self._entries.clear()
         self._sent = through
+        # A claim may be among what is taken away.
+        self._claimed = self._kept if self._claimed is not None else None
 
     async def _resend_when_quiet(self) -> None:
         elapsed = _elapsed()

@@ -16,6 +16,7 @@ from typing import Any
 from psycopg import AsyncConnection, Error, OperationalError
 
 from shared.custody.eraser import Eraser
+from shared.kernel.checkpoints import Checkpoints, HistoryBroken
 from shared.kernel.link import encode
 from shared.kernel.outbox import Relay
 from shared.kernel.projector import AheadOfLog
@@ -45,6 +46,7 @@ class Worker:
         self._relays = {p: Relay(office.store.links, office.vault, self.links, p) for p in partners}
         self._inboxes = {p: office.inbox(p) for p in partners}
         self._eraser = Eraser(office.handling, office.vault)
+        self._checkpoints = Checkpoints(office.keyring)
         self._announced: tuple[float, int] = (0.0, 0)
         self._wakes: list[asyncio.Event] = []
         self.state = "standby"
@@ -83,6 +85,7 @@ class Worker:
                 asyncio.create_task(self._listen(connection)),
                 asyncio.create_task(self.links.run()),
                 asyncio.create_task(self._loop("receipts", self._announce)),
+                asyncio.create_task(self._loop("checkpoints", self._checkpoint)),
                 asyncio.create_task(self._loop("eraser", self._erase)),
                 asyncio.create_task(self._loop("parked", self._settle)),
                 *(
@@ -128,7 +131,7 @@ class Worker:
                     done = await step()
                     self.troubles.pop(name, None)
                     failures = 0
-                except (ConnectionError, AheadOfLog) as error:
+                except (ConnectionError, AheadOfLog, HistoryBroken) as error:
                     self.troubles[name] = f"{name}: {error}"
                     done, failures = 0, failures + 1
                 except Exception as error:
@@ -150,6 +153,10 @@ class Worker:
                             await wake.wait()
         finally:
             self._wakes.remove(wake)
+
+    async def _checkpoint(self) -> int:
+        await self._office.keyring.refresh()
+        return await self._checkpoints.step(self._office.clock())
 
     async def _erase(self) -> int:
         return await self._eraser.step(self._office.clock())
