@@ -235,8 +235,18 @@ class Inbox:
             for number, body in enumerate(frame.bodies, frame.first)
             if number <= applied
         ]
-        if again and (other := await self._links.said_otherwise(self._sender, again)):
-            await self._witness.fork(f"message {other} came before, and was another", now)
+        if not again or not (others := await self._links.said_otherwise(self._sender, again)):
+            return
+        await self._witness.fork(f"message {others[0]} came before, and was another", now)
+        code, _ = FORKED
+        kept = await self._bounded(
+            [
+                Parked(self._sender, None, code, f"message {number} was another before", body)
+                for number, body in again
+                if number in others
+            ]
+        )
+        await self._handling.store.append(Commit(at=now, parked=kept))
 
     async def _unsealed(self, frame: Frame, now: datetime) -> Told:
         """Who the frame's persons are. What can't be read is parked beside its messages."""

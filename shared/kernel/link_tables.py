@@ -120,21 +120,20 @@ class LinkTables:
             applied, recent = await cursor.fetchone() or (0, [])
         return int(applied), {bytes(digest) for digest in recent}
 
-    async def said_otherwise(self, sender: str, again: Sequence[tuple[int, bytes]]) -> int | None:
-        """The first number under which that office has sent another message before."""
+    async def said_otherwise(self, sender: str, again: Sequence[tuple[int, bytes]]) -> list[int]:
+        """The numbers under which that office has sent another message before, in order."""
         async with self._pool.connection() as connection:
             cursor = await connection.execute(
-                "select min(i.sequence) from inbox i join unnest(%s::bigint[], %s::bytea[])"
+                "select i.sequence from inbox i join unnest(%s::bigint[], %s::bytea[])"
                 " as a(sequence, digest) using (sequence)"
-                " where i.sender = %s and sha256(i.body) <> a.digest",
+                " where i.sender = %s and sha256(i.body) <> a.digest order by 1",
                 (
                     [number for number, _ in again],
                     [sha256(body).digest() for _, body in again],
                     sender,
                 ),
             )
-            row = await cursor.fetchone()
-        return int(row[0]) if row and row[0] is not None else None
+            return [int(row[0]) for row in await cursor.fetchall()]
 
     async def parked_frames(self, sender: str) -> tuple[int, int]:
         """How many unreadable frames of that office are kept, and their bytes."""

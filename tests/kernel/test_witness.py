@@ -168,7 +168,9 @@ async def test_an_office_restored_from_an_old_backup_that_goes_on_writing_is_fou
     assert await offices.why() == "message 3 came before, and was another"
     assert await offices.received() == 4
     assert [(reason, number) for reason, number, _ in await offices.parked()] == [
-        ("HISTORY_FORKED", 5)
+        ("HISTORY_FORKED", None),
+        ("HISTORY_FORKED", None),
+        ("HISTORY_FORKED", 5),
     ]
     # It is told so itself.
     async with offices.here.pool.connection() as connection:
