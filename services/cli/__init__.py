@@ -14,7 +14,7 @@ import typer
 from psycopg import Error as DatabaseError
 from psycopg_pool import PoolTimeout
 
-from services.cli import keys, log, parked, processes, staff, witness
+from services.cli import audit, keys, log, parked, processes, staff, witness
 from services.cli.command import COULD_NOT_RUN, DEMO, CouldNotRun
 from shared.kernel import rotation
 from shared.kernel.keyring import NoKeys, NotAVerifierKey
@@ -32,6 +32,7 @@ app.add_typer(staff.app, name="staff")
 app.add_typer(keys.app, name="keys")
 app.add_typer(parked.app, name="parked")
 app.add_typer(witness.app, name="witness")
+app.add_typer(audit.app, name="audit")
 
 
 @app.callback()

@@ -240,6 +240,16 @@ def verify_kept(head: bytes, bodies: Sequence[bytes], office: str, trusts: Trust
     return trusts(office, unsigned[2].decode(), payload(signed), b64decode(unsigned[1]))
 
 
+def frame_numbers(head: bytes) -> tuple[int, int] | None:
+    """The first and the last number in a kept head; None where it is none."""
+    lines = [line.partition(b": ") for line in head.split(b"\r\n")]
+    headers = {name: value for name, found, value in lines if found}
+    try:
+        return int(headers[b"first"]), int(headers[b"last"])
+    except (KeyError, ValueError):
+        return None
+
+
 def _exact(text: bytes) -> bytes:
     """Base64 has spare bits: in another spelling a frame that was seen would be another one."""
     value = b64decode(text, validate=True)

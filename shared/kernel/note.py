@@ -118,7 +118,7 @@ def signs(checkpoint: Checkpoint, key_id: str, public: Ed25519PublicKey) -> bool
     """Whether its own office signed it with this key."""
     name = name_of(checkpoint.office)
     return any(
-        _made(public, one.blob, checkpoint.body.encode())
+        made(public, one.blob, checkpoint.body.encode())
         for one in checkpoint.signatures
         if (one.name, one.key_id) == (name, key_id)
     )
@@ -131,12 +131,13 @@ def cosigned_at(
     for one in checkpoint.signatures:
         if (one.name, one.key_id) == (name, key_id) and len(one.blob) == 8 + SIGNATURE_BYTES:
             (at,) = struct.unpack(">Q", one.blob[:8])
-            if _made(public, one.blob[8:], cosigned_payload(checkpoint.body, at)):
+            if made(public, one.blob[8:], cosigned_payload(checkpoint.body, at)):
                 return int(at)
     return None
 
 
-def _made(public: Ed25519PublicKey, signature: bytes, payload: bytes) -> bool:
+def made(public: Ed25519PublicKey, signature: bytes, payload: bytes) -> bool:
+    """Whether the holder of this key made this signature."""
     try:
         public.verify(signature, payload)
     except InvalidSignature:

@@ -93,14 +93,14 @@ def _within(tile: bytes, level: int, index: int) -> bytes:
     row = _split(tile)[first : first + (1 << height)]
     if len(row) != 1 << height:
         raise LookupError(f"the tiles have not come as far as node {index} of level {level}")
-    return _fold(row)
+    return perfect_root(row)
 
 
 def _split(tile: bytes) -> list[bytes]:
     return [tile[at : at + HASH_BYTES] for at in range(0, len(tile), HASH_BYTES)]
 
 
-def _fold(row: Sequence[bytes]) -> bytes:
+def perfect_root(row: Sequence[bytes]) -> bytes:
     """The root of a perfect subtree."""
     while len(row) > 1:
         row = [node_hash(row[at], row[at + 1]) for at in range(0, len(row), 2)]
@@ -134,6 +134,6 @@ async def _write(
             level,
             list(range(first, first + len(some))),
             [b"".join(tile) for tile in some],
-            [_fold(tile) for tile in some],
+            [perfect_root(tile) for tile in some],
         ),
     )
