@@ -14,7 +14,16 @@ from pathlib import Path
 from shared.contracts.values import Value
 from shared.kernel.decider import Event
 from shared.kernel.event import NewEvent
-from tests.golden.documents import DECIDERS, DIGESTS, FOLDER, KINDS, Golden, standing, traits
+from tests.golden.documents import (
+    DECIDERS,
+    DIGESTS,
+    FOLDER,
+    KINDS,
+    Golden,
+    missing,
+    standing,
+    traits,
+)
 from tests.golden.samples import OFFICES, PUBLISHERS, samples
 from tests.specs.letters import WHISPERED
 from tests.specs.spec import NOW
@@ -95,3 +104,4 @@ def write(folder: Path = FOLDER) -> int:
 
 if __name__ == "__main__":
     print(f"{write()} documents written")
+    print(*(line for kind in KINDS for line in missing(kind)), sep="\n")

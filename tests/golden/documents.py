@@ -138,7 +138,7 @@ def missing(kind: str, folder: Path = FOLDER) -> list[str]:
         elif lacking := set(wanted(model)) - shown(type_, goldens):
             what = ", ".join(sorted(lacking))
             found.append(
-                f"no golden document of {type_} has {what}: run `{COMMAND}`, after adding such"
-                " a one to tests/golden/samples.py."
+                f"no golden document of {type_} has {what}: add such a one to"
+                f" tests/golden/samples.py and run `{COMMAND}`."
             )
     return found
