@@ -13,17 +13,14 @@ import pytest
 from psycopg_pool import AsyncConnectionPool
 
 from services.city.domain.handover import HandoverClosed
-from services.city.service import SERVICE as CITY
-from services.province.service import SERVICE as PROVINCE
 from shared.contracts import messages
 from shared.contracts.messages import Message
 from shared.contracts.values import Line, Value
 from shared.custody import exchange
-from shared.custody.projection import projection as custody_projection
 from shared.kernel.decider import Command, Decider, Event
 from shared.kernel.event import EventTypes, UnknownType, dump
 from shared.kernel.inbox import read_message
-from shared.kernel.projector import Projection, Projector, Recorded
+from shared.kernel.projector import Projector, Recorded
 from shared.kernel.unread import unread_types
 from shared.runtime.manifest import Service
 from tests.golden import documents
@@ -41,11 +38,11 @@ from tests.golden.documents import (
     models,
     standing,
 )
+from tests.golden.log import SERVICES, log_of, projections_of, restore, types_of
 from tests.specs.spec import NOW, SEALED
 
 EVENTS = [golden for kind in DECIDERS for golden in standing(kind)]
 MESSAGES = standing("messages")
-SERVICES = {"city": CITY, "province": PROVINCE}
 
 every_kind = pytest.mark.parametrize("kind", KINDS)
 every_document = pytest.mark.parametrize("golden", [*EVENTS, *MESSAGES], ids=str)
@@ -222,19 +219,6 @@ def test_every_stream_folds_from_its_beginning(kind: str) -> None:
         assert states[golden.document["subject"]] != decider_of(golden).initial
 
 
-def log_of(kind: str) -> list[Golden]:
-    """An office's log: its own events, and custody's."""
-    return [*standing(kind), *standing("custody")]
-
-
-def types_of(kind: str) -> EventTypes:
-    return EventTypes([*DECIDERS[kind], *DECIDERS["custody"]])
-
-
-def projections_of(kind: str) -> tuple[Projection, ...]:
-    return (*SERVICES[kind].projections, custody_projection)
-
-
 @each_office
 def test_every_projection_takes_every_event(kind: str) -> None:
     for projection in projections_of(kind):
@@ -274,27 +258,6 @@ async def test_a_log_of_every_type_is_projected_rebuilt_and_has_no_type_without_
         unread = await unread_types(connection, types_of(other))
     assert {one.type for one in unread} == {golden.type for golden in standing(kind)}
     assert sum(one.number for one in unread) == len(standing(kind))
-
-
-def restore(owner: psycopg.Connection[Any], goldens: list[Golden]) -> None:
-    for position, golden in enumerate(goldens, 1):
-        document = golden.document
-        owner.execute(
-            "insert into events values (%s, %s, %s, %s, %s, %s, %s, %s, %s, %s)",
-            (
-                position,
-                document["subject"],
-                document["streamversion"],
-                document["id"],
-                document["type"],
-                document["time"],
-                document["recordedtime"],
-                document["actor"],
-                document["correlationid"],
-                golden.body,
-            ),
-        )
-    owner.execute("update log_head set size = %s", (len(goldens),))
 
 
 # An old version goes through every upcaster after it
