@@ -134,6 +134,10 @@ class EventTypes:
                     raise ValueError(f"two events are named {event.type}")
             self._upcasters.update(decider.upcasters)
 
+    def reads(self, type_: str) -> bool:
+        """Whether a stored event of this type is read: by its class, or by way of an upcaster."""
+        return type_ in self.classes or type_ in self._upcasters
+
     def parse(self, document: Mapping[str, Any]) -> Event:
         """The typed event of a stored document. Raises UnknownType."""
         type_, data = upcast(document["type"], document["data"], self._upcasters)
