@@ -12,7 +12,7 @@ from contextlib import asynccontextmanager
 from datetime import datetime
 from typing import Any
 
-from psycopg import AsyncConnection
+from psycopg import AsyncConnection, errors
 
 from shared.kernel import merkle, note, tiles
 from shared.kernel.keyring import Keyring
@@ -45,16 +45,21 @@ class Checkpoints:
 
         Raises HistoryBroken.
         """
+        try:
+            return await self._step(now)
+        except errors.SerializationFailure:
+            return 0  # Somebody else has just made it.
+
+    async def _step(self, now: datetime) -> int:
         async with self._one_moment() as connection:
+            cursor = await connection.execute("select pg_try_advisory_xact_lock(%s)", (LOCK,))
+            if await cursor.fetchone() != (True,):
+                return 0  # Somebody else makes it just now.
             head = await read_head(connection)
             last = await latest(connection)
             if head.size == (last.size if last else 0) and (
                 last is None or merkle.root(head.frontier) == last.head
             ):
-                return 0
-            cursor = await connection.execute("select pg_try_advisory_xact_lock(%s)", (LOCK,))
-            if await cursor.fetchone() != (True,):
-                # Somebody else makes it just now.
                 return 0
             if not await tiles.extend(connection, head.size):
                 await self._sign(connection, head.size, merkle.root(head.frontier), last, now)

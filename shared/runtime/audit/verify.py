@@ -7,7 +7,7 @@ from dataclasses import dataclass, field
 from typing import Any
 
 from cryptography.hazmat.primitives.asymmetric.ed25519 import Ed25519PublicKey
-from psycopg import AsyncConnection
+from psycopg import AsyncConnection, InterfaceError, OperationalError
 
 from shared.kernel import note
 from shared.kernel.keyring import COSIGNER, key_id
@@ -108,12 +108,23 @@ async def verify(
         for projector in chosen:
             name = projector.projection.name
             report.read_models.append(name)
-            for words in await projector.differences(
-                connection,
-                lambda done, total, name=name: progress(name, done, total),  # type: ignore[misc]
-            ):
+            for words in await _differences(projector, connection, progress):
                 report.faults.add(f"rm_{name}", name, words, "a rebuild", "the live copy")
     return report
+
+
+async def _differences(
+    projector: Projector, connection: AsyncConnection[Any], progress: Progress
+) -> list[str]:
+    name = projector.projection.name
+    try:
+        return await projector.differences(
+            connection, lambda done, total: progress(name, done, total)
+        )
+    except (OperationalError, InterfaceError):
+        raise
+    except Exception as error:
+        return [f"it can't be built from this log: {type(error).__name__}"]
 
 
 async def _one_moment(connection: AsyncConnection[Any]) -> None:
