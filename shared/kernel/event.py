@@ -85,6 +85,7 @@ class NewEvent:
                 "streamversion": self.version,
                 "actor": self.actor,
                 "correlationid": self.correlation,
+                "traceparent": self.traceparent,
                 "causationid": self.causation,
                 "data": self.event.model_dump(mode="json"),
             }
