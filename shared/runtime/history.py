@@ -83,9 +83,10 @@ async def history(
     told = await _truth(connection, types, corrections, moment)
     found = await rows(
         connection,
-        "with moved as (select * from unnest(%(moved)s::bigint[], %(times)s::timestamptz[])"
-        " as m(position, at)) select e.position, e.stream, e.version, e.type, e.body"
-        f" from events e left join moved m using (position) where {_ABOUT}"  # noqa: S608 — ours
+        "select e.position, e.stream, e.version, e.type, e.body from events e left join"
+        " unnest(%(moved)s::bigint[], %(times)s::timestamptz[]) as m(position, at)"
+        " using (position) where (e.stream = %(subject)s or e.stream like %(streams)s"
+        " or position(%(quoted)s in e.body) > 0)"
         " and (%(known_at)s::timestamptz is null or e.recorded_at <= %(known_at)s)"
         " and (%(true_at)s::timestamptz is null or (e.position <> all(%(corrected)s::bigint[])"
         " and coalesce(m.at, e.occurred_at) <= %(true_at)s))"
@@ -117,10 +118,12 @@ async def changes(
     told = await _truth(connection, types, corrections, moment)
     found = await rows(
         connection,
-        "with moved as (select * from unnest(%(moved)s::bigint[], %(times)s::timestamptz[])"
-        " as m(position, at)), told as (select e.position, e.stream, e.version, e.type, e.body,"
+        "with told as (select e.position, e.stream, e.version, e.type, e.body,"
         " case when %(recorded)s then e.recorded_at else coalesce(m.at, e.occurred_at) end as at"
-        f" from events e left join moved m using (position) where {_ABOUT}"  # noqa: S608 — ours
+        " from events e left join"
+        " unnest(%(moved)s::bigint[], %(times)s::timestamptz[]) as m(position, at)"
+        " using (position) where (%(subject)s::text is null or e.stream = %(subject)s"
+        " or e.stream like %(streams)s or position(%(quoted)s in e.body) > 0)"
         " and e.position <> all(%(corrected)s::bigint[]))"
         " select * from told where at > %(since)s and at <= %(until)s"
         " and (%(after)s = 0 or (at, position) >"
@@ -143,12 +146,6 @@ async def changes(
         ],
         "after": lines[-1][1].position if len(lines) == LINES else None,
     }
-
-
-_ABOUT = (
-    "(%(subject)s::text is null or e.stream = %(subject)s or e.stream like %(streams)s"
-    " or position(%(quoted)s in e.body) > 0)"
-)
 
 
 def _parameters(told: Truth, subject: str | None) -> dict[str, Any]:
