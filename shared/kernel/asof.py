@@ -33,12 +33,14 @@ from shared.kernel.projector import (
 )
 
 SECONDS = 20.0
+"""How long one may take, where an office has set nothing else."""
+
 AT_ONCE = 2
 """How many read at once at one office: each keeps a connection, and a core, busy."""
 
 SLOT_LOCK = 53710005
-NEIGHBOURS = 16
-"""How far from an event what was decided in one step with it can stand in the log."""
+NEIGHBOURS = 8
+"""How far from an event what was decided in one step with it, for one person, can stand."""
 
 READ_MODEL = re.compile(r"\brm_(\w+)\.")
 
@@ -156,11 +158,16 @@ async def _pairs_of(
 
 
 async def _counted(connection: AsyncConnection[Any], found: Sequence[Pair]) -> Truth:
-    wanted = sorted({p for pair in found for p in (pair.correction, *pair.cited)})
-    occurred: dict[int, datetime] = {}
+    times = await rows(
+        connection,
+        "select position, occurred_at from events where position = any(%s)",
+        [pair.correction for pair in found],
+    )
+    occurred: dict[int, datetime] = {row["position"]: row["occurred_at"] for row in times}
     together: dict[int, list[int]] = {}
-    for at in range(0, len(wanted), BATCH_EVENTS // NEIGHBOURS):
-        part = wanted[at : at + BATCH_EVENTS // NEIGHBOURS]
+    cited = sorted({position for pair in found for position in pair.cited})
+    for at in range(0, len(cited), BATCH_EVENTS // NEIGHBOURS):
+        part = cited[at : at + BATCH_EVENTS // NEIGHBOURS]
         near = await rows(
             connection,
             "select distinct on (e.position) e.position, e.occurred_at, e.body"
@@ -171,9 +178,11 @@ async def _counted(connection: AsyncConnection[Any], found: Sequence[Pair]) -> T
             NEIGHBOURS,
         )
         steps = {row["position"]: _step(row["body"]) for row in near}
-        occurred |= {row["position"]: row["occurred_at"] for row in near}
+        own = {row["position"]: row["occurred_at"] for row in near}
         for position in part:
             together[position] = _neighbours(position, steps)
+            # Of all that stands near only what counts is kept.
+            occurred |= {one: own[one] for one in (position, *together[position])}
     return counted(found, occurred, together)
 
 

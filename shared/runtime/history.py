@@ -238,10 +238,17 @@ async def past(desk: Desk, route: ReadRoute, moment: Moment) -> AsyncIterator[No
         return
     service, types = desk.service, desk.handling.types
     try:
-        async with asof.past(desk.reading, route.models, types, service.corrections, moment):
+        async with asof.past(
+            desk.reading,
+            route.models,
+            types,
+            service.corrections,
+            moment,
+            desk.settings.past_seconds,
+        ):
             yield
     except asof.TooLong:
-        raise too_long() from None
+        raise too_long(desk) from None
     except asof.Busy:
         raise Problem(
             503,
@@ -258,32 +265,35 @@ async def past(desk: Desk, route: ReadRoute, moment: Moment) -> AsyncIterator[No
         ) from None
 
 
-def too_long() -> Problem:
+def too_long(desk: Desk) -> Problem:
     return Problem(
         503,
         "PAST_TOO_LONG",
-        f"Menyusun keadaan pada waktu itu lebih lama daripada {asof.SECONDS:.0f} detik.",
+        f"Menyusun keadaan pada waktu itu lebih lama daripada {desk.settings.past_seconds:g} detik.",
         "Minta waktu yang lebih awal, atau riwayat satu pokok (/history).",
     )
 
 
 @asynccontextmanager
-async def bounded(connection: AsyncConnection[Any]) -> AsyncIterator[None]:
+async def bounded(desk: Desk) -> AsyncIterator[None]:
     """Inside, no statement takes longer than it may. Raises Problem (503)."""
     try:
-        async with connection.transaction():
-            await connection.execute("set transaction isolation level repeatable read, read only")
-            await connection.execute(f"set local statement_timeout = '{asof.SECONDS:.0f}s'")
+        async with desk.reading.transaction():
+            await desk.reading.execute("set transaction isolation level repeatable read, read only")
+            await desk.reading.execute(
+                "select set_config('statement_timeout', %s, true)",
+                (f"{round(desk.settings.past_seconds * 1000)}ms",),
+            )
             yield
     except QueryCanceled:
-        raise too_long() from None
+        raise too_long(desk) from None
 
 
 async def _history(desk: Desk, given: dict[str, str]) -> Any:
     moment = moment_of(desk.staff, given)
     after = parse_position(given.get("after", "0"), "after")
     types, corrections = desk.handling.types, desk.service.corrections
-    async with bounded(desk.reading):
+    async with bounded(desk):
         found = await history(desk.reading, types, corrections, given["subject"], moment, after)
     return found or None
 
@@ -297,7 +307,7 @@ async def _changes(desk: Desk, given: dict[str, str]) -> Any:
             "Isi 'from' dan 'to'; 'axis' ialah recorded (dicatat) atau occurred (terjadi).",
             "Tulis misalnya from=2019-10-03T00:00:00+08:00.",
         )
-    async with bounded(desk.reading):
+    async with bounded(desk):
         return await changes(
             desk.reading,
             desk.handling.types,
