@@ -269,7 +269,7 @@ def too_long(desk: Desk) -> Problem:
     return Problem(
         503,
         "PAST_TOO_LONG",
-        f"Menyusun keadaan pada waktu itu lebih lama daripada {desk.settings.past_seconds:g} detik.",
+        f"Menyusun keadaan waktu itu lebih lama daripada {desk.settings.past_seconds:g} detik.",
         "Minta waktu yang lebih awal, atau riwayat satu pokok (/history).",
     )
 
