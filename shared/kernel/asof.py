@@ -170,12 +170,8 @@ async def _counted(connection: AsyncConnection[Any], found: Sequence[Pair]) -> T
         part = cited[at : at + BATCH_EVENTS // NEIGHBOURS]
         near = await rows(
             connection,
-            "select distinct on (e.position) e.position, e.occurred_at, e.body"
-            " from unnest(%s::bigint[]) as w(p)"
-            " join events e on e.position between w.p - %s and w.p + %s",
-            part,
-            NEIGHBOURS,
-            NEIGHBOURS,
+            "select position, occurred_at, body from events where position = any(%s)",
+            sorted({one for p in part for one in range(p - NEIGHBOURS, p + NEIGHBOURS + 1)}),
         )
         steps = {row["position"]: _step(row["body"]) for row in near}
         own = {row["position"]: row["occurred_at"] for row in near}
