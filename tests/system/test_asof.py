@@ -146,40 +146,44 @@ async def test_the_case_of_2019_as_it_was_true_as_it_was_known_and_what_changed(
 
 async def test_a_departure_that_did_not_occur_was_never_true(city: Desk, province: Desk) -> None:
     persons = await story.issued(city, 2)
-    departed, noticed = "2019-10-04T08:00:00+08:00", "2019-10-06T08:00:00+08:00"
-    await city.post("issuer", "/handovers/HO-1/departure", {"occurred_at": departed})
-    await city.post(
-        "issuer",
-        "/handovers/HO-1/departure-correction",
-        {"reason": "Kapal batal", "occurred_at": noticed},
+    now = datetime.now(city.office.settings.zone)
+    departed, between, noticed, left = (
+        (now + timedelta(seconds=number)).isoformat() for number in (1, 2, 3, 4)
     )
-    known = datetime.now(city.office.settings.zone)
-    await city.post(
-        "issuer", "/handovers/HO-1/departure", {"occurred_at": "2019-10-08T08:00:00+08:00"}
-    )
-    await story.in_sync(city, province)
 
     async def states(**asked: str) -> set[str]:
         found = await at(city, "/handovers/HO-1", **asked)
         return {found["phase"], *(entry["state"] for entry in found["entries"])}
 
-    # Recorded today, all of it: what was issued today had not been issued in 2019.
-    assert await states() == {"departed"}
-    assert await states(known_at=known.isoformat()) == {"issued"}
-    assert await states(true_at=LONG_AFTER) == {"departed"}
+    await city.post("issuer", "/handovers/HO-1/departure", {"occurred_at": departed})
+    assert await states(true_at=between) == {"departed"}
+    believed = datetime.now(city.office.settings.zone).isoformat()
+    await city.post(
+        "issuer",
+        "/handovers/HO-1/departure-correction",
+        {"reason": "Kapal batal", "occurred_at": noticed},
+    )
+    await city.post("issuer", "/handovers/HO-1/departure", {"occurred_at": left})
+    await story.in_sync(city, province)
+
+    assert await states() == await states(true_at=LONG_AFTER) == {"departed"}
+    assert await states(true_at=between) == await states(true_at=noticed) == {"issued"}
+    # What was known then of that very time is another matter: it was wrong.
+    assert await states(known_at=believed, true_at=between) == {"departed"}
+    expected = await at(province, "/arrivals/HO-1", true_at=between)
+    assert expected["departed_at"] is None
     lines = await at(city, "/history/HO-1", true_at=LONG_AFTER)
     assert [line["words"] for line in lines if "berangkat" in line["words"].lower()] == [
         "Keberangkatan HO-1 ternyata tidak terjadi.",
-        "Serah terima HO-1 berangkat pada 2019-10-08T08:00:00+08:00.",
+        f"Serah terima HO-1 berangkat pada {left}.",
     ]
-    changed = await at(
-        city,
-        "/changes",
-        axis="occurred",
-        **{"from": "2019-10-01T00:00:00+08:00", "to": "2019-10-09T00:00:00+08:00"},
-    )
-    assert [day["day"] for day in changed["days"]] == ["2019-10-06", "2019-10-08"]
-    assert changed["days"][0]["lines"][0]["why"] == "alasannya tersegel"
+    asked = {"axis": "occurred", "from": departed, "to": left}
+    days = (await at(city, "/changes", **asked))["days"]
+    told = [(line["words"], line["actor"], line["why"]) for day in days for line in day["lines"]]
+    assert told == [
+        ("Keberangkatan HO-1 ternyata tidak terjadi.", "issuer", "alasannya tersegel"),
+        (f"Serah terima HO-1 berangkat pada {left}.", "issuer", None),
+    ]
     assert len(persons) == 2
 
 
