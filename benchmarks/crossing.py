@@ -321,7 +321,7 @@ async def count(places: Places) -> list[Trips]:
         wireless = Wireless()
         relay = Relay(city.store.links, city.vault, wireless, PROVINCE)
         inbox = Inbox(province.handling, province.vault, province.reactor, CITY)
-        await relay.confirm(await inbox.receipt(0, gap=False, now=story.NOW), story.NOW)
+        await relay.confirm(await inbox.receipt(gap=False, now=story.NOW), story.NOW)
         receipts: list[Receipt | None] = []
 
         async def receive() -> None:

@@ -24,7 +24,7 @@ from shared.contracts.messages import MESSAGES, SEALED_PART
 from shared.custody import DECIDERS as CUSTODY
 from shared.kernel.decider import Decider
 from shared.kernel.keyring import SealingKey
-from shared.kernel.link import Frame, Receipt, encode
+from shared.kernel.link import RECEIPT_UNAPPLIED, Frame, Receipt, encode
 from shared.runtime.manifest import Service
 from shared.runtime.web import describe, make_app
 
@@ -48,7 +48,7 @@ HEADERS = {
 SCHEMA = "#/components/schemas/{model}"
 
 _FRAME = Frame("53.71", "35", 1, (b'{"sequence":"1"}',), sent=1, sealed=b"sealed", sealed_to=1)
-_RECEIPT = Receipt("35", "53.71", 1, sealing=SealingKey(1, bytes(32)), sent=1, unapplied=(1,))
+_RECEIPT = Receipt("35", "53.71", 1, sealing=SealingKey(1, bytes(32)), sent=1, unapplied=((1, 1),))
 
 
 def header_names(item: Frame | Receipt) -> tuple[list[str], list[str]]:
@@ -150,8 +150,15 @@ def _receipt() -> dict[str, Any]:
         "gap": {"type": "boolean"},
         "unapplied": {
             "type": "array",
-            "description": "Numbers that came and are not applied, the newest; absent: not said.",
-            "items": {"type": "integer", "minimum": 1},
+            "description": "What came and is not applied: ranges of numbers, first and last, in"
+            " order and apart. Absent: not said.",
+            "maxItems": RECEIPT_UNAPPLIED,
+            "items": {
+                "type": "array",
+                "items": {"type": "integer", "minimum": 1},
+                "minItems": 2,
+                "maxItems": 2,
+            },
         },
         "sealing": {
             "type": "object",

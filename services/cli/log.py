@@ -51,13 +51,16 @@ def deliveries(
     subject: Annotated[
         str | None, typer.Argument(help="An id in the messages: HO-…, PM-…; all if left out.")
     ] = None,
+    before: Annotated[
+        int, typer.Option(min=1, max=ledger.NEWEST, help="Older ones: those before this #.")
+    ] = ledger.NEWEST,
     as_json: JsonFlag = False,
 ) -> None:
     """The newest 200 messages to partners: how far each is, and since when."""
 
     async def work(office: Office) -> list[dict[str, Any]]:
         async with office.pool.connection() as connection:
-            return await ledger.deliveries(connection, office.service, subject)
+            return await ledger.deliveries(connection, office.service, subject, before)
 
     found = with_office(work)
     if as_json:

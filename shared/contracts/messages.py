@@ -14,7 +14,7 @@ from collections.abc import Callable
 from datetime import date
 from typing import Annotated, Any, ClassVar
 
-from pydantic import AfterValidator, ConfigDict, Field, TypeAdapter
+from pydantic import AfterValidator, BeforeValidator, ConfigDict, Field, TypeAdapter
 
 from shared.contracts.values import (
     AbsenceReason,
@@ -56,6 +56,10 @@ Persons = Annotated[tuple[PersonCode, ...], AfterValidator(_each_once)]
 Entries = Annotated[tuple[ManifestLine, ...], AfterValidator(_entries_once)]
 
 
+def _text_alone(value: object) -> str | None:
+    return value if isinstance(value, str) else None
+
+
 class Envelope(Value):
     """The CloudEvents document around a message; further attributes are let pass."""
 
@@ -64,7 +68,8 @@ class Envelope(Value):
     id: str = Field(pattern=r"^[!-~]{1,200}$")
     type: str = Field(pattern=r"^[!-~]{1,200}$")
     time: FactTime
-    traceparent: str | None = None
+    traceparent: Annotated[str | None, BeforeValidator(_text_alone)] = None
+    """W3C trace context. Nothing of it is worth parking a message for."""
     data: dict[str, Any]
 
 

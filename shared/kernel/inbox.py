@@ -19,7 +19,7 @@ from dataclasses import replace
 from datetime import datetime, timedelta
 
 from opentelemetry.trace import Span
-from psycopg import InterfaceError, OperationalError
+from psycopg import InterfaceError, OperationalError, errors
 from psycopg_pool import PoolTimeout
 from pydantic import ValidationError
 
@@ -38,7 +38,7 @@ from shared.kernel.decider import Command
 from shared.kernel.event import UnknownType, upcast
 from shared.kernel.handling import WAITS, Handling, Outcome, Undecided, Unit
 from shared.kernel.keys import KeysUnusable, Unopened
-from shared.kernel.link import FRAME_BYTES, RECEIPT_UNAPPLIED, Frame, Receipt, Unreadable, decode
+from shared.kernel.link import FRAME_BYTES, Frame, Receipt, Unreadable, decode
 from shared.kernel.link_tables import Waiting
 from shared.kernel.store import (
     Commit,
@@ -54,10 +54,11 @@ from shared.kernel.vault import Vault
 
 log = logging.getLogger(__name__)
 
-PASSING = (
+_PASSING = (
     OperationalError, InterfaceError, PoolTimeout, Conflict, Undecided, KeysUnusable, Unopened,
 )  # fmt: skip
-"""What trying again can mend."""
+_LASTING = (errors.ProgramLimitExceeded, errors.StatementTooComplex, errors.TooManyArguments)
+"""What the database refuses for its size, and refuses again."""
 
 _MODELS: tuple[type[Value], ...] = (Envelope, ManifestLine, *MESSAGES.values())
 _TYPE = re.compile(r"pulang(\.[a-z-]{1,30}){1,5}\.v[0-9]{1,3}")
@@ -107,6 +108,33 @@ class Inbox:
         the transport gives anew what it gave before and nobody acknowledged, so that what was
         seen is no replay.
         """
+        try:
+            return await self._receive(raws, now, again=again)
+        except Exception as error:
+            if passing(error):
+                raise
+            log.exception("inbox: an entry could not be received")
+            if len(raws) == 1:
+                await self._park_unread(raws[0], now, type(error).__name__)
+                return None, []
+        # One of them is what it stumbles over. What was applied of the others is only seen again.
+        receipt: Receipt | None = None
+        incoming: list[Receipt] = []
+        for raw in raws:
+            one, heard = await self.receive([raw], now, again=True)
+            receipt = one or receipt
+            incoming += heard
+        return receipt, incoming
+
+    async def _park_unread(self, raw: bytes, now: datetime, detail: str) -> None:
+        """Moves no number: its sender sends it again, and says that it is not confirmed."""
+        parked = Parked(self._sender, None, "UNRECEIVABLE_FRAME", detail, raw)
+        kept = await self._bounded([parked])
+        await self._handling.store.append(Commit(at=now, parked=kept))
+
+    async def _receive(
+        self, raws: Sequence[bytes], now: datetime, *, again: bool
+    ) -> tuple[Receipt | None, list[Receipt]]:
         await self._keyring.refresh()
         applied, seen = await self._links.applied(self._sender)
         incoming: list[Receipt] = []
@@ -148,11 +176,10 @@ class Inbox:
             kept.append(one)
         return kept
 
-    async def receipt(self, applied: int, *, gap: bool, now: datetime) -> Receipt:
+    async def receipt(self, *, gap: bool, now: datetime) -> Receipt:
         """What this office tells the sender: how far it is, what of that it parked or discarded,
         and what to seal to."""
-        found = await self._links.unapplied(self._sender, RECEIPT_UNAPPLIED)
-        unapplied = tuple(number for number in found if number <= applied)
+        applied, unapplied = await self._links.received(self._sender)
         sent = int(now.timestamp() * 1_000_000)
         key = self._keyring.sealing_key
         return Receipt(self._office, self._sender, applied, gap, key, sent, unapplied)
@@ -181,14 +208,13 @@ class Inbox:
         if run:
             try:
                 await self._commit_all(run, told, now)
-                applied = run[-1].sequence
             except StaleKeys:
                 # A key epoch ended between sealing and writing: asked for again, it is sealed anew.
                 gap = True
             except Conflict:
-                # Another worker applied these first; what stands is read anew.
-                (applied, _), gap = await self._links.applied(self._sender), False
-        return await self.receipt(applied, gap=gap, now=now)
+                # Another worker applied these first.
+                gap = False
+        return await self.receipt(gap=gap, now=now)
 
     async def _unsealed(self, frame: Frame, now: datetime) -> Told:
         """Who the frame's persons are. What can't be read is parked beside its messages."""
@@ -208,9 +234,9 @@ class Inbox:
         """
         try:
             await self._commit(run, told, now)
-        except PASSING:
-            raise
         except Exception as error:
+            if passing(error):
+                raise
             if len(run) > 1:
                 for one in run:
                     await self._commit_all([one], told, now)
@@ -237,9 +263,9 @@ class Inbox:
                 index=[line for of_one in lines.values() for line in of_one],
             )
             await self._handling.store.append(commit)
-        except PASSING:
-            raise
-        except Exception:
+        except Exception as error:
+            if passing(error):
+                raise
             log.exception("inbox: who its persons are could not be kept")
             await self._handling.store.append(Commit(at=now, received=[row], parked=[parked]))
 
@@ -350,9 +376,10 @@ class Inbox:
 
     async def _try_again(self, row: Waiting, now: datetime, by: str) -> bool:
         actor = f"office:{self._sender}"
+        body, personal = await self._links.as_it_came(row.id)
         try:
-            envelope, message = read_message(row.body)
-            commands = self._reactor(self._sender, message, actor, now, envelope.time, row.personal)
+            envelope, message = read_message(body)
+            commands = self._reactor(self._sender, message, actor, now, envelope.time, personal)
         except UNREADABLE as error:
             await self._links.note_refused(row.id, *why_unreadable(error))
             return False
@@ -368,9 +395,9 @@ class Inbox:
         except Conflict:
             # Somebody else has settled it meanwhile.
             return False
-        except PASSING:
-            raise
         except Exception as error:
+            if passing(error):
+                raise
             log.exception("inbox: a parked message could not be applied")
             await self._links.note_refused(row.id, "UNAPPLIABLE_MESSAGE", type(error).__name__)
             return False
@@ -403,8 +430,10 @@ class Inbox:
                 sealed.setdefault(number, {})[person] = text
         return sealed, keys, {person: lines[person] for person in lines if person in keys}
 
-    async def applied_through(self) -> int:
-        return (await self._links.applied(self._sender))[0]
+
+def passing(error: Exception) -> bool:
+    """Whether trying again can mend it."""
+    return isinstance(error, _PASSING) and not isinstance(error, _LASTING)
 
 
 def _announced(message: Message, told: Mapping[str, Identity]) -> dict[str, Identity]:

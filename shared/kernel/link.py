@@ -32,11 +32,14 @@ HEAD_BYTES = 1024
 """A head is kept beside each of its messages."""
 SENT_DIGITS = 20
 RECEIPT_UNAPPLIED = 200
-"""So many unapplied numbers a receipt names."""
+"""So many ranges of unapplied numbers a receipt names."""
 _START = re.compile(r"\{")
 _UNSIGNED = re.compile(
     rb"signature: ([A-Za-z0-9+/]{86}==)\r\nkey: ([0-9a-f]{8})\r\n(?:sealed: ([A-Za-z0-9+/=]+)\r\n)?"
 )
+
+Numbers = tuple[tuple[int, int], ...]
+"""Message numbers as ranges, first to last each, in order and apart."""
 
 Sign = Callable[[bytes], tuple[str, bytes]]
 """Payload → key id and signature."""
@@ -99,8 +102,8 @@ class Receipt:
     gap: bool = False
     sealing: SealingKey | None = None
     sent: int = 0
-    unapplied: tuple[int, ...] | None = None
-    """The newest numbers that came and are not applied: parked, or discarded. None: not said."""
+    unapplied: Numbers | None = None
+    """What came and is not applied: parked, or discarded. None: not said."""
     signed_by: str = ""
     """The id of the key that signed a receipt which came, and so vouches for `sealing`."""
 
@@ -221,11 +224,19 @@ def _number(headers: dict[str, str], name: str) -> int:
 def _receipt_document(item: Receipt) -> dict[str, Any]:
     document: dict[str, Any] = {"applied_through": item.applied_through, "gap": item.gap}
     if item.unapplied is not None:
-        document["unapplied"] = list(item.unapplied[-RECEIPT_UNAPPLIED:])
+        document["unapplied"] = _bounded(item.unapplied)
     if item.sealing is not None:
         key = b64encode(item.sealing.public).decode()
         document["sealing"] = {"epoch": item.sealing.epoch, "key": key}
     return document
+
+
+def _bounded(numbers: Numbers) -> Numbers:
+    """Where there are too many ranges the oldest become one: rather too much than too little."""
+    if len(numbers) <= RECEIPT_UNAPPLIED:
+        return numbers
+    newest = numbers[len(numbers) - RECEIPT_UNAPPLIED + 1 :]
+    return ((numbers[0][0], numbers[-len(newest) - 1][1]), *newest)
 
 
 def _receipt(document: Any, sender: str, receiver: str, sent: int) -> Receipt:
@@ -243,15 +254,21 @@ def _receipt(document: Any, sender: str, receiver: str, sent: int) -> Receipt:
     raise Unreadable("the receipt has no number")
 
 
-def _unapplied(numbers: Any, through: int) -> tuple[int, ...]:
-    if not (
-        isinstance(numbers, list)
-        and len(numbers) <= RECEIPT_UNAPPLIED
-        and all(type(one) is int and 0 < one <= through for one in numbers)
-        and numbers == sorted(set(numbers))
-    ):
-        raise Unreadable("the receipt's unapplied numbers are none")
-    return tuple(numbers)
+def _unapplied(ranges: Any, through: int) -> Numbers:
+    if not isinstance(ranges, list) or len(ranges) > RECEIPT_UNAPPLIED:
+        raise Unreadable("the receipt's unapplied numbers are no list, or too many")
+    found: list[tuple[int, int]] = []
+    before = 0
+    for one in ranges:
+        match one:
+            case [int(first), int(last)] if (
+                type(first) is int and type(last) is int and before < first <= last <= through
+            ):
+                found.append((first, last))
+                before = last
+            case _:
+                raise Unreadable("the receipt's unapplied numbers are none")
+    return tuple(found)
 
 
 def _key_bytes(epoch: int, text: str) -> bytes:

@@ -9,9 +9,12 @@ from collections.abc import Mapping
 from dataclasses import dataclass
 from datetime import datetime
 
+from psycopg.types.multirange import Multirange
+from psycopg.types.range import Range
 from psycopg_pool import AsyncConnectionPool
 
 from shared.kernel.keyring import SealingKey
+from shared.kernel.link import Numbers
 
 
 @dataclass(frozen=True, slots=True)
@@ -25,14 +28,12 @@ class Unsent:
 
 @dataclass(frozen=True, slots=True)
 class Waiting:
-    """A parked message that is not settled, as it came."""
+    """A parked message that is not settled, without what came."""
 
     id: int
     sequence: int
     reason: str
-    body: bytes
     affairs: frozenset[str]
-    personal: Mapping[str, str]
     tries: int
     parked_at: datetime
 
@@ -43,13 +44,19 @@ class LinkTables:
     def __init__(self, pool: AsyncConnectionPool) -> None:
         self._pool = pool
 
-    async def unsent(self, receiver: str, after: int, limit: int) -> list[Unsent]:
-        """Messages for this office with numbers above `after`, in order."""
+    async def unsent(self, receiver: str, after: int, limit: int, size: int) -> list[Unsent]:
+        """Messages for this office with numbers above `after`, in order.
+
+        At most `limit`, and not more than `size` bytes of them, but one at least.
+        """
         async with self._pool.connection() as connection:
             cursor = await connection.execute(
-                "select sequence, body, coalesce(personal, '{}') from outbox"
-                " where receiver = %s and sequence > %s order by sequence limit %s",
-                (receiver, after, limit),
+                "select sequence, body, coalesce(personal, '{}') from (select sequence, body,"
+                " personal, sum(octet_length(body)) over (order by sequence) as size,"
+                " row_number() over (order by sequence) as n from outbox"
+                " where receiver = %s and sequence > %s order by sequence limit %s) as found"
+                " where n = 1 or size <= %s order by sequence",
+                (receiver, after, limit, size),
             )
             return [Unsent(n, bytes(body), told) for n, body, told in await cursor.fetchall()]
 
@@ -98,6 +105,15 @@ class LinkTables:
                 {"receiver": receiver, "through": through, "at": at},
             )
 
+    async def note_heard(self, receiver: str, at: datetime) -> None:
+        """A receipt of that office came."""
+        async with self._pool.connection() as connection:
+            await connection.execute(
+                "insert into link_out (receiver, heard_at) values (%s, %s)"
+                " on conflict (receiver) do update set heard_at = excluded.heard_at",
+                (receiver, at),
+            )
+
     async def note_sealing(self, receiver: str, key: SealingKey, signed_by: str) -> None:
         """That office's newest sealing key. An older epoch's is a replay, and not taken back."""
         async with self._pool.connection() as connection:
@@ -130,41 +146,43 @@ class LinkTables:
             number, size = await cursor.fetchone() or (0, 0)
         return int(number), int(size)
 
-    async def unapplied(self, sender: str, limit: int) -> tuple[int, ...]:
-        """The newest numbers of that office that are parked or were discarded, in order."""
+    async def received(self, sender: str) -> tuple[int, Numbers]:
+        """Through which number messages came; those of them that are parked or were discarded."""
         async with self._pool.connection() as connection:
             cursor = await connection.execute(
-                "select distinct sequence from parked where sender = %s and sequence is not null"
-                " and settled_as is distinct from 'applied' and reason <> 'UNREADABLE_SEAL'"
-                " order by sequence desc limit %s",
-                (sender, limit),
+                "select coalesce((select applied_through from link_in where sender = %(sender)s),"
+                " 0), (select coalesce(range_agg(int8range(sequence, sequence, '[]')), '{}')"
+                " from parked where sender = %(sender)s and sequence is not null"
+                " and settled_as is distinct from 'applied' and reason <> 'UNREADABLE_SEAL')",
+                {"sender": sender},
             )
-            return tuple(sorted(int(row[0]) for row in await cursor.fetchall()))
+            through, unapplied = await cursor.fetchone() or (0, Multirange())
+        return int(through), tuple((one.lower, one.upper - 1) for one in unapplied)
 
     async def note_unapplied(
-        self, receiver: str, numbers: tuple[int, ...], limit: int, at: datetime
+        self, receiver: str, numbers: Numbers, through: int, at: datetime
     ) -> None:
-        """What that office has received and not applied, as it says; the rest it has applied.
+        """What of all through a number that office has and did not apply, as it says.
 
-        It says the newest `limit` numbers: of older ones than those it says nothing.
+        The rest of that it has applied; of later ones it says nothing.
         """
         async with self._pool.connection() as connection:
             await connection.execute(
-                "with was as (select n from link_out, unnest(unapplied) as n"
-                " where receiver = %(receiver)s),"
-                " now as (select coalesce(array_agg(n order by n), '{}') as numbers from"
-                " (select unnest(%(numbers)s::bigint[]) as n"
-                " union select n from was where n < %(oldest)s) as s),"
+                "with was as (select coalesce((select unapplied from link_out"
+                " where receiver = %(receiver)s), '{}') as numbers),"
+                " now as (select %(numbers)s::int8multirange + numbers *"
+                " int8multirange(int8range(%(through)s, null, '()')) as numbers from was),"
                 " link as (insert into link_out (receiver, unapplied)"
                 " select %(receiver)s, numbers from now on conflict (receiver) do update"
                 " set unapplied = excluded.unapplied"
                 " where link_out.unapplied <> excluded.unapplied returning receiver)"
                 " insert into link_times select receiver, 'applied', n, %(at)s"
-                " from link, was, now where n <> all(now.numbers) on conflict do nothing",
+                " from link, was, now, unnest(was.numbers - now.numbers) as gone,"
+                " generate_series(lower(gone), upper(gone) - 1) as n on conflict do nothing",
                 {
                     "receiver": receiver,
-                    "numbers": list(numbers),
-                    "oldest": numbers[0] if len(numbers) >= limit else 0,
+                    "numbers": Multirange([Range(first, last, "[]") for first, last in numbers]),
+                    "through": through,
                     "at": at,
                 },
             )
@@ -183,16 +201,25 @@ class LinkTables:
         """Parked messages of that office with numbers above `after`, in order."""
         async with self._pool.connection() as connection:
             cursor = await connection.execute(
-                "select id, sequence, reason, raw, affairs, coalesce(personal, '{}'), tries,"
-                " parked_at from parked where sender = %s and sequence > %s"
+                "select id, sequence, reason, affairs, tries, parked_at from parked"
+                " where sender = %s and sequence > %s"
                 " and settled_at is null and reason <> 'UNREADABLE_SEAL'"
                 " order by sequence limit %s",
                 (sender, after, limit),
             )
             return [
-                Waiting(id_, n, reason, bytes(raw), frozenset(affairs), personal, tries, at)
-                for id_, n, reason, raw, affairs, personal, tries, at in await cursor.fetchall()
+                Waiting(id_, n, reason, frozenset(affairs), tries, at)
+                for id_, n, reason, affairs, tries, at in await cursor.fetchall()
             ]
+
+    async def as_it_came(self, id_: int) -> tuple[bytes, Mapping[str, str]]:
+        """A parked message's body, and who its persons are, sealed under own keys."""
+        async with self._pool.connection() as connection:
+            cursor = await connection.execute(
+                "select raw, coalesce(personal, '{}') from parked where id = %s", (id_,)
+            )
+            body, personal = await cursor.fetchone() or (b"", {})
+        return bytes(body), personal
 
     async def note_refused(self, id_: int, reason: str, detail: str) -> None:
         """It was tried again, in vain."""

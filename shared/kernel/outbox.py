@@ -22,8 +22,8 @@ from shared.contracts.messages import SEALED_PART
 from shared.contracts.values import Identity
 from shared.kernel.keyring import SealingKey, seal_to
 from shared.kernel.link import (
+    FRAME_BYTES,
     FRAME_MESSAGES,
-    RECEIPT_UNAPPLIED,
     Frame,
     Receipt,
     Transport,
@@ -33,7 +33,12 @@ from shared.kernel.link import (
 from shared.kernel.link_tables import LinkTables
 from shared.kernel.vault import Vault
 
-RELAY_FRAMES = 8
+WINDOW_MESSAGES = 8 * FRAME_MESSAGES
+WINDOW_BYTES = 8 * FRAME_BYTES
+"""So much is on its way and not confirmed at most: the transport is shared, and an absent partner's
+messages wait in the outbox, not there."""
+HEARD_SECONDS = 5.0
+"""That a partner is heard is noted so often at most."""
 RESEND_AFTER_SECONDS = 5.0
 RESEND_AT_MOST_SECONDS = 120.0
 SILENCE_SECONDS = 30.0
@@ -59,18 +64,28 @@ class Relay:
         self._confirmed = 0
         self._resend_after = RESEND_AFTER_SECONDS
         self._quiet_since = 0.0
-        self._entries: deque[tuple[int, bytes]] = deque(maxlen=10_000)
+        self._noted = 0
+        self._turn = 0
+        self._heard_noted: float | None = None
+        self._entries: deque[tuple[int, bytes, int]] = deque()
 
     async def step(self, now: datetime) -> int:
-        """Sends up to a few frames of what was not yet sent; gives the number of messages."""
+        """Sends what was not yet sent and has room in the window; gives the number of messages."""
         if self._sent is None:
             self._confirmed, self._sealing = await self._links.confirmed(self.receiver)
             await self._go_back(self._confirmed)
             self._quiet_since = _elapsed()
+            self._noted = self._confirmed
         await self._resend_when_quiet()
-        found = await self._links.unsent(
-            self.receiver, self._sent or 0, FRAME_MESSAGES * RELAY_FRAMES
-        )
+        sent = self._sent or 0
+        if self._noted < sent:
+            # Where that failed after sending.
+            await self._note_sent(sent, now)
+        room = WINDOW_MESSAGES - (sent - self._confirmed)
+        size = WINDOW_BYTES - sum(size for _, _, size in self._entries)
+        if room <= 0 or size <= 0:
+            return 0
+        found = await self._links.unsent(self.receiver, sent, room, size)
         if not found:
             return 0
         await self._keyring.refresh()
@@ -79,13 +94,22 @@ class Relay:
             # Read anew: a key that vouched for it may have been revoked meanwhile.
             _, self._sealing = await self._links.confirmed(self.receiver)
         rows = [(one.sequence, one.body, sum(map(len, one.personal.values()))) for one in found]
+        turn = self._turn
         for packed in frames(self.office, self.receiver, rows):
             frame = await self._sealed(replace(packed, sent=_microseconds(now)), personal)
-            entry = await self._transport.send(self.receiver, encode(frame, self._keyring.sign))
-            self._entries.append((frame.last, entry))
+            raw = encode(frame, self._keyring.sign)
+            entry = await self._transport.send(self.receiver, raw)
+            if self._turn != turn:
+                # It went back meanwhile: what is next is no longer what follows here.
+                return len(rows)
+            self._entries.append((frame.last, entry, len(raw)))
             self._sent = frame.last
-        await self._links.note_sent(self.receiver, rows[-1][0], now)
+        await self._note_sent(rows[-1][0], now)
         return len(rows)
+
+    async def _note_sent(self, through: int, now: datetime) -> None:
+        await self._links.note_sent(self.receiver, through, now)
+        self._noted = through
 
     async def _sealed(self, frame: Frame, personal: Mapping[int, Mapping[str, str]]) -> Frame:
         """The frame with who its persons are, sealed to the receiver."""
@@ -119,6 +143,9 @@ class Relay:
                 # It was away, and is back: what went for nothing meanwhile is not waited for.
                 self._resend_after = RESEND_AFTER_SECONDS
             self._heard, self._heard_at = receipt.sent, elapsed
+        if self._heard_noted is None or elapsed - self._heard_noted >= HEARD_SECONDS:
+            await self._links.note_heard(self.receiver, now)
+            self._heard_noted = elapsed
         if receipt.sealing is not None:
             await self._links.note_sealing(self.receiver, receipt.sealing, receipt.signed_by)
         if receipt.applied_through > await self._links.last_recorded(self.receiver):
@@ -127,7 +154,7 @@ class Relay:
             return
         if receipt.unapplied is not None:
             await self._links.note_unapplied(
-                self.receiver, receipt.unapplied, RECEIPT_UNAPPLIED, now
+                self.receiver, receipt.unapplied, receipt.applied_through, now
             )
         if receipt.applied_through > self._confirmed:
             # Written first: where that fails, the next receipt says it again.
@@ -142,12 +169,13 @@ class Relay:
     async def _trim(self) -> None:
         confirmed: bytes | None = None
         while self._entries and self._entries[0][0] <= self._confirmed:
-            confirmed = self._entries.popleft()[1]
+            _, confirmed, _ = self._entries.popleft()
         if confirmed is not None:
             await self._transport.trim(self.receiver, confirmed)
 
     async def _go_back(self, through: int) -> None:
         """All after `through` is sent again. Older copies go first, or they would pile up."""
+        self._turn += 1
         await self._transport.clear(self.receiver)
         self._entries.clear()
         self._sent = through

@@ -22,7 +22,9 @@ from opentelemetry.trace import NonRecordingSpan, Span, SpanContext, SpanKind, T
 ROOT: ContextVar[str] = ContextVar("ROOT")
 """The trace id that the next root span takes."""
 _TRACER = trace.get_tracer("pulang")
-_TRACEPARENT = re.compile(r"00-(?!0{32})([0-9a-f]{32})-(?!0{16})([0-9a-f]{16})-([0-9a-f]{2})")
+_TRACEPARENT = re.compile(
+    r"(?!ff)([0-9a-f]{2})-(?!0{32})([0-9a-f]{32})-(?!0{16})([0-9a-f]{16})-([0-9a-f]{2})(-.*)?"
+)
 
 
 def id_of(text: str) -> str:
@@ -31,11 +33,14 @@ def id_of(text: str) -> str:
 
 
 def parse(traceparent: str | None) -> SpanContext | None:
-    """The context in a traceparent header of version 00; None where there is none."""
+    """The context in a traceparent header; None where there is none.
+
+    Of a version above 00 the fields of 00 are read, and what may follow them is not.
+    """
     found = _TRACEPARENT.fullmatch(traceparent or "")
-    if found is None:
+    if found is None or (found[1] == "00" and found[5]):
         return None
-    trace_id, span_id, flags = (int(group, 16) for group in found.groups())
+    trace_id, span_id, flags = (int(found[n], 16) for n in (2, 3, 4))
     return SpanContext(trace_id, span_id, is_remote=True, trace_flags=TraceFlags(flags & 1))
 
 

@@ -24,15 +24,17 @@ select b.position, b.receiver, b.sequence, b.body, e.recorded_at,
   (select t.at from link_times t where t.receiver = b.receiver and t.state = 'sent'
     and t.sequence >= b.sequence order by t.sequence limit 1) as sent_at,
   r.at as received_at,
-  case when b.sequence = any(o.unapplied) then null else coalesce(a.at, r.at) end as applied_at
-from outbox b join events e on e.position = b.position
+  case when b.sequence <@ o.unapplied then null else coalesce(a.at, r.at) end as applied_at
+from (select * from outbox where position < %s
+    and (%s::text is null or position(%s in body) > 0)
+  order by position desc fetch first %s rows with ties) b
+join events e on e.position = b.position
 left join link_out o on o.receiver = b.receiver
 left join lateral (select t.at from link_times t where t.receiver = b.receiver
   and t.state = 'received' and t.sequence >= b.sequence order by t.sequence limit 1) r on true
 left join link_times a on a.receiver = b.receiver and a.state = 'applied'
   and a.sequence = b.sequence
-where b.position < %s and (%s::text is null or position(%s in b.body) > 0)
-order by b.position desc, b.receiver, b.sequence limit %s
+order by b.position desc, b.receiver, b.sequence
 """
 
 
@@ -42,10 +44,15 @@ async def deliveries(
     subject: str | None = None,
     before: int = NEWEST,
 ) -> list[dict[str, Any]]:
-    """Each message, the newest first; at most DELIVERIES, those before a position of the log."""
+    """Each message, the newest first, of those before a position of the log.
+
+    Some DELIVERIES of them: those of one event come together, so that the next page may begin
+    before the last position of this one.
+    """
     found = await rows(connection, _SQL, before, subject, f'"{subject}"'.encode(), DELIVERIES)
     documents = [json.loads(row.pop("body")) for row in found]
-    persons = await service.acknowledged(connection, documents)
+    receivers = [row["receiver"] for row in found]
+    persons = await service.acknowledged(connection, list(zip(receivers, documents, strict=True)))
     return [
         _told(row, document, answer)
         for row, document, answer in zip(found, documents, persons, strict=True)

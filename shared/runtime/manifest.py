@@ -138,7 +138,10 @@ async def _nobody(desk: Desk, before: datetime) -> list[dict[str, Any]]:
 
 @dataclass(frozen=True, slots=True)
 class Acknowledged:
-    """For how many of a message's persons its receiver's staff have answered, and when last."""
+    """For how many of a message's persons its receiver's staff have answered.
+
+    And when this office learned the last of it.
+    """
 
     persons: int
     of: int
@@ -146,7 +149,7 @@ class Acknowledged:
 
 
 async def _by_nobody(
-    connection: AsyncConnection[Any], messages: Sequence[Mapping[str, Any]]
+    connection: AsyncConnection[Any], messages: Sequence[tuple[str, Mapping[str, Any]]]
 ) -> list[Acknowledged | None]:
     return [None] * len(messages)
 
@@ -169,8 +172,9 @@ class Service:
     may_read: Callable[[Desk, str, str], Awaitable[bool]] = _any_text
     """Whether who asks may read free texts about this person in streams of this category."""
     acknowledged: Callable[
-        [AsyncConnection[Any], Sequence[Mapping[str, Any]]], Awaitable[list[Acknowledged | None]]
+        [AsyncConnection[Any], Sequence[tuple[str, Mapping[str, Any]]]],
+        Awaitable[list[Acknowledged | None]],
     ] = _by_nobody
-    """What staff of the receivers have answered to these messages; None: nobody is asked to."""
+    """What staff of receivers have answered to messages to them; None: nobody is asked to."""
     retained: Callable[[Desk, datetime], Awaitable[list[dict[str, Any]]]] = _nobody
     """Whose affairs ended before a time: what the retention schedule proposes to erase."""

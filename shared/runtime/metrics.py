@@ -113,6 +113,22 @@ def _families(found: dict[str, Any], now: datetime) -> list[GaugeMetricFamily]:
             [((one["partner"],), _seconds(one, now)) for one in links],
         ),
         _family(
+            "pulang_link_silent_seconds",
+            "How long nothing was heard of this partner; its worker says every 5 s how far it is",
+            ("partner",),
+            [
+                ((one["partner"],), max(0.0, (now - one["heard_at"]).total_seconds()))
+                for one in links
+                if one["heard_at"] is not None
+            ],
+        ),
+        _family(
+            "pulang_worker_troubles",
+            "What troubles the active worker, as it says itself; `pulang status` has the sentence",
+            (),
+            [((), len(found["troubles"]))],
+        ),
+        _family(
             "pulang_projection_lag_events",
             "Events that this read model has not seen; below 0 it is ahead of the log",
             ("model",),

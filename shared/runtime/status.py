@@ -22,6 +22,8 @@ HISTORY_EVENTS = 1_000
 POSITION_DIGITS = 18
 MODEL_WAIT = timedelta(minutes=1)
 LINK_WAIT = timedelta(minutes=10)
+SILENCE = timedelta(minutes=2)
+"""A partner's worker says every 5 s how far it is, also when there is nothing to say."""
 
 
 async def links(connection: AsyncConnection[Any], partners: Sequence[str]) -> list[dict[str, Any]]:
@@ -32,7 +34,10 @@ async def links(connection: AsyncConnection[Any], partners: Sequence[str]) -> li
         " coalesce((select max(sequence) from outbox where receiver = p.partner), 0) as recorded,"
         " coalesce(o.sent_through, 0) as sent, coalesce(o.confirmed_through, 0) as confirmed,"
         " o.confirmed_at, coalesce(i.applied_through, 0) as applied, i.applied_at,"
-        " coalesce(cardinality(o.unapplied), 0) as unapplied_there,"
+        " coalesce((select sum(upper(r) - lower(r))::int from unnest(o.unapplied) as r), 0)"
+        " as unapplied_there,"
+        " coalesce(o.heard_at, (select min(t.trusted_at) from trusted_keys t"
+        " where t.office = p.partner and t.revoked_at is null)) as heard_at,"
         " (select count(*)::int from parked where sender = p.partner and settled_at is null)"
         " as parked,"
         " (select e.recorded_at from outbox b join events e on e.position = b.position"
@@ -110,6 +115,9 @@ async def _status_of_one_moment(
     return {
         "log": {"size": head.size, "root": merkle.root(head.frontier).hex()},
         "worker": "active" if await worker_active(connection) else "absent",
+        "troubles": await rows(
+            connection, "select name, says, since from worker_troubles order by name"
+        ),
         "projections": [row | {"lag": head.size - row["position"]} for row in positions],
         "links": await links(connection, partners),
         "parked": (
@@ -133,7 +141,20 @@ async def _status_of_one_moment(
 
 def wrong(found: dict[str, Any]) -> list[str]:
     """What in a status is wrong, each in a sentence."""
-    troubles = [] if found["worker"] == "active" else ["no worker is active: start `pulang worker`"]
+    troubles = _broken(found)
+    for partner in found["untrusted"]:
+        troubles.append(f"no key of office {partner} is trusted: run `pulang keys trust {partner}`")
+    if found["parked"]:
+        troubles.append(f"{found['parked']} message(s) parked: see the runbook")
+    return troubles
+
+
+def _broken(found: dict[str, Any]) -> list[str]:
+    """What does not run. What is parked waits for a person, and whom to trust is for people."""
+    if found["worker"] == "active":
+        troubles = [f"worker: {row['says']}" for row in found["troubles"]]
+    else:
+        troubles = ["no worker is active: start `pulang worker`"]
     for row in found["projections"]:
         if row["lag"] < 0:
             troubles.append(
@@ -151,10 +172,11 @@ def wrong(found: dict[str, Any]) -> list[str]:
                 f"link to {row['partner']}: {waiting} message(s) unconfirmed since"
                 f" {row['waiting_since']:%Y-%m-%d %H:%M} UTC: is Redis up, and the worker there?"
             )
-    for partner in found["untrusted"]:
-        troubles.append(f"no key of office {partner} is trusted: run `pulang keys trust {partner}`")
-    if found["parked"]:
-        troubles.append(f"{found['parked']} message(s) parked: see the runbook")
+        elif row["heard_at"] is not None and datetime.now(UTC) - row["heard_at"] > SILENCE:
+            troubles.append(
+                f"link to {row['partner']}: nothing was heard since"
+                f" {row['heard_at']:%Y-%m-%d %H:%M} UTC: is Redis up, and the worker there?"
+            )
     return troubles
 
 
@@ -165,15 +187,9 @@ def _waits_long(row: dict[str, Any], bound: timedelta) -> bool:
 
 def troubles(found: dict[str, Any], worker: Worker | None) -> list[str]:
     """Why an office is not ready: what its status says, and the worker inside this process."""
-    # What is parked waits for a person, and whom to trust is for people to decide: neither says
-    # that something here does not run.
-    sentences = [
-        one for one in wrong(found) if "parked" not in one and not one.startswith("no key of")
-    ]
-    if worker is not None and worker.state == "active":
-        sentences += list(worker.troubles.values())
-        if worker.links.trouble:
-            sentences.append(worker.links.trouble)
+    sentences = _broken(found)
+    if worker is not None and "worker" in worker.troubles:
+        sentences.append(worker.troubles["worker"])
     return sentences
 
 

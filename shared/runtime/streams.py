@@ -3,7 +3,8 @@
 One stream a link and way, `pulang:<sender>:<receiver>`, read by one consumer group. An entry has
 one field, `__data__`, with the frame's text. Entries are read raw and in batches, and acknowledged
 only after the receiver has committed; what was delivered before a crash is read again at the
-start. A subscriber that stopped, for a lost group or a flushed server, is started anew.
+start. Each link is read by itself: one that stands still keeps no other. A subscriber that stopped,
+for a lost group or a flushed server, is started anew.
 """
 
 from __future__ import annotations
@@ -26,6 +27,7 @@ from redis.exceptions import (
 )
 
 from shared.kernel.event import dump
+from shared.runtime.tasks import end
 
 log = logging.getLogger(__name__)
 
@@ -72,7 +74,7 @@ class RedisLinks:
         self._receive = receive
         self._broker: RedisBroker | None = None
         self._last_receipt: dict[str, bytes] = {}
-        self._stuck: str | None = None
+        self._stuck: dict[str, str] = {}
         self.trouble: str | None = "not started"
 
     async def run(self) -> None:
@@ -81,9 +83,11 @@ class RedisLinks:
         while True:
             broker = self._make_broker()
             try:
-                await self._start(broker)
+                await broker.connect()
+                for partner in self._partners:
+                    await self._make_group(broker, stream_name(partner, self._office))
                 self._broker, self.trouble, failures = broker, None, 0
-                await self._until_stopped(broker)
+                await self._read(broker)
                 self.trouble = "a subscriber stopped; starting again"
             except (AuthenticationError, NoPermissionError) as error:
                 self.trouble = f"Redis refuses this office: {type(error).__name__}"
@@ -179,27 +183,46 @@ class RedisLinks:
         )
         async def on_batch(_: Any, message: Injected) -> None:
             raw: Any = message.raw_message
-            again = False
-            while True:
-                try:
-                    await self._receive(partner, [_text(entry) for entry in raw["data"]], again)
-                    break
-                except Exception:
-                    # The database is away, or worse: wait, so that nothing is skipped. The
-                    # entries stay pending, and a restart reads them again.
-                    again = True
-                    self._stuck = f"entries from {partner} could not be recorded"
-                    log.exception("links: %s", self._stuck)
-                    await asyncio.sleep(BACK_OFF_SECONDS[0])
-            self._stuck = None
+            await self._record(partner, [_text(entry) for entry in raw["data"]], again=False)
             await _client(broker).xack(name, self._office, *raw["message_ids"])
 
-    async def _start(self, broker: RedisBroker) -> None:
-        await broker.connect()
-        for partner in self._partners:
-            await self._make_group(broker, stream_name(partner, self._office))
-            await self._read_pending(broker, partner)
-        await broker.start()
+    async def _record(self, partner: str, entries: Sequence[bytes], *, again: bool) -> None:
+        """Returns when all is committed.
+
+        Where the database is away, or worse, it waits, so that nothing is skipped. The entries
+        stay pending, and a restart reads them again.
+        """
+        while True:
+            try:
+                await self._receive(partner, entries, again)
+            except Exception:
+                again = True
+                self._stuck[partner] = f"entries from {partner} could not be recorded"
+                log.exception("links: %s", self._stuck[partner])
+                await asyncio.sleep(BACK_OFF_SECONDS[0])
+            else:
+                self._stuck.pop(partner, None)
+                return
+
+    async def _read(self, broker: RedisBroker) -> None:
+        """Reads all links until the server or a group went away."""
+        reading = [asyncio.create_task(self._look_after(broker))] + [
+            asyncio.create_task(self._read_link(broker, partner, subscriber))
+            for partner, subscriber in zip(self._partners, broker.subscribers, strict=True)
+        ]
+        try:
+            ended, _ = await asyncio.wait(reading, return_when=asyncio.FIRST_COMPLETED)
+        finally:
+            await end(reading)
+        for task in ended:
+            task.result()
+
+    async def _read_link(self, broker: RedisBroker, partner: str, subscriber: Any) -> None:
+        """Returns when the subscriber has stopped: a ping would succeed on a server without it."""
+        await self._read_pending(broker, partner)
+        await subscriber.start()
+        while _alive(subscriber):  # noqa: ASYNC110 - its tasks come and go
+            await asyncio.sleep(SUPERVISE_SECONDS)
 
     async def _make_group(self, broker: RedisBroker, name: str) -> None:
         """From 0, so that what was sent before this office's first start is read too."""
@@ -221,18 +244,17 @@ class RedisLinks:
                 return
             present = [_text(fields) for _, fields in entries if fields]
             if present:
-                await self._receive(partner, present, True)
+                await self._record(partner, present, again=True)
             await _client(broker).xack(name, self._office, *(entry for entry, _ in entries))
 
-    async def _until_stopped(self, broker: RedisBroker) -> None:
-        """Looks at the subscribers themselves: a ping would succeed on a server without them."""
-        while all(_alive(subscriber) for subscriber in broker.subscribers):
+    async def _look_after(self, broker: RedisBroker) -> None:
+        while True:
             try:
                 await _client(broker).ping()
             except (RedisError, OSError) as error:
                 self.trouble = f"Redis is away: {type(error).__name__}"
             else:
-                self.trouble = self._stuck
+                self.trouble = "; ".join(self._stuck.values()) or None
             await asyncio.sleep(SUPERVISE_SECONDS)
 
 

@@ -337,9 +337,18 @@ async def _wait_visible(office: Office, position: int) -> bool:
 
 
 def _add_read(app: FastAPI, route: ReadRoute) -> None:
+    known = {*route.optional, "format", *(("purpose",) if route.opens is not None else ())}
+
     async def endpoint(
         *, request: Request, staff: Staff, purpose: Any = None, format: Any = None, **path: str
     ) -> Any:
+        if unknown := sorted(request.query_params.keys() - known):
+            raise Problem(
+                422,
+                "UNKNOWN_PARAMETER",
+                f"Isian '{unknown[0][:40]}' tidak dikenal di sini.",
+                f"Yang dikenal: {', '.join(sorted(known))}.",
+            )
         desk = replace(_desk(request, staff, None), purpose=purpose)
         given = {name: value for name, value in path.items() if value is not None}
         async with request.app.state.office.pool.connection() as connection:

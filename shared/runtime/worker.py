@@ -16,7 +16,8 @@ from typing import Any
 from psycopg import AsyncConnection, Error, OperationalError
 
 from shared.custody.eraser import Eraser
-from shared.kernel.link import encode
+from shared.kernel.inbox import Inbox, passing
+from shared.kernel.link import Receipt, encode
 from shared.kernel.outbox import Relay
 from shared.kernel.projector import AheadOfLog
 from shared.kernel.store import CHANNEL
@@ -45,7 +46,8 @@ class Worker:
         self._relays = {p: Relay(office.store.links, office.vault, self.links, p) for p in partners}
         self._inboxes = {p: office.inbox(p) for p in partners}
         self._eraser = Eraser(office.handling, office.vault)
-        self._announced: tuple[float, int] = (0.0, 0)
+        self._receiving = {p: asyncio.Lock() for p in partners}
+        self._told: dict[str, str] | None = None
         self._wakes: list[asyncio.Event] = []
         self.state = "standby"
         self.troubles: dict[str, str] = {}
@@ -74,17 +76,25 @@ class Worker:
         async with connection:
             cursor = await connection.execute("select pg_try_advisory_lock(%s)", (WORKER_LOCK,))
             row = await cursor.fetchone()
+            self.troubles.clear()
             if not row or not row[0]:
                 return
             self.state = "active"
-            self.troubles.pop("worker", None)
+            self._told = None
             log.info("worker: active for %s", self._office.settings.office)
             work = [
                 asyncio.create_task(self._listen(connection)),
                 asyncio.create_task(self.links.run()),
-                asyncio.create_task(self._loop("receipts", self._announce)),
+                asyncio.create_task(self._loop("troubles", self._tell)),
                 asyncio.create_task(self._loop("eraser", self._erase)),
-                asyncio.create_task(self._loop("parked", self._settle)),
+                *(
+                    asyncio.create_task(self._loop(f"receipts to {name}", self._announce(name)))
+                    for name in self._inboxes
+                ),
+                *(
+                    asyncio.create_task(self._loop(f"parked of {name}", self._settle(inbox)))
+                    for name, inbox in self._inboxes.items()
+                ),
                 *(
                     asyncio.create_task(self._loop(f"relay {name}", self._relay(relay)))
                     for name, relay in self._relays.items()
@@ -154,34 +164,67 @@ class Worker:
     async def _erase(self) -> int:
         return await self._eraser.step(self._office.clock())
 
-    async def _settle(self) -> int:
+    def _settle(self, inbox: Inbox) -> Callable[[], Awaitable[int]]:
         """What waited behind a parked message goes on when that one is settled."""
-        for inbox in self._inboxes.values():
+
+        async def step() -> int:
             await inbox.settle(self._office.clock(), "worker")
+            return 0
+
+        return step
+
+    async def _tell(self) -> int:
+        """Writes what troubles it where every process of this office can read it."""
+        found = dict(self.troubles)
+        if self.links.trouble:
+            found["links"] = self.links.trouble
+        if found != self._told:
+            async with self._office.pool.connection() as connection:
+                await connection.execute(
+                    "with over as (delete from worker_troubles where name <> all(%(names)s))"
+                    " insert into worker_troubles select name, says, %(now)s"
+                    " from unnest(%(names)s::text[], %(says)s::text[]) as found(name, says)"
+                    " on conflict (name) do update set says = excluded.says",
+                    {
+                        "names": list(found),
+                        "says": list(found.values()),
+                        "now": self._office.clock(),
+                    },
+                )
+            self._told = found
         return 0
 
-    async def _announce(self) -> int:
-        """Tells every partner now and then, and at once in a new key epoch, what to seal to."""
-        keyring = self._office.keyring
-        await keyring.refresh()
-        now = asyncio.get_running_loop().time()
-        at, epoch = self._announced
-        if keyring.epoch == epoch and now - at < ANNOUNCE_SECONDS:
+    def _announce(self, partner: str) -> Callable[[], Awaitable[int]]:
+        """Tells a partner now and then, and at once in a new key epoch, what to seal to."""
+        keyring, inbox = self._office.keyring, self._inboxes[partner]
+        at, epoch = 0.0, 0
+
+        async def step() -> int:
+            nonlocal at, epoch
+            await keyring.refresh()
+            now = asyncio.get_running_loop().time()
+            if keyring.epoch == epoch and now - at < ANNOUNCE_SECONDS:
+                return 0
+            async with self._receiving[partner]:
+                receipt = await inbox.receipt(gap=False, now=self._office.clock())
+                await self.links.send_receipt(partner, encode(receipt, keyring.sign))
+            at, epoch = now, keyring.epoch
             return 0
-        for partner, inbox in self._inboxes.items():
-            through = await inbox.applied_through()
-            receipt = await inbox.receipt(through, gap=False, now=self._office.clock())
-            await self.links.send_receipt(partner, encode(receipt, keyring.sign))
-        self._announced = (now, keyring.epoch)
-        return 0
+
+        return step
 
     async def _receive(self, sender: str, raws: Sequence[bytes], again: bool) -> None:
         """One batch of a link: applied and committed before this returns."""
+        async with self._receiving[sender]:
+            # One at a time, or a receipt that was asked for later could say less.
+            await self._receive_alone(sender, raws, again)
+
+    async def _receive_alone(self, sender: str, raws: Sequence[bytes], again: bool) -> None:
         receipt, incoming = await self._inboxes[sender].receive(
             raws, self._office.clock(), again=again
         )
         for one in incoming:
-            await self._relays[sender].confirm(one, self._office.clock())
+            await self._confirm(sender, one)
         if any(one.gap or one.sealing is not None for one in incoming):
             for wake in self._wakes:
                 wake.set()
@@ -191,3 +234,12 @@ class Worker:
             except ConnectionError as error:
                 # The sender will ask again by sending again.
                 log.info("worker: receipt to %s not sent: %s", sender, error)
+
+    async def _confirm(self, sender: str, receipt: Receipt) -> None:
+        try:
+            await self._relays[sender].confirm(receipt, self._office.clock())
+        except Exception as error:
+            if passing(error) or isinstance(error, ConnectionError):
+                raise
+            # Trying again mends nothing, and a partner's next receipt says it anew.
+            log.exception("worker: a receipt of %s could not be taken in", sender)

@@ -77,8 +77,8 @@ class InPostgres:
         return [len(await rows(self.pool, f"select 1 from {table}")) for table in tables]
 
     async def unapplied(self) -> list[int]:
-        ((numbers,),) = await rows(self.pool, "select unapplied from link_out")
-        return list(numbers)
+        ((ranges,),) = await rows(self.pool, "select unapplied from link_out")
+        return [n for one in ranges for n in range(one.lower, one.upper)]
 
     async def times(self) -> list[tuple[str, int]]:
         return [*await rows(self.pool, "select state, sequence from link_times order by 1, 2")]

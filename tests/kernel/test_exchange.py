@@ -11,18 +11,27 @@ from collections.abc import AsyncIterator, Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from datetime import datetime, timedelta
 from pathlib import Path
+from typing import Any, LiteralString
 
 import pytest
+from psycopg import OperationalError, errors
 from psycopg_pool import AsyncConnectionPool
 
 from shared.contracts.messages import CaseStatusChanged, Message
+from shared.kernel import inbox, link, outbox
 from shared.kernel.decider import Command
 from shared.kernel.event import UnknownType
 from shared.kernel.handling import Handling, Unit
 from shared.kernel.inbox import Inbox
 from shared.kernel.keyring import Keyring
 from shared.kernel.link import Frame, Receipt, encode
-from shared.kernel.outbox import RESEND_AFTER_SECONDS, SILENCE_SECONDS, Relay
+from shared.kernel.link_tables import LinkTables
+from shared.kernel.outbox import (
+    HEARD_SECONDS,
+    RESEND_AFTER_SECONDS,
+    SILENCE_SECONDS,
+    Relay,
+)
 from shared.kernel.store import Store
 from shared.kernel.vault import Vault
 from tests.conftest import make_keyring
@@ -82,7 +91,7 @@ class Pair:
         receipt, _ = await self.inbox.receive(raws, NOW, again=again)
         return receipt
 
-    def told(self, through: int, *unapplied: int, gap: bool = False) -> Receipt:
+    def told(self, through: int, *unapplied: tuple[int, int], gap: bool = False) -> Receipt:
         """The receipt that the province gives."""
         key = self.there.sealing_key
         sent = int(NOW.timestamp() * 1_000_000)
@@ -93,6 +102,9 @@ class Pair:
         frame = Frame("53.71", "35", int(str(messages[0]["sequence"])), bodies)
         return encode(frame, self.here.sign)
 
+    async def applied_through(self) -> int:
+        return (await self.province.store.links.received("53.71"))[0]
+
     async def received(self) -> int:
         return int((await self.province.states(decider, ["received"]))["received"])
 
@@ -100,6 +112,11 @@ class Pair:
         async with self.province.store.pool.connection() as connection:
             cursor = await connection.execute("select reason, sequence, detail from parked")
             return [(row[0], row[1], row[2]) for row in await cursor.fetchall()]
+
+
+async def rows(of: Handling, query: LiteralString) -> list[Any]:
+    async with of.store.pool.connection() as connection:
+        return await (await connection.execute(query)).fetchall()
 
 
 @pytest.fixture
@@ -165,6 +182,99 @@ async def test_what_is_not_confirmed_is_sent_again(pair: Pair) -> None:
     assert await pair.relay.step(NOW) == 0
     pair.seconds = RESEND_AFTER_SECONDS * 3
     assert await pair.relay.step(NOW) == 2
+
+
+async def test_an_absent_partner_is_sent_to_less_and_less_often_but_never_given_up(
+    pair: Pair,
+) -> None:
+    await pair.record(1)
+    await pair.relay.step(NOW)
+    pauses = []
+    for _ in range(7):
+        before = pair.seconds
+        while not await pair.relay.step(NOW):
+            pair.seconds += 5
+        pauses.append(pair.seconds - before)
+    assert pauses == [5, 10, 20, 40, 80, 120, 120]
+
+
+async def test_no_more_is_on_its_way_than_the_window_holds(
+    pair: Pair, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """What waits for an absent partner waits in the outbox, not in the Redis that all share."""
+    monkeypatch.setattr(outbox, "WINDOW_MESSAGES", 5)
+    await pair.record(7)
+    assert [await pair.relay.step(NOW) for _ in range(3)] == [5, 0, 0]
+    pair.seconds += RESEND_AFTER_SECONDS
+    assert [await pair.relay.step(NOW) for _ in range(3)] == [5, 0, 0]
+    assert pair.wire.cleared == 2
+    receipt = await pair.deliver(pair.wire.frames[-1])
+    assert receipt is not None
+    await pair.relay.confirm(receipt, NOW)
+    assert [await pair.relay.step(NOW) for _ in range(2)] == [2, 0]
+
+
+async def test_no_more_bytes_are_on_their_way_than_the_window_holds(
+    pair: Pair, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    await pair.record(7)
+    ((size,),) = await rows(pair.city, "select max(octet_length(body)) from outbox")
+    monkeypatch.setattr(outbox, "WINDOW_BYTES", 3 * size)
+    sent = [await pair.relay.step(NOW) for _ in range(4)]
+    assert sent[0] == 3
+    assert sum(sent) < 7
+    # One that is larger than the whole window goes by itself.
+    monkeypatch.setattr(outbox, "WINDOW_BYTES", 1)
+    again = Relay(pair.city.store.links, Vault(pair.here), pair.wire, "35")
+    assert [await again.step(NOW) for _ in range(2)] == [1, 0]
+
+
+async def test_a_relay_that_goes_back_while_it_sends_leaves_nothing_out(
+    pair: Pair, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr("shared.kernel.link.FRAME_MESSAGES", 2)
+    await pair.record(6)
+    await pair.relay.step(NOW)
+    await pair.record(4)
+    send = pair.wire.send
+
+    async def gap_is_said(receiver: str, frame: bytes) -> bytes:
+        monkeypatch.setattr(pair.wire, "send", send)
+        await pair.relay.confirm(pair.told(2, gap=True), NOW)
+        return await send(receiver, frame)
+
+    monkeypatch.setattr(pair.wire, "send", gap_is_said)
+    await pair.relay.step(NOW)
+    before = len(pair.wire.frames)
+    assert await pair.relay.step(NOW) == 8
+    await pair.deliver(pair.wire.frames[0], *pair.wire.frames[before:])
+    assert await pair.received() == 10
+
+
+async def test_that_something_was_sent_is_noted_also_where_the_note_failed_at_first(
+    pair: Pair, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    async def fails(*_: object) -> None:
+        raise OperationalError
+
+    await pair.record(2)
+    with monkeypatch.context() as patch, pytest.raises(OperationalError):
+        patch.setattr(LinkTables, "note_sent", fails)
+        await pair.relay.step(NOW)
+    assert await pair.relay.step(NOW) == 0
+    assert await rows(pair.city, "select state, sequence from link_times") == [("sent", 2)]
+
+
+async def test_when_a_partner_was_last_heard_is_known(pair: Pair) -> None:
+    heard = "select heard_at from link_out"
+    assert await rows(pair.city, heard) == []
+    await pair.relay.confirm(pair.told(0), NOW)
+    await pair.relay.confirm(pair.told(0), NOW + timedelta(seconds=1))
+    assert await rows(pair.city, heard) == [(NOW,)]
+    pair.seconds += HEARD_SECONDS
+    later = NOW + timedelta(seconds=HEARD_SECONDS)
+    await pair.relay.confirm(pair.told(0), later)
+    assert await rows(pair.city, heard) == [(later,)]
 
 
 async def test_a_partner_that_comes_back_need_not_wait_for_what_went_for_nothing(
@@ -257,7 +367,7 @@ async def test_what_cannot_be_read_is_parked_and_does_not_hold_up_the_others(pai
             told(5),
         )
     )
-    assert receipt == pair.told(5, 2, 3, 4)
+    assert receipt == pair.told(5, (2, 4))
     assert await pair.received() == 2
     assert [(reason, number) for reason, number, _ in await pair.parked()] == [
         ("UNKNOWN_TYPE", 2),
@@ -270,18 +380,72 @@ async def test_what_cannot_be_read_is_parked_and_does_not_hold_up_the_others(pai
 async def test_what_a_decision_refuses_is_parked_with_its_code(pair: Pair) -> None:
     closed = {"person": "PM-0000000001", "status": "closed"}
     receipt = await pair.deliver(pair.frame_of(told(1), told(2, data=closed), told(3)))
-    assert receipt == pair.told(3, 2)
+    assert receipt == pair.told(3, (2, 2))
     assert await pair.received() == 2
     assert [(r, n) for r, n, _ in await pair.parked()] == [("BELOW_ZERO", 2)]
 
 
 async def test_rubbish_is_parked_and_moves_no_number(pair: Pair) -> None:
     assert await pair.deliver(b"hello", b"\xff\xfe") is None
-    assert await pair.inbox.applied_through() == 0
+    assert await pair.applied_through() == 0
     assert [r for r, _, _ in await pair.parked()] == ["UNTRUSTED_FRAME"] * 2
     await pair.record(1)
     await pair.relay.step(NOW)
     assert await pair.deliver(*pair.wire.frames, b"hello") == pair.told(1)
+
+
+@pytest.mark.parametrize("number", [0, 1, 2])
+async def test_an_entry_that_the_code_stumbles_over_is_parked_and_stops_no_other(
+    pair: Pair, monkeypatch: pytest.MonkeyPatch, number: int
+) -> None:
+    """Were it tried again for ever, its link would stand still."""
+    stumbled = [pair.frame_of(told(n)) for n in (1, 2, 3)][number]
+    whole = [pair.frame_of(told(n)) for n in (1, 2, 3)]
+    real = link.decode
+
+    def decode(raw: bytes, **more: Any) -> Any:
+        if raw == stumbled:
+            raise RuntimeError("a fault of our own")
+        return real(raw, **more)
+
+    monkeypatch.setattr(inbox, "decode", decode)
+    receipt = await pair.deliver(*whole)
+    assert await pair.received() == number
+    assert {r for r, _, _ in await pair.parked()} == {"UNRECEIVABLE_FRAME"}
+    assert receipt == (pair.told(number, gap=number < 2) if receipt else None)
+    # It moved no number: sent again, when the code is mended, it is applied.
+    monkeypatch.setattr(inbox, "decode", real)
+    assert await pair.deliver(*whole, again=True) == pair.told(3)
+    assert await pair.received() == 3
+
+
+def test_what_the_database_refuses_for_its_size_is_not_tried_for_ever() -> None:
+    assert inbox.passing(OperationalError())
+    assert inbox.passing(errors.DiskFull())
+    assert not inbox.passing(errors.ProgramLimitExceeded())
+    assert not inbox.passing(ValueError())
+
+
+async def test_of_what_anybody_can_write_only_so_much_is_kept(
+    pair: Pair, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(inbox, "PARKED_FRAMES", 3)
+    for n in range(6):
+        await pair.deliver(b"rubbish %d" % n)
+    kept = await rows(pair.province, "select convert_from(raw, 'utf8'), times from parked")
+    assert kept == [(f"rubbish {n}", 1) for n in range(3)] + [("UNTRUSTED_FRAME", 3)]
+    monkeypatch.setattr(inbox, "PARKED_FRAMES", 100)
+    monkeypatch.setattr(inbox, "PARKED_BYTES", 100)
+    await pair.deliver(b"x" * 200)
+    assert await rows(pair.province, "select max(octet_length(raw)) from parked") == [(15,)]
+
+
+async def test_a_message_is_not_refused_for_its_trace(pair: Pair) -> None:
+    traces: list[object] = [5, None, "nonsense", ["00"], f"01-{'a' * 32}-{'b' * 16}-01-more"]
+    messages = [told(n, traceparent=one) for n, one in enumerate(traces, 1)]
+    await pair.deliver(pair.frame_of(*messages))
+    assert await pair.received() == len(traces)
+    assert await pair.parked() == []
 
 
 async def test_two_workers_who_both_believe_to_be_active_apply_once(pair: Pair) -> None:
@@ -319,7 +483,7 @@ async def test_a_wire_that_loses_repeats_and_reorders_still_delivers_all_once(
         pair.seconds += RESEND_AFTER_SECONDS * 30
     recorded = (await pair.city.store.head()).outgoing.get("35", 0)
     assert await pair.received() == recorded
-    assert await pair.inbox.applied_through() == recorded
+    assert await pair.applied_through() == recorded
     assert {reason for reason, _, _ in await pair.parked()} <= {"REPLAYED_FRAME"}
 
 
@@ -342,7 +506,7 @@ async def test_no_message_blocks_its_link_whatever_it_holds(
     pair: Pair, poison: dict[str, object]
 ) -> None:
     receipt = await pair.deliver(pair.frame_of(poison, told(2)))
-    assert receipt == pair.told(2, 1)
+    assert receipt == pair.told(2, (1, 1))
     assert await pair.received() == 1
     ((reason, number, detail),) = await pair.parked()
     assert number == 1
@@ -366,7 +530,7 @@ async def test_what_nobody_foresaw_is_parked_and_not_tried_for_ever(
     monkeypatch.setattr(pair.inbox, "_reactor", stumble)
     closed = {"person": "PM-0000000001", "status": "closed"}
     receipt = await pair.deliver(pair.frame_of(told(1), told(2, data=closed), told(3)))
-    assert receipt == pair.told(3, 2)
+    assert receipt == pair.told(3, (2, 2))
     assert await pair.received() == 2
     assert [(r, n) for r, n, _ in await pair.parked()] == [("UNAPPLIABLE_MESSAGE", 2)]
 
@@ -388,8 +552,10 @@ async def test_later_messages_of_the_same_person_wait_and_those_of_others_go_on(
 ) -> None:
     """In the same frame, and in a later one."""
     frame = pair.frame_of(about(1, 1, "closed"), about(2, 2), about(1, 3), about(3, 4))
-    assert await pair.deliver(frame) == pair.told(4, 1, 3)
-    assert await pair.deliver(pair.frame_of(about(1, 5), about(2, 6))) == pair.told(6, 1, 3, 5)
+    assert await pair.deliver(frame) == pair.told(4, (1, 1), (3, 3))
+    assert await pair.deliver(pair.frame_of(about(1, 5), about(2, 6))) == pair.told(
+        6, (1, 1), (3, 3), (5, 5)
+    )
     assert await pair.received() == 3
     assert await settled(pair) == [
         (1, "BELOW_ZERO", None),
@@ -411,7 +577,7 @@ async def test_what_is_none_of_this_offices_business_holds_back_in_the_same_fram
 
     monkeypatch.setattr(pair.inbox, "_reactor", knows_no_closing)
     frame = pair.frame_of(about(1, 1, "closed"), about(1, 2), about(2, 3))
-    assert await pair.deliver(frame) == pair.told(3, 1, 2)
+    assert await pair.deliver(frame) == pair.told(3, (1, 2))
     assert await pair.received() == 1
     assert await settled(pair) == [(1, "UNKNOWN_TYPE", None), (2, "WAITS_BEHIND_PARKED", None)]
 
@@ -443,15 +609,13 @@ async def test_what_waited_is_applied_in_order_once_the_parked_one_is_settled(
 async def test_a_refused_message_is_tried_again_by_itself_but_only_so_often(pair: Pair) -> None:
     """What it lacked may have come by another link; after that people decide."""
     await pair.deliver(pair.frame_of(about(1, 1, "closed")))
-    tries = 0
-    now = NOW
-    for _ in range(20):
-        now += timedelta(minutes=10)
-        await pair.inbox.settle(now, "worker")
-    async with pair.province.store.pool.connection() as connection:
-        cursor = await connection.execute("select tries from parked")
-        ((tries,),) = await cursor.fetchall()
-    assert tries == 4
+    tried_after = []
+    for seconds in range(0, 3600, 15):
+        before = await rows(pair.province, "select tries from parked")
+        await pair.inbox.settle(NOW + timedelta(seconds=seconds), "worker")
+        if await rows(pair.province, "select tries from parked") != before:
+            tried_after.append(seconds)
+    assert tried_after == [15, 60, 240]
     assert await pair.received() == 0
 
 
@@ -475,8 +639,8 @@ async def test_two_who_settle_the_same_message_at_once_apply_it_once(
     def mended(sender: str, message: Message, *rest: object) -> Sequence[Command]:
         return [count("received", 1)]
 
-    for inbox in (pair.inbox, other):
-        monkeypatch.setattr(inbox, "_reactor", mended)
+    for one in (pair.inbox, other):
+        monkeypatch.setattr(one, "_reactor", mended)
     (row,) = await pair.province.store.links.waiting("53.71", 0, 9)
     results = await asyncio.gather(
         pair.inbox.settle(NOW, "one", [row.id]), other.settle(NOW, "other", [row.id])

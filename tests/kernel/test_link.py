@@ -5,6 +5,7 @@ from __future__ import annotations
 import json
 from base64 import b64encode
 from dataclasses import replace
+from typing import Any
 
 import pytest
 from cryptography.exceptions import InvalidSignature
@@ -24,7 +25,9 @@ from shared.kernel.link import (
     FRAME_MESSAGES,
     HEAD_BYTES,
     RECEIPT,
+    RECEIPT_UNAPPLIED,
     Frame,
+    Numbers,
     Receipt,
     Unreadable,
     Untrusted,
@@ -184,15 +187,30 @@ def test_frames_are_bounded_in_messages_and_bytes() -> None:
     assert [len(frame.bodies) for frame in heavy] == [1, 1, 1]
 
 
-@pytest.mark.parametrize("parked", [(), (1,), (1, 3), None])
-def test_a_receipt_says_what_came_and_is_not_applied(parked: tuple[int, ...] | None) -> None:
+@pytest.mark.parametrize("parked", [(), ((1, 1),), ((1, 1), (3, 3)), ((1, 2), (3, 3)), None])
+def test_a_receipt_says_what_came_and_is_not_applied(parked: Numbers | None) -> None:
     found = read(encode(Receipt("53.71", "35", 3, unapplied=parked), sign))
     assert isinstance(found, Receipt)
     assert found.unapplied == parked
 
 
-@pytest.mark.parametrize("parked", [(0,), (4,), (2, 1), (1, 1), (True,)])
-def test_a_receipt_with_other_numbers_is_none(parked: tuple[int, ...]) -> None:
+def test_where_there_is_too_much_to_say_it_says_rather_too_much() -> None:
+    numbers = tuple((n, n + 1) for n in range(1, 3 * RECEIPT_UNAPPLIED, 3))
+    for more in (0, 1, 2, 40):
+        several = (*numbers, *((n, n) for n in range(700, 700 + 2 * more, 2)))
+        found = read(encode(Receipt("53.71", "35", 999, unapplied=several), sign))
+        assert isinstance(found, Receipt)
+        assert found.unapplied is not None
+        assert len(found.unapplied) == RECEIPT_UNAPPLIED
+        assert found.unapplied[1:] == several[len(several) - RECEIPT_UNAPPLIED + 1 :]
+        assert found.unapplied[0] == (1, several[more][1])
+
+
+@pytest.mark.parametrize(
+    "parked",
+    [((0, 1),), ((3, 4),), ((2, 1),), ((2, 2), (1, 1)), ((1, 2), (2, 3)), ((True, 1),), (1,)],
+)
+def test_a_receipt_with_other_numbers_is_none(parked: Any) -> None:
     with pytest.raises(Unreadable):
         read(encode(Receipt("53.71", "35", 3, unapplied=parked), sign))
 

@@ -33,7 +33,10 @@ MAY_CHANGE = {
 }  # fmt: skip
 """Table → the columns that may be changed, None for all; rows may be deleted from none of them."""
 
-MAY_DELETE = {"office_keys", "identity_index", "staff_totp", "sessions", "sign_in_failures"}
+MAY_DELETE = {
+    "office_keys", "identity_index", "staff_totp", "sessions", "sign_in_failures",
+    "worker_troubles",
+}  # fmt: skip
 
 
 @pytest.fixture

@@ -101,7 +101,7 @@ class Pair:
     async def hello(self, now: datetime = NOW) -> None:
         """The province says what to seal to; the city hears it as it would from the wire."""
         await self.there.keyring.refresh()
-        raw = encode(await self.inbox.receipt(0, gap=False, now=now), self.there.keyring.sign)
+        raw = encode(await self.inbox.receipt(gap=False, now=now), self.there.keyring.sign)
         await self.here.keyring.refresh()
         trusts = self.here.keyring.trusts
         receipt = decode(raw, sender="35", receiver="53.71", trusts=trusts)
@@ -215,7 +215,7 @@ async def test_what_was_sealed_to_an_old_key_is_asked_for_again(pair: Pair) -> N
 
 async def test_an_old_receipt_does_not_bring_an_old_sealing_key_back(pair: Pair) -> None:
     await pair.hello()
-    old = await pair.inbox.receipt(0, gap=False, now=NOW + timedelta(hours=1))
+    old = await pair.inbox.receipt(gap=False, now=NOW + timedelta(hours=1))
     await rotation.rotate(pair.there.keyring)
     await pair.hello(NOW + timedelta(minutes=1))
     await pair.relay.confirm(old, NOW)
@@ -279,7 +279,7 @@ async def test_a_frame_of_a_key_that_nobody_trusts_changes_nothing(pair: Pair) -
 async def test_an_office_cannot_speak_for_another(pair: Pair) -> None:
     """The province's own key is trusted here, for the province alone."""
     await pair.record(PERSON)
-    forged = encode(await pair.inbox.receipt(0, gap=False, now=NOW), pair.there.keyring.sign)
+    forged = encode(await pair.inbox.receipt(gap=False, now=NOW), pair.there.keyring.sign)
     assert await pair.deliver(forged) is None
     assert await pair.parked() == ["UNTRUSTED_FRAME"]
 
@@ -365,7 +365,7 @@ async def test_while_keys_are_away_nothing_is_parked_and_nobody_is_lost(
     file.rename(tmp_path / "away")
     with pytest.raises(KeyFileUnusable):
         await pair.deliver(*pair.wire.frames)
-    assert (await pair.inbox.applied_through(), await pair.parked()) == (0, [])
+    assert (await pair.province.store.links.received("53.71"), await pair.parked()) == ((0, ()), [])
     (tmp_path / "away").rename(file)
     await pair.deliver(*pair.wire.frames)
     assert await pair.received() == {PERSON: NEEDLE}

@@ -33,11 +33,14 @@ class Received(list[bytes]):
     def __init__(self) -> None:
         super().__init__()
         self.fail = False
+        self.fails_of: str | None = None
+        self.again: list[bool] = []
 
     async def take(self, sender: str, raws: Sequence[bytes], again: bool) -> None:
-        if self.fail:
+        if self.fail or sender == self.fails_of:
             raise RuntimeError("the database is away")
         self.extend(raws)
+        self.again.append(again)
 
     async def wait_for(self, number: int) -> None:
         await eventually(lambda: asyncio.sleep(0, len(self) >= number))
@@ -50,11 +53,11 @@ async def eventually(true: Callable[[], Awaitable[bool]], seconds: float = 20) -
 
 
 @asynccontextmanager
-async def running(servers: Servers, received: Received) -> AsyncIterator[RedisLinks]:
-    links = RedisLinks(servers.redis_url, "35", ["53.71"], received.take)
+async def running(servers: Servers, received: Received, *more: str) -> AsyncIterator[RedisLinks]:
+    links = RedisLinks(servers.redis_url, "35", [*more, "53.71"], received.take)
     task = asyncio.create_task(links.run())
     try:
-        await eventually(lambda: asyncio.sleep(0, links.trouble is None))
+        await eventually(lambda: asyncio.sleep(0, links.trouble != "not started"))
         yield links
     finally:
         task.cancel()
@@ -114,6 +117,33 @@ async def test_nothing_is_acknowledged_before_it_is_recorded(
         await received.wait_for(1)
         await eventually(lambda: is_zero(pending(redis)))
         await eventually(lambda: asyncio.sleep(0, links.trouble is None))
+        await put(redis, b"two")
+        await received.wait_for(2)
+    # What was tried before may have been recorded in part: it is no replay.
+    assert received.again == [True, False]
+
+
+async def test_a_link_that_stands_still_keeps_no_other(servers: Servers, redis: Redis) -> None:
+    """Also at the start, when what was pending before a crash is read first."""
+    stuck = stream_name("51", "35")
+    await redis.xadd(stuck, {streams.FIELD: b"stuck"})
+    await redis.xgroup_create(stuck, "35", id="0")
+    await redis.xreadgroup("35", streams.CONSUMER, {stuck: ">"})
+    await put(redis, b"one")
+    received = Received()
+    received.fails_of = "51"
+    async with running(servers, received, "51") as links:
+        await received.wait_for(1)
+        assert received == [b"one"]
+        await eventually(lambda: asyncio.sleep(0, "entries from 51" in (links.trouble or "")))
+        await put(redis, b"two")
+        await received.wait_for(2)
+        # The other one's success does not hide it.
+        await asyncio.sleep(2 * streams.SUPERVISE_SECONDS)
+        assert "entries from 51" in (links.trouble or "")
+        received.fails_of = None
+        await received.wait_for(3)
+    assert received == [b"one", b"two", b"stuck"]
 
 
 async def test_what_was_delivered_before_a_crash_is_read_again(
@@ -129,6 +159,7 @@ async def test_what_was_delivered_before_a_crash_is_read_again(
         await received.wait_for(1)
         await eventually(lambda: is_zero(pending(redis)))
     assert received == [b"one"]
+    assert received.again == [True]
 
 
 async def test_after_a_flush_the_group_is_made_again_and_reading_goes_on(

@@ -14,6 +14,8 @@ from datetime import datetime
 from typing import Any
 
 from psycopg import errors
+from psycopg.types.multirange import Multirange
+from psycopg.types.range import Range
 
 from shared.kernel.store import APPEND
 from tests.simulation import story
@@ -49,6 +51,7 @@ class LinkOut:
     epoch: int | None = None
     key: bytes | None = None
     by: str | None = None
+    heard: datetime | None = None
     unapplied: list[int] = field(default_factory=list)
 
 
@@ -256,11 +259,16 @@ def _person_keys(db: Database, p: Any) -> Rows:
 # Both ends of the links
 
 
-@answers("select sequence, body, coalesce(personal, '{}') from outbox")
+@answers("select sequence, body, coalesce(personal, '{}') from (select sequence, body,")
 def _unsent(db: Database, p: Any) -> Rows:
-    receiver, after, limit = p
-    rows = db.outbox.get(receiver, ())[after : after + limit]
-    return [(n, body, told) for n, _, body, told in rows]
+    receiver, after, limit, size = p
+    found: Rows = []
+    for n, _, body, told in db.outbox.get(receiver, ())[after : after + limit]:
+        size -= len(body)
+        if found and size < 0:
+            break
+        found.append((n, body, told))
+    return found
 
 
 @answers("select coalesce(max(sequence), 0) from outbox")
@@ -293,6 +301,12 @@ def _note_confirmed(db: Database, p: Any) -> Rows:
     return []
 
 
+@answers("insert into link_out (receiver, heard_at)", "write")
+def _note_heard(db: Database, p: Any) -> Rows:
+    db.link(p[0]).heard = p[1]
+    return []
+
+
 @answers("insert into link_out (receiver, sealing_epoch", "write")
 def _note_sealing(db: Database, p: Any) -> Rows:
     link = db.link(p[0])
@@ -301,11 +315,12 @@ def _note_sealing(db: Database, p: Any) -> Rows:
     return []
 
 
-@answers("with was as (select n from link_out, unnest(unapplied) as n", "write")
+@answers("with was as (select coalesce((select unapplied from link_out", "write")
 def _note_unapplied(db: Database, p: Any) -> Rows:
     link = db.link(p["receiver"])
     was = link.unapplied
-    link.unapplied = sorted({*p["numbers"], *(n for n in was if n < p["oldest"])})
+    said = {n for one in p["numbers"] for n in range(one.lower, one.upper + (one.bounds[1] == "]"))}
+    link.unapplied = sorted({*said, *(n for n in was if n > p["through"])})
     for number in was:
         if number not in link.unapplied:
             db.link_times.setdefault((p["receiver"], "applied", number), p["at"])
@@ -327,14 +342,20 @@ def _parked_frames(db: Database, p: Any) -> Rows:
     return [(len(raws), sum(map(len, raws)))]
 
 
-@answers("select distinct sequence from parked")
-def _unapplied(db: Database, p: Any) -> Rows:
+@answers("select coalesce((select applied_through from link_in")
+def _received(db: Database, p: Any) -> Rows:
     numbers = {
         row.sequence or 0
-        for row in db.messages_parked(p[0])
+        for row in db.messages_parked(p["sender"])
         if row.settled_as != "applied" and row.reason != "UNREADABLE_SEAL"
     }
-    return [(number,) for number in sorted(numbers, reverse=True)[: p[1]]]
+    ranges: list[Range[int]] = []
+    for number in sorted(numbers):
+        if ranges and ranges[-1].upper == number:
+            ranges[-1] = Range(ranges[-1].lower, number + 1)
+        else:
+            ranges.append(Range(number, number + 1))
+    return [(db.applied.get(p["sender"], (0, []))[0], Multirange(ranges))]
 
 
 @answers("select distinct unnest(affairs) from parked")
@@ -343,7 +364,7 @@ def _held(db: Database, p: Any) -> Rows:
     return [(one,) for one in sorted({one for row in rows for one in row.affairs})]
 
 
-@answers("select id, sequence, reason, raw, affairs, coalesce(personal, '{}'), tries")
+@answers("select id, sequence, reason, affairs, tries, parked_at from parked")
 def _waiting(db: Database, p: Any) -> Rows:
     sender, after, limit = p
     rows = [
@@ -353,10 +374,13 @@ def _waiting(db: Database, p: Any) -> Rows:
         if row.reason != "UNREADABLE_SEAL"
     ]
     rows.sort(key=lambda one: one[0])
-    return [
-        (r.id, n, r.reason, r.raw, list(r.affairs), r.personal, r.tries, r.parked_at)
-        for n, r in rows[:limit]
-    ]
+    return [(r.id, n, r.reason, list(r.affairs), r.tries, r.parked_at) for n, r in rows[:limit]]
+
+
+@answers("select raw, coalesce(personal, '{}') from parked where id = %s")
+def _as_it_came(db: Database, p: Any) -> Rows:
+    row = db.parked[p[0] - 1]
+    return [(row.raw, row.personal)]
 
 
 @answers("update parked set reason = %s, detail = %s, tries = tries + 1", "write")

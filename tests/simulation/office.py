@@ -158,7 +158,7 @@ class SimulatedWorker(Worker):
         partners = process.office.partners
         self._relays = {p: Relay(office.store.links, office.vault, links, p) for p in partners}
         self._inboxes = {p: office.inbox(p) for p in partners}
-        self._announced = (0.0, 0)
+        self._receiving = {p: asyncio.Lock() for p in partners}
         self._wakes = []
         self.state = "active"
         self.troubles = {}
@@ -168,7 +168,7 @@ class SimulatedWorker(Worker):
         return [
             *(links.serve(partner) for partner in self._relays),
             *(self._loop(f"relay {p}", self._relay(relay)) for p, relay in self._relays.items()),
-            self._loop("receipts", self._announce),
-            self._loop("parked", self._settle),
+            *(self._loop(f"receipts to {p}", self._announce(p)) for p in self._relays),
+            *(self._loop(f"parked of {p}", self._settle(one)) for p, one in self._inboxes.items()),
             self._loop("projection story", self._office.projector.step),  # type: ignore[attr-defined]
         ]

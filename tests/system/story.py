@@ -100,6 +100,16 @@ async def answer(province: Desk, person: str, body: dict[str, Any], **more: Any)
     await province.post("reception", f"/arrivals/HO-1/entries/{person}/answer", body, **more)
 
 
+async def arrived(city: Desk, province: Desk) -> str:
+    """One beneficiary handed over, arrived, and known at both offices to have."""
+    (person,) = await issued(city, 1)
+    await expected(province)
+    await open_house(province)
+    await answer(province, person, ARRIVED)
+    await until_states(city, {person: "arrived"})
+    return person
+
+
 async def entry_states(city: Desk, handover: str = "HO-1") -> dict[str, str]:
     found = await city.get("auditor", f"/handovers/{handover}")
     return {entry["person"]: entry["state"] for entry in found["entries"]}

@@ -3,8 +3,12 @@
 from __future__ import annotations
 
 import json
+from datetime import datetime
 from typing import Any
 
+import pytest
+
+from shared.runtime import deliveries
 from tests.system import story
 from tests.system.offices import Desk, eventually
 from tests.system.test_command import environment, pulang
@@ -85,3 +89,59 @@ async def test_a_credit_is_acknowledged_by_the_word_of_her_office(
         "case_worker", f"/beneficiaries/{person}/grant-confirmations", {"reference": "K/1"}
     )
     await eventually(lambda: reached("acknowledged"))
+    # By her office, not by whoever else was told of the credit.
+    async with city.office.pool.connection() as connection:
+        await connection.execute("update rm_ledger.credit set answered_by = '53'")
+    assert await state() == {"applied"}
+
+
+async def test_the_times_are_those_at_which_this_office_learned_it(
+    city: Desk, province: Desk
+) -> None:
+    """A late answer says when she came; the ledger says when the city got to know."""
+    (person,) = await story.issued(city, 1)
+    await story.expected(province)
+    await story.open_house(province)
+    began = await now(city)
+    await story.answer(province, person, story.ARRIVED)
+    one = await until(city, "acknowledged", 1)
+    assert began < datetime.fromisoformat(one["acknowledged_at"]) < await now(city)
+
+
+async def test_pages_leave_nothing_out(
+    city: Desk, province: Desk, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    await story.issued(city, 3)
+    await story.expected(province)
+    whole = await city.get("operator", "/deliveries")
+    monkeypatch.setattr(deliveries, "DELIVERIES", 2)
+    pages: list[Any] = []
+    page = await city.get("operator", "/deliveries")
+    while page:
+        pages += page
+        page = await city.get("operator", f"/deliveries?before={page[-1]['position']}")
+    assert [(row["position"], row["receiver"], row["sequence"]) for row in pages] == [
+        (row["position"], row["receiver"], row["sequence"]) for row in whole
+    ]
+    oldest = whole[-1]["position"]
+    asked = ("deliveries", "--before", str(oldest + 1), "--json")
+    code, out, _ = await pulang(*asked, **environment(city))
+    assert (code, {row["position"] for row in json.loads(out)}) == (0, {oldest})
+
+
+async def test_a_parameter_that_is_not_known_is_refused_by_name(city: Desk) -> None:
+    """Left out in silence, a misspelt one would show all where one was asked for."""
+    response = await city.http.get(
+        "/api/v1/deliveries?subjct=HO-1",
+        headers={"Authorization": f"Bearer {city.tokens['operator']}"},
+    )
+    assert (response.status_code, response.json()["code"]) == (422, "UNKNOWN_PARAMETER")
+    assert "subjct" in response.text
+
+
+async def now(desk: Desk) -> datetime:
+    async with desk.office.pool.connection() as connection:
+        cursor = await connection.execute("select clock_timestamp()")
+        row = await cursor.fetchone()
+    assert row is not None
+    return datetime.fromisoformat(row[0].isoformat())

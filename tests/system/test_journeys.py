@@ -35,11 +35,7 @@ async def test_a_handover_crosses_and_each_arrival_comes_back(city: Desk, provin
 async def test_an_arrival_is_answered_before_the_word_of_the_departure(
     city: Desk, province: Desk
 ) -> None:
-    (person,) = await story.issued(city, 1)
-    await story.expected(province)
-    await story.open_house(province)
-    await story.answer(province, person, story.ARRIVED)
-    await story.until_states(city, {person: "arrived"})
+    person = await story.arrived(city, province)
     await city.post("issuer", "/handovers/HO-1/departure")
     await story.in_sync(city, province)
     assert await story.entry_states(city) == {person: "arrived"}

@@ -66,11 +66,15 @@ async def test_the_metrics_of_both_offices_are_what_their_status_says(
         found, metrics = await eventually(still)
         assert told(metrics, "pulang_log_events") == found["log"]["size"] > 0
         assert told(metrics, "pulang_worker_active") == 1
+        assert told(metrics, "pulang_worker_troubles") == len(found["troubles"]) == 0
         for link in found["links"]:
             for name in NUMBERS:
                 assert told(metrics, f"pulang_link_{name}", partner=link["partner"]) == link[name]
             waits = told(metrics, "pulang_link_oldest_unconfirmed_seconds", partner=link["partner"])
             assert (waits > 0) == (link["waiting_since"] is not None)
+            if link["heard_at"] is not None:
+                silent = told(metrics, "pulang_link_silent_seconds", partner=link["partner"])
+                assert 0 <= silent < 60
         for model in found["projections"]:
             assert told(metrics, "pulang_projection_lag_events", model=model["name"]) == 0
             assert told(metrics, "pulang_projection_behind_seconds", model=model["name"]) == 0

@@ -14,6 +14,8 @@ from redis.asyncio import Redis
 from services.city.service import SERVICE as CITY
 from shared.runtime import readiness, status, streams
 from shared.runtime.settings import Settings
+from shared.runtime.tasks import end
+from shared.runtime.worker import Worker
 from tests.servers import Servers
 from tests.system import story
 from tests.system.offices import Desk, eventually, open_desk
@@ -108,6 +110,64 @@ async def test_an_absent_worker_turns_it_red(
 ) -> None:
     city = await open_desk(stack, settings("53.71", ("35",)), CITY, with_worker=False)
     assert await troubles(city) == ["no worker is active: start `pulang worker`"]
+
+
+async def test_a_partner_that_falls_silent_turns_it_red_though_nothing_waits_for_it(
+    city: Desk, province: Desk, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    await eventually(lambda: ready(city))
+    long_ago = "update link_out set heard_at = heard_at - interval '3 minutes' where receiver = %s"
+    async with city.office.pool.connection() as connection:
+        await connection.execute(long_ago, ("35",))
+    (found,) = await troubles(city)
+    assert found.startswith("link to 35: nothing was heard since")
+    await eventually(lambda: ready(city))
+    # Of who never spoke, since it is trusted; of who is not trusted nothing is expected.
+    async with city.office.pool.connection() as connection, connection.transaction():
+        await connection.execute("update link_out set heard_at = null")
+        cursor = await connection.execute("select trusted_at from trusted_keys where office = '35'")
+        (trusted,) = await cursor.fetchall()
+        links = await status.links(connection, ["35", "99"])
+    assert [row["heard_at"] for row in links] == [trusted[0], None]
+
+
+async def test_what_troubles_a_worker_is_said_by_every_process_of_its_office(
+    broker: None, stack: AsyncExitStack, settings: Callable[..., Settings]
+) -> None:
+    made = settings("53.71", ("35",)).model_copy(update={"redis_url": "redis://127.0.0.1:1/0"})
+    beside = await open_desk(stack, made, CITY, with_worker=False)
+    worker = Worker(beside.office)
+    running = asyncio.create_task(worker.run())
+    try:
+        await until_said(beside, "worker: Redis is away")
+        found = await beside.get("operator", "/status")
+        assert "links" in {row["name"] for row in found["troubles"]}
+        worker.troubles["parked of 35"] = "parked of 35 stands still: KeyError, see the log"
+        await until_said(beside, "worker: parked of 35 stands still")
+    finally:
+        await end([running])
+    # Of a worker that is gone nothing more is said than that.
+    assert await troubles(beside) == ["no worker is active: start `pulang worker`"]
+
+
+async def test_a_worker_that_can_not_begin_says_why(
+    province: Desk, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    await eventually(lambda: ready(province))
+
+    async def fails(self: Worker) -> None:
+        raise KeyError("a fault of our own")
+
+    worker = Worker(province.office)
+    monkeypatch.setattr(Worker, "_hold_lock_and_work", fails)
+    running = asyncio.create_task(worker.run())
+    try:
+        await eventually(lambda: asyncio.sleep(0, bool(worker.troubles)))
+    finally:
+        await end([running])
+    async with province.office.pool.connection() as connection:
+        found = await status.status(connection, ("53.71",))
+    assert status.troubles(found, worker) == ["the worker failed: KeyError"]
 
 
 async def test_a_database_that_hangs_is_said_in_time_and_takes_one_connection(

@@ -50,11 +50,7 @@ async def test_a_handover_and_what_follows_from_it_are_one_trace(
 async def test_without_a_collector_the_trace_goes_on_all_the_same(
     city: Desk, province: Desk
 ) -> None:
-    (person,) = await story.issued(city, 1)
-    await story.expected(province)
-    await story.open_house(province)
-    await story.answer(province, person, story.ARRIVED)
-    await story.until_states(city, {person: "arrived"})
+    await story.arrived(city, province)
     (answered,) = await correlations(province, "pulang.province.arrival.acknowledged.v1")
     assert await correlations(city, "pulang.city.handover.arrival-recorded.v1") == [answered]
     (issued,) = await correlations(city, "pulang.city.handover.issued.v1")

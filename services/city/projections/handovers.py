@@ -21,6 +21,7 @@ create table handover (
 create table entry (
   handover text not null, person text not null, origin text,
   listed boolean not null, state text not null, answer integer, answered_at timestamptz,
+  learned_at timestamptz,
   absence text, diverted_to text, primary key (handover, person)
 );
 """
@@ -98,9 +99,10 @@ def apply(recorded: Recorded) -> Iterator[Statement]:
         case answer.ArrivalRecorded() as arrival:
             yield (
                 "update entry set state = %(outcome)s, answer = %(answer)s,"
-                " answered_at = %(at)s, absence = %(absence)s, diverted_to = %(diverted_to)s"
+                " answered_at = %(at)s, absence = %(absence)s, diverted_to = %(diverted_to)s,"
+                " learned_at = %(learned_at)s"
                 " where handover = %(handover)s and person = %(person)s",
-                arrival.model_dump(),
+                arrival.model_dump() | {"learned_at": recorded.recorded_at},
             )
         case answer.UnlistedArrivalRecorded() as unlisted:
             yield (
@@ -122,25 +124,33 @@ def apply(recorded: Recorded) -> Iterator[Statement]:
                 {"handover": id_, "note": reason},
             )
             yield (
-                "update entry set state = 'declined', answered_at = %(at)s"
+                "update entry set state = 'declined', answered_at = %(at)s,"
+                " learned_at = %(learned_at)s"
                 " where handover = %(handover)s and state in ('issued', 'departed')",
-                {"handover": id_, "at": recorded.occurred_at},
+                {
+                    "handover": id_,
+                    "at": recorded.occurred_at,
+                    "learned_at": recorded.recorded_at,
+                },
             )
         case handover.HandoverClosed(handover=id_):
             yield PHASE, {"handover": id_, "phase": "closed"}
 
 
-projection = Projection("handovers", 3, TABLES, apply)
+projection = Projection("handovers", 4, TABLES, apply)
 
 
 async def answered(
     connection: AsyncConnection[Any], handovers: Sequence[str]
 ) -> dict[str, tuple[int, int, datetime | None]]:
-    """For how many on each handover its receiver has answered, of how many, and when last."""
+    """For how many on each handover its receiver has answered, of how many.
+
+    And when this office learned the last of these answers.
+    """
     found = await rows(
         connection,
         "select handover, count(answered_at)::int as answered, count(*)::int as persons,"
-        " max(answered_at) as at from rm_handovers.entry"
+        " max(learned_at) as at from rm_handovers.entry"
         " where handover = any(%s) and listed and state <> 'withdrawn' group by handover",
         list(handovers),
     )

@@ -21,7 +21,7 @@ create table credit (
   person text not null, reference text not null, operation text not null,
   amount_rupiah bigint not null, credited_on date not null, kind text not null, replaces text,
   failed boolean not null default false, returned_rupiah bigint not null default 0,
-  answer text, answered_by text, answered_at timestamptz,
+  answer text, answered_by text, learned_at timestamptz,
   standing_rupiah bigint generated always as
     (case when failed then 0 else amount_rupiah - returned_rupiah end) stored,
   primary key (person, reference)
@@ -46,7 +46,7 @@ MOVEMENT = (
 )
 ANSWER = (
     "update credit set answer = %(answer)s, answered_by = %(office)s,"
-    " answered_at = %(answered_at)s"
+    " learned_at = %(learned_at)s"
     " where person = %(person)s and reference = %(reference)s"
 )
 
@@ -133,24 +133,29 @@ def apply(recorded: Recorded) -> Iterator[Statement]:
 def _answer(
     recorded: Recorded, event: grant.ConfirmationRecorded | grant.DisputeRecorded, answer: str
 ) -> dict[str, Any]:
-    return event.model_dump() | {"answer": answer, "answered_at": recorded.occurred_at}
+    return event.model_dump() | {"answer": answer, "learned_at": recorded.recorded_at}
 
 
-projection = Projection("ledger", 3, TABLES, apply)
+projection = Projection("ledger", 4, TABLES, apply)
 
 
 async def answered(
     connection: AsyncConnection[Any], credits: Sequence[tuple[str, str]]
-) -> dict[tuple[str, str], datetime | None]:
-    """When the beneficiary's office said yes or no to each credit, by person and reference."""
+) -> dict[tuple[str, str], tuple[str | None, datetime | None]]:
+    """Which office last said yes or no to each credit, and when this office learned it.
+
+    By person and reference.
+    """
     found = await rows(
         connection,
-        "select person, reference, answered_at from rm_ledger.credit join"
+        "select person, reference, answered_by, learned_at from rm_ledger.credit join"
         " unnest(%s::text[], %s::text[]) as wanted(person, reference) using (person, reference)",
         [person for person, _ in credits],
         [reference for _, reference in credits],
     )
-    return {(row["person"], row["reference"]): row["answered_at"] for row in found}
+    return {
+        (row["person"], row["reference"]): (row["answered_by"], row["learned_at"]) for row in found
+    }
 
 
 async def ledger(connection: AsyncConnection[Any], operation_: str) -> dict[str, Any]:

@@ -87,12 +87,12 @@ async def retained(desk: Desk, before: datetime) -> list[dict[str, Any]]:
 
 
 async def acknowledged(
-    connection: AsyncConnection[Any], messages: Sequence[Mapping[str, Any]]
+    connection: AsyncConnection[Any], messages: Sequence[tuple[str, Mapping[str, Any]]]
 ) -> list[Acknowledged | None]:
-    """A handover by the answers for its people, a credit by the word of her office about it."""
+    """A handover by the answers for its people, a credit by the receiver's word about it."""
 
     def data_of(kind: type[Message]) -> list[Any]:
-        return [message["data"] for message in messages if message["type"] == kind.type]
+        return [message["data"] for _, message in messages if message["type"] == kind.type]
 
     handed_over = await handovers.answered(
         connection, [data["handover"] for data in data_of(HandoverIssued)]
@@ -101,15 +101,15 @@ async def acknowledged(
         connection, [(data["person"], data["reference"]) for data in data_of(GrantDisbursed)]
     )
 
-    def answer_to(type_: str, data: Mapping[str, Any]) -> Acknowledged | None:
+    def answer_to(receiver: str, type_: str, data: Mapping[str, Any]) -> Acknowledged | None:
         if type_ == HandoverIssued.type and data["handover"] in handed_over:
             return Acknowledged(*handed_over[data["handover"]])
         if type_ == GrantDisbursed.type:
-            at = credited.get((data["person"], data["reference"]))
-            return Acknowledged(int(at is not None), 1, at)
+            by, at = credited.get((data["person"], data["reference"]), (None, None))
+            return Acknowledged(1, 1, at) if by == receiver else Acknowledged(0, 1, None)
         return None
 
-    return [answer_to(message["type"], message["data"]) for message in messages]
+    return [answer_to(receiver, one["type"], one["data"]) for receiver, one in messages]
 
 
 async def _handovers(desk: Desk, _: dict[str, str]) -> Any:
