@@ -11,7 +11,7 @@ from __future__ import annotations
 
 import asyncio
 import logging
-from collections.abc import Awaitable, Callable, Sequence
+from collections.abc import Awaitable, Callable, Mapping, Sequence
 from typing import Any
 
 from faststream import AckPolicy
@@ -82,12 +82,13 @@ class RedisLinks:
         failures = 0
         while True:
             broker = self._make_broker()
+            subscribers = {p: self._subscribe(broker, p) for p in self._partners}
             try:
                 await broker.connect()
                 for partner in self._partners:
                     await self._make_group(broker, stream_name(partner, self._office))
                 self._broker, self.trouble, failures = broker, None, 0
-                await self._read(broker)
+                await self._read(broker, subscribers)
                 self.trouble = "a subscriber stopped; starting again"
             except (AuthenticationError, NoPermissionError) as error:
                 self.trouble = f"Redis refuses this office: {type(error).__name__}"
@@ -146,7 +147,7 @@ class RedisLinks:
             log.warning("links: trimming %s failed: %s", receiver, type(error).__name__)
 
     def _make_broker(self) -> RedisBroker:
-        broker = RedisBroker(
+        return RedisBroker(
             self._url,
             message_format=PlainText,
             graceful_timeout=10.0,
@@ -154,11 +155,9 @@ class RedisLinks:
             socket_connect_timeout=5.0,
             health_check_interval=15,
         )
-        for partner in self._partners:
-            self._subscribe(broker, partner)
-        return broker
 
-    def _subscribe(self, broker: RedisBroker, partner: str) -> None:
+    def _subscribe(self, broker: RedisBroker, partner: str) -> Any:
+        """A subscriber to what that partner sends, not started."""
         name = stream_name(partner, self._office)
         subscription = StreamSub(
             name,
@@ -178,13 +177,16 @@ class RedisLinks:
         async def decode(message: Any) -> None:
             return None
 
-        @broker.subscriber(
-            stream=subscription, ack_policy=AckPolicy.MANUAL, parser=parse, decoder=decode
-        )
         async def on_batch(_: Any, message: Injected) -> None:
             raw: Any = message.raw_message
             await self._record(partner, [_text(entry) for entry in raw["data"]], again=False)
             await _client(broker).xack(name, self._office, *raw["message_ids"])
+
+        subscriber = broker.subscriber(
+            stream=subscription, ack_policy=AckPolicy.MANUAL, parser=parse, decoder=decode
+        )
+        subscriber(on_batch)
+        return subscriber
 
     async def _record(self, partner: str, entries: Sequence[bytes], *, again: bool) -> None:
         """Returns when all is committed.
@@ -204,11 +206,11 @@ class RedisLinks:
                 self._stuck.pop(partner, None)
                 return
 
-    async def _read(self, broker: RedisBroker) -> None:
+    async def _read(self, broker: RedisBroker, subscribers: Mapping[str, Any]) -> None:
         """Reads all links until the server or a group went away."""
         reading = [asyncio.create_task(self._look_after(broker))] + [
             asyncio.create_task(self._read_link(broker, partner, subscriber))
-            for partner, subscriber in zip(self._partners, broker.subscribers, strict=True)
+            for partner, subscriber in subscribers.items()
         ]
         try:
             ended, _ = await asyncio.wait(reading, return_when=asyncio.FIRST_COMPLETED)
