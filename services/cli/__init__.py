@@ -14,13 +14,13 @@ import typer
 from psycopg import Error as DatabaseError
 from psycopg_pool import PoolTimeout
 
-from services.cli import keys, log, parked, processes, staff
+from services.cli import audit, keys, log, parked, processes, staff, witness
 from services.cli.command import COULD_NOT_RUN, DEMO, CouldNotRun
 from shared.kernel import rotation
 from shared.kernel.keyring import NoKeys, NotAVerifierKey
 from shared.kernel.keys import Unopened
 from shared.kernel.projector import RebuildRunning
-from shared.runtime import parking
+from shared.runtime import parking, witnessing
 from shared.runtime.hardware_keys import HardwareUnusable
 from shared.runtime.key_file import KeyFileUnusable
 from shared.runtime.office import NotThisOffice
@@ -31,6 +31,8 @@ app.add_typer(log.app)
 app.add_typer(staff.app, name="staff")
 app.add_typer(keys.app, name="keys")
 app.add_typer(parked.app, name="parked")
+app.add_typer(witness.app, name="witness")
+app.add_typer(audit.app, name="audit")
 
 
 @app.callback()
@@ -60,6 +62,7 @@ def main() -> int:
         NotAVerifierKey,
         NotThisOffice,
         parking.NotParked,
+        witnessing.NotForked,
         RebuildRunning,
         rotation.Unfinished,
         Unopened,

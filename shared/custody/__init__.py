@@ -1,5 +1,13 @@
-"""What every office decides of what it keeps: looks, holds, erasure (UU PDP), parked messages."""
+"""What every office decides of what it keeps: looks, holds, erasure (UU PDP), parked messages,
+forked histories."""
 
-from shared.custody import access, erasure, parked
+from shared.custody import access, erasure, fork, parked
 
-DECIDERS = (erasure.decider, access.looks, access.lookups, access.break_glass, parked.decider)
+DECIDERS = (
+    erasure.decider,
+    access.looks,
+    access.lookups,
+    access.break_glass,
+    parked.decider,
+    fork.decider,
+)

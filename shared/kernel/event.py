@@ -85,6 +85,7 @@ class NewEvent:
                 "streamversion": self.version,
                 "actor": self.actor,
                 "correlationid": self.correlation,
+                "traceparent": self.traceparent,
                 "causationid": self.causation,
                 "data": self.event.model_dump(mode="json"),
             }
@@ -133,6 +134,10 @@ class EventTypes:
                 if self.classes.setdefault(event.type, event) is not event:
                     raise ValueError(f"two events are named {event.type}")
             self._upcasters.update(decider.upcasters)
+
+    def reads(self, type_: str) -> bool:
+        """Whether a stored event of this type is read: by its class, or by way of an upcaster."""
+        return type_ in self.classes or type_ in self._upcasters
 
     def parse(self, document: Mapping[str, Any]) -> Event:
         """The typed event of a stored document. Raises UnknownType."""

@@ -96,7 +96,7 @@ class Handling:
         self.store = store
         self.deciders = tuple(deciders)
         self.types = EventTypes(self.deciders)
-        self._publisher = publisher
+        self.publisher = publisher
         self._by_command = {c: decider for decider in self.deciders for c in decider.commands}
 
     async def handle(
@@ -235,7 +235,7 @@ class Handling:
                             actor=actor,
                             traceparent=traceparent,
                             causation=unit.causation or trace.correlation(traceparent),
-                            messages=tuple(self._publisher(stream, event)),
+                            messages=tuple(self.publisher(stream, event)),
                         )
                     )
                 overlay[stream] = (state, version)

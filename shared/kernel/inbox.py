@@ -38,8 +38,17 @@ from shared.kernel.decider import Command
 from shared.kernel.event import UnknownType, upcast
 from shared.kernel.handling import WAITS, Handling, Outcome, Undecided, Unit
 from shared.kernel.keys import KeysUnusable, Unopened
-from shared.kernel.link import FRAME_BYTES, Frame, Receipt, Unreadable, decode
+from shared.kernel.link import (
+    FRAME_BYTES,
+    Claimed,
+    Frame,
+    Receipt,
+    Unreadable,
+    Witnessed,
+    decode,
+)
 from shared.kernel.link_tables import Waiting
+from shared.kernel.note import NotANote
 from shared.kernel.store import (
     Commit,
     Conflict,
@@ -51,6 +60,7 @@ from shared.kernel.store import (
     StaleKeys,
 )
 from shared.kernel.vault import Vault
+from shared.kernel.witness import Witness
 
 log = logging.getLogger(__name__)
 
@@ -82,6 +92,7 @@ PARKED_HEAD_BYTES = 4 * 1024
 
 Why = tuple[str, str]
 """Why a message is parked: a code, and what is the matter."""
+FORKED: Why = ("HISTORY_FORKED", "Its office has shown two histories; people must decide first.")
 
 Told = dict[int, dict[str, Identity]]
 """What came sealed: by message number and person, who she is."""
@@ -98,6 +109,7 @@ class Inbox:
         self._reactor = reactor
         self._office = vault.keyring.office
         self._sender = sender
+        self._witness = Witness(vault.keyring, sender)
 
     async def receive(
         self, raws: Sequence[bytes], now: datetime, *, again: bool = False
@@ -139,6 +151,7 @@ class Inbox:
         applied, seen = await self._links.applied(self._sender)
         incoming: list[Receipt] = []
         frames: list[Frame] = []
+        claims: list[Claimed] = []
         unreadable: list[Parked] = []
         for raw in raws:
             try:
@@ -150,6 +163,8 @@ class Inbox:
                 continue
             if isinstance(item, Receipt):
                 incoming.append(item)
+            elif isinstance(item, Claimed):
+                claims.append(item)
             elif item.digest in seen and not again:
                 why_not = "these very bytes came before; they are not applied twice"
                 unreadable.append(Parked(self._sender, None, "REPLAYED_FRAME", why_not, raw))
@@ -159,9 +174,23 @@ class Inbox:
         if unreadable:
             parked = await self._bounded(unreadable)
             await self._handling.store.append(Commit(at=now, parked=parked))
-        if not frames:
+        ask = await self._hear(claims, now)
+        if not frames and not claims:
             return None, incoming
-        return await self._apply(frames, applied, now), incoming
+        return await self._apply(frames, applied, now, ask), incoming
+
+    async def _hear(self, claims: Sequence[Claimed], now: datetime) -> bool:
+        """How the sender's log stands, before any of its messages is applied; whether it is to
+        say so anew.
+        """
+        ask = False
+        for one in claims:
+            try:
+                ask = await self._witness.hear(one.claim, now) == "ask"
+            except NotANote as error:
+                # A key that was rolled or revoked meanwhile; the next checkpoint will say more.
+                log.warning("inbox: a claim of %s: %s", self._sender, error)
+        return ask
 
     async def _bounded(self, unreadable: Sequence[Parked]) -> Sequence[Parked]:
         """What anybody can write must not fill the disk: beyond a bound it is only counted."""
@@ -176,15 +205,21 @@ class Inbox:
             kept.append(one)
         return kept
 
-    async def receipt(self, *, gap: bool, now: datetime) -> Receipt:
+    async def receipt(self, *, gap: bool, now: datetime, ask: bool = False) -> Receipt:
         """What this office tells the sender: how far it is, what of that it parked or discarded,
         and what to seal to."""
         applied, unapplied = await self._links.received(self._sender)
         sent = int(now.timestamp() * 1_000_000)
         key = self._keyring.sealing_key
-        return Receipt(self._office, self._sender, applied, gap, key, sent, unapplied)
+        kept, forked = await self._witness.kept()
+        witnessed = Witnessed(kept.size if kept else 0, kept.note if kept else "", ask, forked)
+        return Receipt(
+            self._office, self._sender, applied, gap, key, sent, unapplied, witnessed=witnessed
+        )
 
-    async def _apply(self, frames: Sequence[Frame], applied: int, now: datetime) -> Receipt:
+    async def _apply(
+        self, frames: Sequence[Frame], applied: int, now: datetime, ask: bool
+    ) -> Receipt:
         """Applies the consecutive run that follows what is applied; the rest waits for a resend.
 
         A frame that was sealed to a key that is gone is sent again too, sealed to the new one.
@@ -192,6 +227,7 @@ class Inbox:
         run: list[Received] = []
         told: Told = {}
         gap = False
+        await self._said_otherwise(frames, applied, now)
         for frame in sorted(frames, key=lambda frame: frame.first):
             if frame.sealed and not self._keyring.opens(frame.sealed_to):
                 gap = gap or frame.last > applied + len(run)
@@ -214,7 +250,28 @@ class Inbox:
             except Conflict:
                 # Another worker applied these first.
                 gap = False
-        return await self.receipt(gap=gap, now=now)
+        return await self.receipt(gap=gap, now=now, ask=ask)
+
+    async def _said_otherwise(self, frames: Sequence[Frame], applied: int, now: datetime) -> None:
+        """A number that came before with another message: its office was restored, and goes on."""
+        again = [
+            (number, body)
+            for frame in frames
+            for number, body in enumerate(frame.bodies, frame.first)
+            if number <= applied
+        ]
+        if not again or not (others := await self._links.said_otherwise(self._sender, again)):
+            return
+        await self._witness.fork(f"message {others[0]} came before, and was another", now)
+        code, _ = FORKED
+        kept = await self._bounded(
+            [
+                Parked(self._sender, None, code, f"message {number} was another before", body)
+                for number, body in again
+                if number in others
+            ]
+        )
+        await self._handling.store.append(Commit(at=now, parked=kept))
 
     async def _unsealed(self, frame: Frame, now: datetime) -> Told:
         """Who the frame's persons are. What can't be read is parked beside its messages."""
@@ -285,6 +342,7 @@ class Inbox:
         }
         sealed, keys, lines = await self._sealed_anew(about)
         held = set(await self._links.held(self._sender))
+        _, forked = await self._witness.kept()
         units: list[Unit] = []
         parked: list[Parked] = []
 
@@ -301,6 +359,8 @@ class Inbox:
             commands: Sequence[Command] = ()
             if affairs[row.sequence] & held:
                 why = why or (WAITS.code, WAITS.detail)
+            if forked:
+                why = why or FORKED
             if envelope and message and not why:
                 try:
                     commands = self._reactor(
@@ -358,6 +418,9 @@ class Inbox:
         applied: list[int] = []
         held: set[str] = set()
         after = 0
+        if (await self._witness.kept())[1]:
+            # Nothing of a forked history is applied, however it is asked for.
+            return applied
         while rows := await self._links.waiting(self._sender, after, SETTLE_MESSAGES):
             for row in rows:
                 again = (
@@ -366,7 +429,7 @@ class Inbox:
                     and row.reason not in FOR_OPERATORS
                     and now - row.parked_at >= RETRY_AFTER * 4 ** (row.tries - 1)
                 )
-                tried = row.id in chosen or row.reason == WAITS.code or again
+                tried = row.id in chosen or row.reason in (WAITS.code, FORKED[0]) or again
                 if tried and not row.affairs & held and await self._try_again(row, now, by):
                     applied.append(row.id)
                 else:

@@ -17,7 +17,8 @@ import hmac
 import os
 from base64 import b64decode, b64encode
 from collections.abc import Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
+from datetime import datetime
 from hashlib import sha256
 from typing import Any
 
@@ -28,11 +29,15 @@ from cryptography.hazmat.primitives.hpke import AEAD, KDF, KEM, Suite
 from psycopg import AsyncConnection
 from psycopg_pool import AsyncConnectionPool
 
+from shared.kernel import note
 from shared.kernel.keys import KeyProvider, KeysUnusable, Unopened
+from shared.kernel.note import Checkpoint
 
 HPKE = Suite(KEM.X25519, KDF.HKDF_SHA256, AEAD.AES_256_GCM)
 ED25519 = b"\x01"
-"""The signature type of C2SP signed notes for Ed25519."""
+COSIGNER = b"\x04"
+"""The signature types of C2SP signed notes: Ed25519, and a timed cosignature of a checkpoint. The
+same key makes both; what is signed begins otherwise for each use."""
 
 
 class NoKeys(KeysUnusable):
@@ -121,6 +126,29 @@ class Keyring:
             elif purpose == "index":
                 loaded.index[key_epoch] = private
         return loaded
+
+    def cosign(self, checkpoint: Checkpoint, now: datetime) -> Checkpoint:
+        """A partner's checkpoint with this office's cosignature beside its signature."""
+        private = self._keys.signing[self._keys.current]
+        id_ = key_id(self.office, private.public_key().public_bytes_raw(), COSIGNER)
+        at = int(now.timestamp())
+        line = note.cosignature(checkpoint, note.name_of(self.office), id_, at, private.sign)
+        return replace(checkpoint, signatures=(*checkpoint.signatures, line))
+
+    def made_note(self, checkpoint: Checkpoint) -> bool:
+        """Whether a key that this office trusts for its office signed the checkpoint."""
+        trusted = self._trusted.get(checkpoint.office, {})
+        return any(note.signs(checkpoint, id_, public) for id_, public in trusted.items())
+
+    def cosigned(self, checkpoint: Checkpoint, partner: str) -> bool:
+        """Whether a key that this office trusts for the partner cosigned the checkpoint."""
+        name = note.name_of(partner)
+        return any(
+            note.cosigned_at(
+                checkpoint, name, key_id(partner, public.public_bytes_raw(), COSIGNER), public
+            )
+            for public in self._trusted.get(partner, {}).values()
+        )
 
     def sign(self, payload: bytes) -> tuple[str, bytes]:
         """This office's Ed25519 signature, with the id of the key that made it."""
@@ -255,16 +283,16 @@ def sealing_key_id(epoch: int) -> str:
     return f"sealing-{epoch}"
 
 
-def key_id(office: str, public: bytes) -> str:
+def key_id(office: str, public: bytes, kind: bytes = ED25519) -> str:
     """The key id of C2SP signed notes: four bytes of a hash of name, type and key, as hex."""
-    name = f"pulang/{office}".encode()
-    return sha256(name + b"\n" + ED25519 + public).hexdigest()[:8]
+    name = note.name_of(office).encode()
+    return sha256(name + b"\n" + kind + public).hexdigest()[:8]
 
 
-def verifier_key(office: str, public: bytes) -> str:
+def verifier_key(office: str, public: bytes, kind: bytes = ED25519) -> str:
     """`<name>+<key id>+<base64 of type and key>`, as C2SP signed notes have it."""
-    encoded = b64encode(ED25519 + public).decode()
-    return f"pulang/{office}+{key_id(office, public)}+{encoded}"
+    encoded = b64encode(kind + public).decode()
+    return f"{note.name_of(office)}+{key_id(office, public, kind)}+{encoded}"
 
 
 def read_verifier_key(office: str, line: str) -> tuple[str, bytes]:

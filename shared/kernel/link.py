@@ -6,6 +6,9 @@ it. The first lines are the sender's Ed25519 signature over everything below the
 pre-authentication encoding of DSSE), the key's id, and the sealed part; the signed headers hold a
 digest of that, so that a frame can still be verified when the sealed part is gone.
 
+Between them an office says how its log stands (a *claim*: `shared.kernel.witness`), and a receipt
+what of that was witnessed.
+
 The receiver verifies before it parses anything else. A receipt says through which number its
 sender has applied the other's messages, and to which key it wants personal data sealed from now
 on. The transport may lose, repeat and reorder frames; numbers and receipts make up for it.
@@ -17,14 +20,17 @@ import json
 import re
 from base64 import b64decode, b64encode
 from collections.abc import Callable, Iterator, Sequence
-from dataclasses import dataclass, replace
+from dataclasses import asdict, dataclass, replace
 from hashlib import sha256
 from typing import Any, Protocol
 
 from shared.kernel.keyring import SealingKey, seal_to
+from shared.kernel.note import NotANote
+from shared.kernel.witness import Claim, parse_claim
 
 BATCH = "application/cloudevents-batch+json"
 RECEIPT = "application/vnd.pulang.receipt+json"
+CLAIM = "application/vnd.pulang.claim+json"
 PAYLOAD_TYPE = b"application/vnd.pulang.frame"
 FRAME_MESSAGES = 500
 FRAME_BYTES = 4 * 1024 * 1024
@@ -106,6 +112,31 @@ class Receipt:
     """What came and is not applied: parked, or discarded. None: not said."""
     signed_by: str = ""
     """The id of the key that signed a receipt which came, and so vouches for `sealing`."""
+    witnessed: Witnessed | None = None
+
+
+@dataclass(frozen=True, slots=True)
+class Witnessed:
+    """What the receipt's sender has kept of the other's history: its checkpoint of `size` events.
+
+    `note` is that checkpoint, cosigned; empty where none is kept. `ask`: the last claim did not
+    start from it, so claim anew. `forked`: that history is not believed any more.
+    """
+
+    size: int = 0
+    note: str = ""
+    ask: bool = False
+    forked: bool = False
+
+
+@dataclass(frozen=True, slots=True)
+class Claimed:
+    """`sender` says how its log stands. `sent` as in a frame."""
+
+    sender: str
+    receiver: str
+    claim: Claim
+    sent: int = 0
 
 
 class Transport(Protocol):
@@ -129,7 +160,10 @@ def payload(signed: bytes) -> bytes:
     return b"DSSEv1 %d %b %d %b" % (len(PAYLOAD_TYPE), PAYLOAD_TYPE, len(signed), signed)
 
 
-def encode(item: Frame | Receipt, sign: Sign) -> bytes:
+Item = Frame | Receipt | Claimed
+
+
+def encode(item: Item, sign: Sign) -> bytes:
     headers = {"link": f"{item.sender}:{item.receiver}", "sent": str(item.sent)}
     unsigned = ""
     if isinstance(item, Frame):
@@ -138,6 +172,9 @@ def encode(item: Frame | Receipt, sign: Sign) -> bytes:
             headers |= {"sealed-to": str(item.sealed_to), "sealed-digest": _digest(item.sealed)}
             unsigned = f"sealed: {b64encode(item.sealed).decode()}\r\n"
         body = _batch(item.bodies)
+    elif isinstance(item, Claimed):
+        headers |= {"content-type": CLAIM}
+        body = json.dumps({"claim": item.claim.encode()}).encode()
     else:
         headers |= {"content-type": RECEIPT}
         body = json.dumps(_receipt_document(item)).encode()
@@ -148,8 +185,8 @@ def encode(item: Frame | Receipt, sign: Sign) -> bytes:
     return first.encode() + signed
 
 
-def decode(raw: bytes, *, sender: str, receiver: str, trusts: Trusts) -> Frame | Receipt:
-    """The frame or receipt in `raw`. Raises Unreadable, or Untrusted, with the reason."""
+def decode(raw: bytes, *, sender: str, receiver: str, trusts: Trusts) -> Item:
+    """The frame, receipt or claim in `raw`. Raises Unreadable, or Untrusted, with the reason."""
     if len(raw) > 3 * FRAME_BYTES:
         raise Unreadable(f"{len(raw)} bytes are more than a frame may have")
     if (unsigned := _UNSIGNED.match(raw)) is None:
@@ -181,6 +218,8 @@ def decode(raw: bytes, *, sender: str, receiver: str, trusts: Trusts) -> Frame |
         case "application/vnd.pulang.receipt+json":
             receipt = _receipt(document, sender, receiver, _number(headers, "sent"))
             return replace(receipt, signed_by=key_id)
+        case "application/vnd.pulang.claim+json":
+            return Claimed(sender, receiver, _claim(document), _number(headers, "sent"))
         case "application/cloudevents-batch+json":
             bodies = _bodies(headers, text, document)
             return Frame(
@@ -206,6 +245,16 @@ def verify_kept(head: bytes, bodies: Sequence[bytes], office: str, trusts: Trust
     return trusts(office, unsigned[2].decode(), payload(signed), b64decode(unsigned[1]))
 
 
+def frame_numbers(head: bytes) -> tuple[int, int] | None:
+    """The first and the last number in a kept head; None where it is none."""
+    lines = [line.partition(b": ") for line in head.split(b"\r\n")]
+    headers = {name: value for name, found, value in lines if found}
+    try:
+        return int(headers[b"first"]), int(headers[b"last"])
+    except (KeyError, ValueError):
+        return None
+
+
 def _exact(text: bytes) -> bytes:
     """Base64 has spare bits: in another spelling a frame that was seen would be another one."""
     value = b64decode(text, validate=True)
@@ -225,6 +274,8 @@ def _receipt_document(item: Receipt) -> dict[str, Any]:
     document: dict[str, Any] = {"applied_through": item.applied_through, "gap": item.gap}
     if item.unapplied is not None:
         document["unapplied"] = _bounded(item.unapplied)
+    if item.witnessed is not None:
+        document["witnessed"] = asdict(item.witnessed)
     if item.sealing is not None:
         key = b64encode(item.sealing.public).decode()
         document["sealing"] = {"epoch": item.sealing.epoch, "key": key}
@@ -250,8 +301,29 @@ def _receipt(document: Any, sender: str, receiver: str, sent: int) -> Receipt:
                 case {"epoch": int(epoch), "key": str(key)} if type(epoch) is int:
                     sealing = SealingKey(epoch, _key_bytes(epoch, key))
             unapplied = _unapplied(rest["unapplied"], through) if "unapplied" in rest else None
-            return Receipt(sender, receiver, through, gap, sealing, sent, unapplied)
+            witnessed = _witnessed(rest["witnessed"]) if "witnessed" in rest else None
+            return Receipt(
+                sender, receiver, through, gap, sealing, sent, unapplied, witnessed=witnessed
+            )
     raise Unreadable("the receipt has no number")
+
+
+def _witnessed(document: Any) -> Witnessed:
+    match document:
+        case {"size": int(size), "note": str(text), "ask": bool(ask), "forked": bool(forked)}:
+            if type(size) is int and 0 <= size < 2**63:
+                return Witnessed(size, text, ask, forked)
+    raise Unreadable("what the receipt says of a checkpoint does not parse")
+
+
+def _claim(document: Any) -> Claim:
+    match document:
+        case {"claim": str(text)}:
+            try:
+                return parse_claim(text)
+            except NotANote as error:
+                raise Unreadable(str(error)) from error
+    raise Unreadable("there is no claim in it")
 
 
 def _unapplied(ranges: Any, through: int) -> Numbers:

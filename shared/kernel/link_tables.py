@@ -5,9 +5,10 @@ The transport may lose all that it holds; these rows are what the link starts ag
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from datetime import datetime
+from hashlib import sha256
 
 from psycopg.types.multirange import Multirange
 from psycopg.types.range import Range
@@ -134,6 +135,21 @@ class LinkTables:
             )
             applied, recent = await cursor.fetchone() or (0, [])
         return int(applied), {bytes(digest) for digest in recent}
+
+    async def said_otherwise(self, sender: str, again: Sequence[tuple[int, bytes]]) -> list[int]:
+        """The numbers under which that office has sent another message before, in order."""
+        async with self._pool.connection() as connection:
+            cursor = await connection.execute(
+                "select i.sequence from inbox i join unnest(%s::bigint[], %s::bytea[])"
+                " as a(sequence, digest) using (sequence)"
+                " where i.sender = %s and sha256(i.body) <> a.digest order by 1",
+                (
+                    [number for number, _ in again],
+                    [sha256(body).digest() for _, body in again],
+                    sender,
+                ),
+            )
+            return [int(row[0]) for row in await cursor.fetchall()]
 
     async def parked_frames(self, sender: str) -> tuple[int, int]:
         """How many unreadable frames of that office are kept, and their bytes."""

@@ -15,18 +15,22 @@ from __future__ import annotations
 import asyncio
 from collections import deque
 from collections.abc import Mapping
-from dataclasses import replace
+from dataclasses import dataclass, replace
 from datetime import datetime
 
 from shared.contracts.messages import SEALED_PART
 from shared.contracts.values import Identity
+from shared.kernel import checkpoints, note, witness
+from shared.kernel.checkpoints import Checkpoints, HistoryBroken
 from shared.kernel.keyring import SealingKey, seal_to
 from shared.kernel.link import (
     FRAME_BYTES,
     FRAME_MESSAGES,
+    Claimed,
     Frame,
     Receipt,
     Transport,
+    Witnessed,
     encode,
     frames,
 )
@@ -41,8 +45,25 @@ HEARD_SECONDS = 5.0
 """That a partner is heard is noted so often at most."""
 RESEND_AFTER_SECONDS = 5.0
 RESEND_AT_MOST_SECONDS = 120.0
+CLAIM_SECONDS = 5.0
+"""So often an office says how its log stands where it has nothing else to say."""
+CLAIMS_AT_MOST = 50
+"""So many claims that its receiver has not taken are on their way; then they begin anew."""
 SILENCE_SECONDS = 30.0
 """Who was heard so long ago was away, or its clock was set back: an older receipt counts again."""
+
+
+@dataclass(frozen=True, slots=True)
+class _Entry:
+    """What the transport took: messages through a number, or, behind those, a claim."""
+
+    through: int
+    id: bytes
+    size: int = 0
+    claims: int = 0
+
+    def is_heard(self, confirmed: int, kept: int) -> bool:
+        return self.through <= confirmed and self.claims <= kept
 
 
 class Relay:
@@ -67,28 +88,40 @@ class Relay:
         self._noted = 0
         self._turn = 0
         self._heard_noted: float | None = None
-        self._entries: deque[tuple[int, bytes, int]] = deque()
+        self._entries: deque[_Entry] = deque()
+        self._checkpoints = Checkpoints(vault.keyring)
+        self._kept = 0
+        self._claimed: int | None = None
+        self._claimed_at = -CLAIM_SECONDS
+        self._cosigned = 0
 
     async def step(self, now: datetime) -> int:
-        """Sends what was not yet sent and has room in the window; gives the number of messages."""
+        """Says how the log stands, and sends what was not yet sent and has room in the window.
+
+        Gives the number of messages. Raises HistoryBroken: no message goes out of a history that
+        nobody will believe.
+        """
         if self._sent is None:
             self._confirmed, self._sealing = await self._links.confirmed(self.receiver)
             await self._go_back(self._confirmed)
             self._quiet_since = _elapsed()
             self._noted = self._confirmed
         await self._resend_when_quiet()
+        if sum(1 for entry in self._entries if entry.claims) >= CLAIMS_AT_MOST:
+            await self._go_back(self._confirmed)
         sent = self._sent or 0
         if self._noted < sent:
             # Where that failed after sending.
             await self._note_sent(sent, now)
         room = WINDOW_MESSAGES - (sent - self._confirmed)
-        size = WINDOW_BYTES - sum(size for _, _, size in self._entries)
-        if room <= 0 or size <= 0:
-            return 0
-        found = await self._links.unsent(self.receiver, sent, room, size)
+        size = WINDOW_BYTES - sum(entry.size for entry in self._entries)
+        room = room if size > 0 else 0
+        found = await self._links.unsent(self.receiver, sent, room, size) if room > 0 else []
+        await self._keyring.refresh()
+        if found or _elapsed() - self._claimed_at >= CLAIM_SECONDS:
+            await self._claim(now)
         if not found:
             return 0
-        await self._keyring.refresh()
         personal = {one.sequence: one.personal for one in found}
         if any(personal.values()):
             # Read anew: a key that vouched for it may have been revoked meanwhile.
@@ -102,7 +135,7 @@ class Relay:
             if self._turn != turn:
                 # It went back meanwhile: what is next is no longer what follows here.
                 return len(rows)
-            self._entries.append((frame.last, entry, len(raw)))
+            self._entries.append(_Entry(frame.last, entry, len(raw)))
             self._sent = frame.last
         await self._note_sent(rows[-1][0], now)
         return len(rows)
@@ -130,6 +163,46 @@ class Relay:
         sealed = seal_to(self._sealing.public, SEALED_PART.dump_json(part), frame.info)
         return replace(frame, sealed=sealed, sealed_to=self._sealing.epoch)
 
+    async def _claim(self, now: datetime) -> None:
+        """Says how the log stands, where that is news to the receiver. Before its messages, so that
+        a history which is not believed is found out before they are applied.
+        """
+        while await self._checkpoints.step(now):
+            pass
+        self._claimed_at = _elapsed()
+        async with self._keyring.pool.connection() as connection:
+            newest = await checkpoints.latest(connection)
+            if self._claimed is None:
+                self._claimed = await witness.cosigned_through(connection, self.receiver)
+            size = newest.size if newest else 0
+            if max(self._kept, self._claimed) > size:
+                raise HistoryBroken(
+                    f"office {self.receiver} has witnessed {max(self._kept, self._claimed)} events"
+                    f" of this office's log, which has {size}: see the runbook on restoring"
+                )
+            if self._claimed == size:
+                return
+            found = await checkpoints.claim(connection, self._claimed)
+        if found is not None:
+            claimed = Claimed(self.office, self.receiver, found, _microseconds(now))
+            entry = await self._transport.send(self.receiver, encode(claimed, self._keyring.sign))
+            self._entries.append(_Entry(self._sent or 0, entry, claims=size))
+            self._claimed = size
+
+    async def _witnessed(self, said: Witnessed, now: datetime) -> None:
+        """What the receiver has kept of this office's history."""
+        self._kept = said.size
+        if said.ask:
+            self._claimed = said.size
+        async with self._keyring.pool.connection() as connection:
+            await witness.note_said(connection, self.receiver, said.size, said.forked)
+            if said.size <= self._cosigned or not said.note:
+                return
+            cosigned = note.parse(said.note)
+            if self._keyring.cosigned(cosigned, self.receiver):
+                await witness.note_cosigned(connection, self.receiver, cosigned, now)
+                self._cosigned = said.size
+
     async def confirm(self, receipt: Receipt, now: datetime) -> None:
         """Takes a receipt in: remembers what is confirmed, goes back where there is a gap.
 
@@ -148,6 +221,8 @@ class Relay:
             self._heard_noted = elapsed
         if receipt.sealing is not None:
             await self._links.note_sealing(self.receiver, receipt.sealing, receipt.signed_by)
+        if receipt.witnessed is not None:
+            await self._witnessed(receipt.witnessed, now)
         if receipt.applied_through > await self._links.last_recorded(self.receiver):
             # A receipt for what was never written is no receipt of ours: a restored database,
             # or somebody's invention. Believing it would leave messages unsent for ever.
@@ -162,14 +237,14 @@ class Relay:
             self._confirmed = receipt.applied_through
             self._resend_after = RESEND_AFTER_SECONDS
             self._quiet_since = elapsed
-            await self._trim()
+        await self._trim()
         if receipt.gap and self._sent is not None and receipt.applied_through < self._sent:
             await self._go_back(receipt.applied_through)
 
     async def _trim(self) -> None:
         confirmed: bytes | None = None
-        while self._entries and self._entries[0][0] <= self._confirmed:
-            _, confirmed, _ = self._entries.popleft()
+        while self._entries and self._entries[0].is_heard(self._confirmed, self._kept):
+            confirmed = self._entries.popleft().id
         if confirmed is not None:
             await self._transport.trim(self.receiver, confirmed)
 
@@ -179,6 +254,8 @@ class Relay:
         await self._transport.clear(self.receiver)
         self._entries.clear()
         self._sent = through
+        # A claim may be among what is taken away.
+        self._claimed = self._kept if self._claimed is not None else None
 
     async def _resend_when_quiet(self) -> None:
         elapsed = _elapsed()

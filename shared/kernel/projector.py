@@ -22,6 +22,7 @@ from shared.kernel.store import read_events, read_head
 
 BATCH_EVENTS = 1_000
 REBUILD_SUFFIX = "__rebuild"
+VERIFY_SUFFIX = "__verify"
 
 Statement = tuple[str, dict[str, Any]]
 
@@ -139,6 +140,36 @@ class Projector:
                 await connection.execute(
                     "select pg_advisory_unlock(53710004, hashtext(%s))", (self.projection.name,)
                 )
+
+    async def differences(
+        self,
+        connection: AsyncConnection[Any],
+        progress: Callable[[int, int], None] = lambda done, total: None,
+    ) -> list[str]:
+        """What in the live copy does not follow from the log, in words. Changes nothing.
+
+        The connection is in a transaction that sees one moment; a copy is built in it and undone.
+        """
+        cursor = await connection.execute(
+            "select position, version from projections where name = %s", (self.projection.name,)
+        )
+        live, version = await cursor.fetchone() or (0, self.projection.version)
+        size = (await read_head(connection)).size
+        if live > size:
+            return [f"it stands at {live}, beyond the log's end at {size}"]
+        if version != self.projection.version:
+            return [f"it is of version {version}, this software's is {self.projection.version}"]
+        beside = self.projection.schema + VERIFY_SUFFIX
+        async with connection.transaction(force_rollback=True):
+            await self._create(connection, beside)
+            position = 0
+            while position < live:
+                through = min(live, position + BATCH_EVENTS)
+                if await self._catch_up(connection, beside, position, through) < through:
+                    return [f"the log has no event {through}"]
+                position = through
+                progress(position, live)
+            return await self._compare(connection, beside)
 
     async def _rebuild(self, progress: Callable[[int, int], None]) -> list[str]:
         beside = self.projection.schema + REBUILD_SUFFIX

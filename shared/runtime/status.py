@@ -9,7 +9,7 @@ from typing import Any
 
 from psycopg import AsyncConnection
 
-from shared.kernel import merkle
+from shared.kernel import checkpoints, merkle
 from shared.kernel.event import EventTypes, StoredEvent
 from shared.kernel.keyring import Keyring
 from shared.kernel.projector import recorded, rows
@@ -38,6 +38,8 @@ async def links(connection: AsyncConnection[Any], partners: Sequence[str]) -> li
         " as unapplied_there,"
         " coalesce(o.heard_at, (select min(t.trusted_at) from trusted_keys t"
         " where t.office = p.partner and t.revoked_at is null)) as heard_at,"
+        " coalesce(o.witnessed, 0) as witnessed_there, coalesce(o.forked, false) as forked_there,"
+        " exists (select from forks where office = p.partner and settled_at is null) as forked,"
         " (select count(*)::int from parked where sender = p.partner and settled_at is null)"
         " as parked,"
         " (select e.recorded_at from outbox b join events e on e.position = b.position"
@@ -112,8 +114,10 @@ async def _status_of_one_moment(
         "select p.name, p.version, p.position, p.updated_at, e.recorded_at as waiting_since"
         " from projections p left join events e on e.position = p.position + 1 order by p.name",
     )
+    signed = await checkpoints.latest(connection)
     return {
         "log": {"size": head.size, "root": merkle.root(head.frontier).hex()},
+        "checkpoint": {"size": signed.size, "head": signed.head.hex()} if signed else None,
         "worker": "active" if await worker_active(connection) else "absent",
         "troubles": await rows(
             connection, "select name, says, since from worker_troubles order by name"
@@ -176,6 +180,21 @@ def _broken(found: dict[str, Any]) -> list[str]:
             troubles.append(
                 f"link to {row['partner']}: nothing was heard since"
                 f" {row['heard_at']:%Y-%m-%d %H:%M} UTC: is Redis up, and the worker there?"
+            )
+    for row in found["links"]:
+        if row["forked"]:
+            troubles.append(
+                f"the history of office {row['partner']} is forked: its messages are recorded and"
+                " not applied; see `pulang witness list` and the runbook"
+            )
+        if row["forked_there"]:
+            troubles.append(
+                f"office {row['partner']} says that this office's history is forked: call it"
+            )
+        if row["witnessed_there"] > found["log"]["size"]:
+            troubles.append(
+                f"office {row['partner']} has witnessed {row['witnessed_there']} events of this"
+                f" log, which has {found['log']['size']}: this office was restored and lacks some"
             )
     return troubles
 

@@ -16,6 +16,7 @@ from typing import Any
 from psycopg import AsyncConnection, Error, OperationalError
 
 from shared.custody.eraser import Eraser
+from shared.kernel.checkpoints import Checkpoints, HistoryBroken
 from shared.kernel.inbox import Inbox, passing
 from shared.kernel.link import Receipt, encode
 from shared.kernel.outbox import Relay
@@ -48,6 +49,7 @@ class Worker:
         self._eraser = Eraser(office.handling, office.vault)
         self._receiving = {p: asyncio.Lock() for p in partners}
         self._told: dict[str, str] | None = None
+        self._checkpoints = Checkpoints(office.keyring)
         self._wakes: list[asyncio.Event] = []
         self.state = "standby"
         self.troubles: dict[str, str] = {}
@@ -86,6 +88,7 @@ class Worker:
                 asyncio.create_task(self._listen(connection)),
                 asyncio.create_task(self.links.run()),
                 asyncio.create_task(self._loop("troubles", self._tell)),
+                asyncio.create_task(self._loop("checkpoints", self._checkpoint)),
                 asyncio.create_task(self._loop("eraser", self._erase)),
                 *(
                     asyncio.create_task(self._loop(f"receipts to {name}", self._announce(name)))
@@ -138,7 +141,7 @@ class Worker:
                     done = await step()
                     self.troubles.pop(name, None)
                     failures = 0
-                except (ConnectionError, AheadOfLog) as error:
+                except (ConnectionError, AheadOfLog, HistoryBroken) as error:
                     self.troubles[name] = f"{name}: {error}"
                     done, failures = 0, failures + 1
                 except Exception as error:
@@ -160,6 +163,10 @@ class Worker:
                             await wake.wait()
         finally:
             self._wakes.remove(wake)
+
+    async def _checkpoint(self) -> int:
+        await self._office.keyring.refresh()
+        return await self._checkpoints.step(self._office.clock())
 
     async def _erase(self) -> int:
         return await self._eraser.step(self._office.clock())

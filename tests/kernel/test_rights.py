@@ -17,7 +17,8 @@ from shared.kernel.store import Commit, Parked, PersonKey, Received, Request, St
 from tests.kernel.counter import NOW
 from tests.kernel.test_store import event
 
-APPENDED_ONLY = ("events", "outbox", "inbox", "requests", "link_times")
+APPENDED_ONLY = ("events", "outbox", "inbox", "requests", "link_times",
+                 "tiles", "checkpoints", "cosignatures", "witnessed")  # fmt: skip
 MAY_CHANGE = {
     "parked": {
         "detail", "reason", "settled_as", "settled_at", "settled_by", "times", "tries",
@@ -26,6 +27,7 @@ MAY_CHANGE = {
     "trusted_keys": {"revoked_at", "revoked_by"},
     "staff": {"roles", "password_hash", "token_digest", "token_expires_at", "oidc_subject",
               "active", "changed_at"},
+    "forks": {"settled_at", "settled_by"},
     "log_head": None,
     "link_in": None,
     "link_out": None,

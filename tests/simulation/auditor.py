@@ -8,13 +8,14 @@ from __future__ import annotations
 
 import json
 import re
+from base64 import b64decode
 from collections import Counter
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 from hashlib import sha256
 from typing import TYPE_CHECKING, Any
 
-from shared.kernel.link import _UNSIGNED
+from shared.kernel.link import _UNSIGNED, RECEIPT
 from tests.simulation.story import NAME as STORY
 
 if TYPE_CHECKING:
@@ -109,6 +110,7 @@ class Picture:
     ids: dict[str, int] = field(default_factory=dict)
     versions: dict[str, int] = field(default_factory=dict)
     peaks: list[tuple[int, bytes]] = field(default_factory=list)
+    tree_heads: list[bytes] = field(default_factory=list)
     told: dict[str, list[bytes]] = field(default_factory=dict)
     heard: dict[str, list[bytes]] = field(default_factory=dict)
     causes: set[str] = field(default_factory=set)
@@ -150,8 +152,20 @@ class Auditor:
                 self._confirmed(office, about)
             case "transaction":
                 self._model(office, seen)
+            case "witnessed":
+                self._witnessed(office, about)
+            case "forked":
+                self.fail(f"{office}: the history of {about} is called forked, and is not")
             case "commit":
                 self._committed(office, seen, about)
+
+    def _witnessed(self, office: str, partner: str) -> None:
+        """What was kept is how the partner's log begins."""
+        size, note = self.database(office).witnessed[partner][-1]
+        _, said, head, *_ = note.split("\n")
+        heads = self.picture(partner).tree_heads
+        if int(said) != size or size > len(heads) or b64decode(head) != heads[size - 1]:
+            self.fail(f"{office}: what it has witnessed of {partner} is not that one's log")
 
     def _committed(self, office: str, seen: Picture, p: Mapping[str, Any]) -> None:
         owed: dict[str, list[str]] = {}
@@ -200,6 +214,10 @@ class Auditor:
             node = sha256(b"\x01" + seen.peaks.pop()[1] + node).digest()
             size *= 2
         seen.peaks.append((size, node))
+        tree_head = node
+        for _, peak in reversed(seen.peaks[:-1]):
+            tree_head = sha256(b"\x01" + peak + tree_head).digest()
+        seen.tree_heads.append(tree_head)
 
     def _head(self, office: str, seen: Picture) -> None:
         database = self.database(office)
@@ -361,7 +379,7 @@ class Auditor:
                 int(headers["last"]),
                 by,
             )
-        else:
+        elif headers["content-type"] == RECEIPT:
             through = json.loads(body)["applied_through"]
             done = len(self.picture(link[0]).heard.get(link[1], []))
             if through > done:

@@ -52,6 +52,8 @@ class LinkOut:
     key: bytes | None = None
     by: str | None = None
     heard: datetime | None = None
+    witnessed: int = 0
+    forked: bool = False
     unapplied: list[int] = field(default_factory=list)
 
 
@@ -75,9 +77,14 @@ class Database:
     person_keys: dict[str, tuple[int, bytes | None]] = field(default_factory=dict)
     index: dict[tuple[str, str], tuple[int, bytes, str]] = field(default_factory=dict)
     requests: dict[tuple[str, str], tuple[Any, ...]] = field(default_factory=dict)
+    checkpoints: dict[int, str] = field(default_factory=dict)
+    tiles: dict[tuple[int, int], tuple[bytes, bytes]] = field(default_factory=dict)
+    witnessed: dict[str, list[tuple[int, str]]] = field(default_factory=dict)
+    cosignatures: dict[tuple[str, int], str] = field(default_factory=dict)
+    forks: dict[str, str] = field(default_factory=dict)
     projections: dict[str, tuple[int, int]] = field(default_factory=dict)
     story: dict[str, tuple[int, int]] = field(default_factory=dict)
-    locks: dict[str, asyncio.Lock] = field(default_factory=dict)
+    locks: dict[object, asyncio.Lock] = field(default_factory=dict)
     heard: Callable[[str, Any], None] = lambda what, about: None
 
     def link(self, receiver: str) -> LinkOut:
@@ -199,7 +206,7 @@ def _once(table: str, keys: Sequence[Any], taken: Any) -> None:
 
 Answer = Callable[[Database, Any], Rows]
 KINDS: dict[str, tuple[str, Answer]] = {}
-"""Beginning of the statement → read, write, commit or lock, and what it does."""
+"""Beginning of the statement → read, write, commit, lock or try lock, and what it does."""
 
 
 def answers(beginning: str, kind: str = "read") -> Callable[[Answer], Answer]:

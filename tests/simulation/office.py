@@ -14,6 +14,7 @@ from psycopg import OperationalError
 from services.city.service import SERVICE as CITY
 from services.province.service import SERVICE as PROVINCE
 from shared.custody import DECIDERS, exchange
+from shared.kernel.checkpoints import Checkpoints
 from shared.kernel.handling import Handling
 from shared.kernel.inbox import Inbox
 from shared.kernel.outbox import Relay
@@ -159,6 +160,7 @@ class SimulatedWorker(Worker):
         self._relays = {p: Relay(office.store.links, office.vault, links, p) for p in partners}
         self._inboxes = {p: office.inbox(p) for p in partners}
         self._receiving = {p: asyncio.Lock() for p in partners}
+        self._checkpoints = Checkpoints(office.keyring)
         self._wakes = []
         self.state = "active"
         self.troubles = {}
@@ -168,6 +170,7 @@ class SimulatedWorker(Worker):
         return [
             *(links.serve(partner) for partner in self._relays),
             *(self._loop(f"relay {p}", self._relay(relay)) for p, relay in self._relays.items()),
+            self._loop("checkpoints", self._checkpoint),
             *(self._loop(f"receipts to {p}", self._announce(p)) for p in self._relays),
             *(self._loop(f"parked of {p}", self._settle(one)) for p, one in self._inboxes.items()),
             self._loop("projection story", self._office.projector.step),  # type: ignore[attr-defined]

@@ -11,6 +11,7 @@ from cryptography.hazmat.primitives.asymmetric.x25519 import X25519PrivateKey
 from psycopg.sql import Composable
 
 from shared.kernel.keyring import Keyring, SealingKey, _Loaded, key_id, sealing_key_id
+from tests.simulation import witnessed  # noqa: F401 - it adds statements to those of memory
 from tests.simulation.memory import Answer, Database, understood
 
 SCHEMA_AS_BEFORE = "set local search_path to default"
@@ -75,9 +76,11 @@ class Connection:
         if self._piped and self._written is not None:
             self._written.append((answer, parameters))
             return Cursor([])
-        if kind in ("read", "lock"):
+        if kind in ("read", "lock", "try lock"):
             await self._point("read")
-            if kind == "lock":
+            if kind == "try lock" and self._is_locked(parameters[0]):
+                return Cursor([(False,)])
+            if kind != "read":
                 await self._lock(parameters[0])
             return Cursor(answer(self._database, parameters))
         await self._point(f"before {kind}")
@@ -88,7 +91,10 @@ class Connection:
         await self._point(f"after {kind}")
         return Cursor(rows)
 
-    async def _lock(self, name: str) -> None:
+    def _is_locked(self, name: object) -> bool:
+        return name in self._database.locks and self._database.locks[name].locked()
+
+    async def _lock(self, name: object) -> None:
         """`for update`: whoever comes second waits for the first's transaction to end."""
         lock = self._database.locks.setdefault(name, asyncio.Lock())
         await lock.acquire()

@@ -17,7 +17,13 @@ from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
+import psycopg
 import pytest
+
+from services import demo as product
+from shared.kernel.unread import unread_messages, unread_types
+from shared.runtime.embedded import EmbeddedServers
+from tests.golden.log import types_of
 
 pytestmark = pytest.mark.xdist_group("demo")
 
@@ -90,6 +96,20 @@ def test_the_second_time_it_is_quick_and_the_same(folder: Path) -> None:
     assert demo(folder) == before
     # Twenty seconds, or where the machine is busy what the same took a moment ago.
     assert time.monotonic() - started - once < max(20, 1.5 * once)
+
+
+async def test_of_all_that_it_stored_each_type_has_a_reader(folder: Path) -> None:
+    """The whole logs of three offices, looked at past the software that wrote them."""
+    with EmbeddedServers.start(folder / product.DIRECTORY / "servers") as servers:
+        for code in product.OFFICES:
+            address = servers.database_url("pulang_" + code.replace(".", "_"))
+            async with await psycopg.AsyncConnection.connect(address) as connection:
+                cursor = await connection.execute("select count(*) from events")
+                ((number,),) = await cursor.fetchall()
+                assert number > len(product.OFFICES)
+                kind = "city" if "." in code else "province"
+                assert await unread_types(connection, types_of(kind)) == []
+                assert await unread_messages(connection) == []
 
 
 def test_it_tells_where_the_offices_are_and_keeps_the_passwords_private(folder: Path) -> None:

@@ -9,7 +9,7 @@ from services.city import reactor as city_reactor
 from services.province import publisher as province_publisher
 from services.province import reactor as province_reactor
 from shared.contracts import messages
-from shared.custody import DECIDERS, access, erasure, exchange, parked
+from shared.custody import DECIDERS, access, erasure, exchange, fork, parked
 from shared.kernel.decider import Refused
 from shared.kernel.event import Outgoing, UnknownType
 
@@ -68,6 +68,7 @@ KEPT = [
         break_glass=None,
         at=NOW,
     ),
+    fork.HistoryAccepted(fork="1", partner="35", size=7, grounds="Dipulihkan"),
     parked.MessageDiscarded(parked="1", sender="35", sequence=2, grounds="Kiriman uji"),
     access.UnusualLookingNoticed(at=NOW, by="penyusun", persons=31, minutes=10),
     access.IdentityLookedUp(by="penyusun", purpose="identity_check", person=ANN, at=NOW),

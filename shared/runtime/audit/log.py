@@ -1,0 +1,280 @@
+"""The log itself: positions, columns against bytes, the tree, its tiles and every checkpoint."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import AsyncIterator, Callable, Sequence
+from dataclasses import dataclass
+from datetime import datetime
+from typing import Any
+
+from psycopg import AsyncConnection
+
+from shared.kernel import merkle, note
+from shared.kernel.event import EventTypes, StoredEvent
+from shared.kernel.note import Checkpoint, NotANote
+from shared.kernel.store import read_head
+from shared.kernel.tiles import TILE_HASHES, perfect_root
+from shared.runtime.audit.faults import Faults
+
+BATCH = 2_000
+COLUMNS = {"id": "id", "stream": "subject", "version": "streamversion", "type": "type",
+           "occurred_at": "time", "recorded_at": "recordedtime", "actor": "actor",
+           "correlation": "correlationid"}  # fmt: skip
+"""Each column beside the bytes, and the attribute that it is a copy of."""
+
+Signed = Callable[[Checkpoint], bool]
+
+
+@dataclass(frozen=True, slots=True)
+class Row:
+    """One row of `events`, its document parsed where it parses."""
+
+    position: int
+    columns: dict[str, Any]
+    body: bytes
+    document: dict[str, Any] | None
+
+    @property
+    def stored(self) -> StoredEvent:
+        columns = self.columns
+        return StoredEvent(
+            self.position, columns["stream"], columns["version"], columns["type"], self.body
+        )
+
+
+async def events(connection: AsyncConnection[Any]) -> AsyncIterator[list[Row]]:
+    """All rows in the order of their positions, in batches."""
+    names = [*COLUMNS]
+    after = -(2**62)
+    while True:
+        cursor = await connection.execute(
+            f"select position, {', '.join(names)}, body from events"  # noqa: S608
+            " where position > %s order by position limit %s".encode(),
+            (after, BATCH),
+        )
+        batch = [
+            Row(row[0], dict(zip(names, row[1:-1], strict=True)), bytes(row[-1]), _parse(row[-1]))
+            for row in await cursor.fetchall()
+        ]
+        if not batch:
+            return
+        after = batch[-1].position
+        yield batch
+
+
+def _parse(body: bytes) -> dict[str, Any] | None:
+    try:
+        document = json.loads(body)
+    except (ValueError, RecursionError):
+        return None
+    return document if isinstance(document, dict) else None
+
+
+class LogCheck:
+    """Takes every row once, in order; `finish` says what was missing at the end."""
+
+    def __init__(self, office: str, types: EventTypes, faults: Faults) -> None:
+        self._office = office
+        self._types = types
+        self._faults = faults
+        self._expected = 1
+        self._frontier: tuple[bytes, ...] = ()
+        self._size = 0
+        self.heads: dict[int, bytes] = {}
+        """The tree head at each size in `wanted`."""
+        self.wanted: set[int] = set()
+
+    def take(self, row: Row) -> None:
+        if row.position != self._expected:
+            what = "is missing" if row.position > self._expected else "is none of the log's"
+            place = self._expected if row.position > self._expected else row.position
+            self._faults.add(
+                "events", f"position {place}", f"an event {what}", self._expected, row.position
+            )
+        self._expected = max(row.position + 1, self._expected)
+        self._columns(row)
+        self._frontier = merkle.extend(self._size, self._frontier, [row.body])
+        self._size += 1
+        if self._size in self.wanted:
+            self.heads[self._size] = merkle.root(self._frontier)
+
+    def _columns(self, row: Row) -> None:
+        place = f"position {row.position}, stream {row.columns['stream']}"
+        document = row.document
+        if document is None:
+            self._faults.add("events", place, "the bytes are no JSON document", "JSON", row.body)
+            return
+        for column, attribute in COLUMNS.items():
+            there, copy = document.get(attribute), row.columns[column]
+            if not _same(there, copy):
+                words = f"column {column} is not what the bytes say"
+                self._faults.add("events", place, words, there, copy)
+        if document.get("source") != note.name_of(self._office):
+            words = "the event is another office's"
+            self._faults.add(
+                "events", place, words, note.name_of(self._office), document.get("source")
+            )
+        try:
+            self._types.parse(document)
+        except Exception as error:
+            words = "the event can't be read by this version of the software"
+            self._faults.add("events", place, words, row.columns["type"], type(error).__name__)
+
+    @property
+    def size(self) -> int:
+        return self._size
+
+    @property
+    def frontier(self) -> tuple[bytes, ...]:
+        return self._frontier
+
+
+def _same(said: object, copy: object) -> bool:
+    if isinstance(copy, datetime):
+        try:
+            return datetime.fromisoformat(str(said)) == copy
+        except ValueError:
+            return False
+    return said == copy
+
+
+async def check_head(connection: AsyncConnection[Any], log: LogCheck, faults: Faults) -> None:
+    """The head row against what the events add up to."""
+    head = await read_head(connection)
+    if head.size != log.size:
+        words = "the head says another number of events than there are"
+        faults.add("log_head", "size", words, log.size, head.size)
+    if head.frontier != log.frontier:
+        words = "the head's tree is not that of the events"
+        faults.add(
+            "log_head", "frontier", words, merkle.root(log.frontier), merkle.root(head.frontier)
+        )
+
+
+async def check_versions(connection: AsyncConnection[Any], faults: Faults) -> None:
+    """Versions of each stream without a hole, in the order of positions."""
+    cursor = await connection.execute(
+        "select stream, version, position, due from (select stream, version, position,"
+        " row_number() over (partition by stream order by position) as due from events) as e"
+        " where version <> due order by position limit %s",
+        (BATCH,),
+    )
+    for stream, version, position, due in await cursor.fetchall():
+        words = "the version is not the next of its stream"
+        faults.add("events", f"position {position}, stream {stream}", words, due, version)
+
+
+class TileCheck:
+    """Full tiles against the events: the leaf that differs is known by its position."""
+
+    def __init__(self, connection: AsyncConnection[Any], faults: Faults) -> None:
+        self._connection = connection
+        self._faults = faults
+        self._levels: list[list[bytes]] = []
+        self._tiles: list[int] = []
+
+    async def take(self, body: bytes) -> None:
+        await self._hash(0, merkle.leaf_hash(body))
+
+    async def _hash(self, level: int, value: bytes) -> None:
+        if level == len(self._levels):
+            self._levels.append([])
+            self._tiles.append(0)
+        row = self._levels[level]
+        row.append(value)
+        if len(row) == TILE_HASHES:
+            root = perfect_root(row)
+            await self._compare(level, self._tiles[level], row, root)
+            self._tiles[level] += 1
+            self._levels[level] = []
+            await self._hash(level + 1, root)
+
+    async def _compare(self, level: int, index: int, row: Sequence[bytes], root: bytes) -> None:
+        cursor = await self._connection.execute(
+            "select hashes, root from tiles where level = %s and index = %s", (level, index)
+        )
+        found = await cursor.fetchone()
+        if found is None:
+            # The worker writes it soon; `finish` says where one before it is there.
+            return
+        place = f"level {level}, tile {index}"
+        kept = bytes(found[0])
+        for at, value in enumerate(row):
+            there = kept[at * 32 : at * 32 + 32]
+            if there != value:
+                if level == 0:
+                    place = f"position {index * TILE_HASHES + at + 1}"
+                words = "the tile has another hash than the event at this position"
+                self._faults.add("tiles", place, words, value, there)
+        if bytes(found[1]) != root:
+            self._faults.add("tiles", place, "the tile's root is not that of its hashes", root,
+                             bytes(found[1]))  # fmt: skip
+
+    async def finish(self) -> None:
+        """Tiles that the log does not fill, and holes between those that are there."""
+        cursor = await self._connection.execute(
+            "select level, max(index), count(*) from tiles group by level order by level"
+        )
+        for level, last, number in await cursor.fetchall():
+            due = self._tiles[level] if level < len(self._tiles) else 0
+            if last >= due:
+                words = "there are tiles that the log does not fill"
+                self._faults.add("tiles", f"level {level}, tile {last}", words, due, last + 1)
+            if number != last + 1:
+                words = "a tile between others is missing"
+                self._faults.add("tiles", f"level {level}", words, last + 1, number)
+
+
+async def read_checkpoints(
+    connection: AsyncConnection[Any], table: str, faults: Faults
+) -> list[tuple[str, Checkpoint]]:
+    """Every kept note with whose partner kept it ('' for this office's own), by size."""
+    office = "''" if table == "checkpoints" else "office"
+    cursor = await connection.execute(
+        f"select {office}, size, note from {table} order by size".encode()  # noqa: S608
+    )
+    found: list[tuple[str, Checkpoint]] = []
+    for partner, size, text in await cursor.fetchall():
+        place = f"size {size}" + (f", partner {partner}" if partner else "")
+        try:
+            one = note.parse(text)
+        except NotANote as error:
+            faults.add(table, place, "the note can't be read", "a signed checkpoint", error)
+            continue
+        if one.size != size:
+            faults.add(table, place, "column size is not what the note says", one.size, size)
+        found.append((partner, one))
+    return found
+
+
+def check_checkpoints(
+    table: str,
+    found: Sequence[tuple[str, Checkpoint]],
+    office: str,
+    log: LogCheck,
+    signed: Callable[[str, Checkpoint], bool],
+    faults: Faults,
+) -> None:
+    """Each note against the tree derived anew. The first that does not hold tells where."""
+    held = 0
+    broken: set[str] = set()
+    for partner, one in found:
+        place = f"size {one.size}" + (f", partner {partner}" if partner else "")
+        if one.office != office:
+            faults.add(table, place, "the note is another office's", office, one.office)
+            continue
+        if not signed(partner, one):
+            words = "the note is not signed by a key of this office, or not cosigned by its partner"
+            faults.add(table, place, words, "a valid signature", "none")
+        if one.size > log.size:
+            who = f"partner {partner} has witnessed" if partner else "this office has signed"
+            words = f"{who} more events than the log has: events were lost"
+            faults.add(table, place, words, one.size, log.size)
+        elif log.heads.get(one.size) == one.head:
+            held = one.size
+        elif partner not in broken:
+            # What follows one that does not hold can't hold either.
+            broken.add(partner)
+            words = f"the log was changed between positions {held + 1} and {one.size}"
+            faults.add(table, place, words, one.head, log.heads.get(one.size, b""))
