@@ -113,6 +113,18 @@ def _families(found: dict[str, Any], now: datetime) -> list[GaugeMetricFamily]:
             [((one["partner"],), _seconds(one, now)) for one in links],
         ),
         _family(
+            "pulang_link_witnessed_events",
+            "How many events of this office's log this partner has witnessed",
+            ("partner",),
+            [((one["partner"],), one["witnessed_there"]) for one in links],
+        ),
+        _family(
+            "pulang_link_forked",
+            "Whether this partner's history is forked here, or this office's there",
+            ("partner",),
+            [((one["partner"],), one["forked"] or one["forked_there"]) for one in links],
+        ),
+        _family(
             "pulang_link_silent_seconds",
             "How long nothing was heard of this partner; its worker says every 5 s how far it is",
             ("partner",),

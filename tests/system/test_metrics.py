@@ -72,6 +72,9 @@ async def test_the_metrics_of_both_offices_are_what_their_status_says(
                 assert told(metrics, f"pulang_link_{name}", partner=link["partner"]) == link[name]
             waits = told(metrics, "pulang_link_oldest_unconfirmed_seconds", partner=link["partner"])
             assert (waits > 0) == (link["waiting_since"] is not None)
+            witnessed = told(metrics, "pulang_link_witnessed_events", partner=link["partner"])
+            assert 0 <= witnessed <= found["log"]["size"]
+            assert told(metrics, "pulang_link_forked", partner=link["partner"]) == 0
             if link["heard_at"] is not None:
                 silent = told(metrics, "pulang_link_silent_seconds", partner=link["partner"])
                 assert 0 <= silent < 60
