@@ -52,7 +52,7 @@ async def test_status_says_what_is_wrong_and_ends_with_one(city: Desk) -> None:
         await connection.execute("update projections set position = 99 where name = 'board'")
     code, out, _ = await pulang("status", "--json", **environment(city))
     assert code == 1
-    assert "pulang replay board" in json.loads(out)["wrong"][0]
+    assert any("pulang replay board" in one for one in json.loads(out)["wrong"])
 
 
 async def test_history_tells_in_plain_words_what_happened_and_who_did_it(city: Desk) -> None:

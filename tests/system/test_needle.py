@@ -39,7 +39,7 @@ from services import demo
 from shared.kernel import merkle
 from shared.runtime.embedded import EmbeddedServers
 
-pytestmark = pytest.mark.xdist_group("needle")
+pytestmark = [pytest.mark.xdist_group("needle"), pytest.mark.timeout(300)]
 
 CODES = tuple(demo.OFFICES)
 CORE = "359977"

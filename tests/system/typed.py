@@ -16,6 +16,8 @@ from pathlib import Path
 from services import cli
 
 ROOT = Path(__file__).resolve().parent.parent.parent
+# A test runner's width of a line is none of an operator's.
+os.environ.pop("COLUMNS", None)
 _FORKS = multiprocessing.get_context("forkserver")
 _FORKS.set_forkserver_preload([__name__])
 
