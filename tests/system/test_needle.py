@@ -321,7 +321,7 @@ def exports(world: World, code: str) -> dict[str, bytes]:
 
 
 def client_get(client: demo.Client, role: str, path: str) -> httpx.Response:
-    return httpx.get(client.base_url + path, headers=client._headers(role), timeout=30)
+    return client.http.get(client.base_url + path, headers=client._headers(role), timeout=30)
 
 
 def unzipped(content: bytes) -> bytes:
