@@ -17,7 +17,7 @@ import subprocess
 import sys
 import time
 from contextlib import ExitStack
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
@@ -73,21 +73,27 @@ class DemoFailed(Exception):
     """The demo could not come up; says what to do."""
 
 
+def _new_connections() -> httpx.Client:
+    """A connection for each request, as an office may have begun anew; what is dear, once."""
+    return httpx.Client(limits=httpx.Limits(max_keepalive_connections=0))
+
+
 @dataclass(frozen=True)
 class Client:
     """One office, spoken to as its staff would."""
 
     base_url: str
     tokens: dict[str, str]
+    http: httpx.Client = field(default_factory=_new_connections)
 
     def get(self, role: str, path: str) -> Any:
-        response = httpx.get(
+        response = self.http.get(
             f"{self.base_url}/api/v1{path}", headers=self._headers(role), timeout=30
         )
         return self._answer(response)
 
     def post(self, role: str, path: str, key: str, body: dict[str, Any]) -> Any:
-        response = httpx.post(
+        response = self.http.post(
             f"{self.base_url}/api/v1{path}",
             json=body,
             headers=self._headers(role) | {"Idempotency-Key": key},
@@ -286,7 +292,7 @@ def _wait_ready(clients: dict[str, Client]) -> None:
     for code, client in clients.items():
         while True:
             try:
-                if httpx.get(f"{client.base_url}/health/ready", timeout=5).is_success:
+                if client.http.get(f"{client.base_url}/health/ready", timeout=5).is_success:
                     break
             except httpx.HTTPError:
                 pass

@@ -112,3 +112,10 @@ class TestManifest:
         gets = [route.path for route in service.reads]
         assert len(posts) == len(set(posts))
         assert len(gets) == len(set(gets))
+
+
+@pytest.mark.xdist_group("house")
+def test_tests_that_share_what_is_dear_run_in_one_process(request: pytest.FixtureRequest) -> None:
+    """Where the two libraries do not fit, each process builds it again, and nothing says so."""
+    if hasattr(request.config, "workerinput"):
+        assert request.node.nodeid.endswith("@house")

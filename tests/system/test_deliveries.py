@@ -11,7 +11,8 @@ import pytest
 from shared.runtime import deliveries
 from tests.system import story
 from tests.system.offices import Desk, eventually
-from tests.system.test_command import environment, pulang
+from tests.system.test_command import environment
+from tests.system.typed import pulang
 
 ISSUED = "pulang.handover.issued.v1"
 

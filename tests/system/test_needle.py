@@ -39,7 +39,7 @@ from services import demo
 from shared.kernel import merkle
 from shared.runtime.embedded import EmbeddedServers
 
-pytestmark = pytest.mark.xdist_group("needle")
+pytestmark = [pytest.mark.xdist_group("needle"), pytest.mark.timeout(300)]
 
 CODES = tuple(demo.OFFICES)
 CORE = "359977"
@@ -321,7 +321,7 @@ def exports(world: World, code: str) -> dict[str, bytes]:
 
 
 def client_get(client: demo.Client, role: str, path: str) -> httpx.Response:
-    return httpx.get(client.base_url + path, headers=client._headers(role), timeout=30)
+    return client.http.get(client.base_url + path, headers=client._headers(role), timeout=30)
 
 
 def unzipped(content: bytes) -> bytes:

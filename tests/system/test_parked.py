@@ -12,7 +12,8 @@ from shared.runtime.worker import ANNOUNCE_SECONDS
 from tests.kernel.counter import count, decider
 from tests.system import story
 from tests.system.offices import Desk, eventually
-from tests.system.test_command import environment, pulang
+from tests.system.test_command import environment
+from tests.system.typed import pulang
 
 STRANGER = "PM-ZZZZZZZZZZ"
 
