@@ -62,9 +62,6 @@ class _Entry:
     size: int = 0
     claims: int = 0
 
-    def is_heard(self, confirmed: int, kept: int) -> bool:
-        return self.through <= confirmed and self.claims <= kept
-
 
 class Relay:
     """The sending end of one link. `step` does one bounded turn."""
@@ -109,7 +106,7 @@ class Relay:
         await self._resend_when_quiet()
         if sum(1 for entry in self._entries if entry.claims) >= CLAIMS_AT_MOST:
             await self._go_back(self._confirmed)
-        sent = self._sent or 0
+        turn, sent = self._turn, self._sent or 0
         if self._noted < sent:
             # Where that failed after sending.
             await self._note_sent(sent, now)
@@ -120,14 +117,13 @@ class Relay:
         await self._keyring.refresh()
         if found or _elapsed() - self._claimed_at >= CLAIM_SECONDS:
             await self._claim(now)
-        if not found:
+        if not found or self._turn != turn:
             return 0
         personal = {one.sequence: one.personal for one in found}
         if any(personal.values()):
             # Read anew: a key that vouched for it may have been revoked meanwhile.
             _, self._sealing = await self._links.confirmed(self.receiver)
         rows = [(one.sequence, one.body, sum(map(len, one.personal.values()))) for one in found]
-        turn = self._turn
         for packed in frames(self.office, self.receiver, rows):
             frame = await self._sealed(replace(packed, sent=_microseconds(now)), personal)
             raw = encode(frame, self._keyring.sign)
@@ -242,11 +238,16 @@ class Relay:
             await self._go_back(receipt.applied_through)
 
     async def _trim(self) -> None:
-        confirmed: bytes | None = None
-        while self._entries and self._entries[0].is_heard(self._confirmed, self._kept):
-            confirmed = self._entries.popleft().id
-        if confirmed is not None:
-            await self._transport.trim(self.receiver, confirmed)
+        """What is behind something that was heard was read too: the stream keeps its order."""
+        heard = 0
+        for number, entry in enumerate(self._entries, 1):
+            if entry.through > self._confirmed:
+                break
+            if entry.claims <= self._kept:
+                heard = number
+        confirmed = [self._entries.popleft() for _ in range(heard)]
+        if confirmed:
+            await self._transport.trim(self.receiver, confirmed[-1].id)
 
     async def _go_back(self, through: int) -> None:
         """All after `through` is sent again. Older copies go first, or they would pile up."""

@@ -188,7 +188,7 @@ async def test_an_office_that_was_restored_hears_that_it_is_behind_and_sends_not
     await offices.cross()
     offices.restore()
     # Its partner says every five seconds what it has kept.
-    await offices.relay.confirm(await offices.inbox.receipt(5, gap=False, now=NOW), NOW)
+    await offices.relay.confirm(await offices.inbox.receipt(gap=False, now=NOW), NOW)
     await offices.record(1)
     with pytest.raises(HistoryBroken, match=r"35 has witnessed 5 events.*which has 3"):
         await offices.relay.step(NOW)
