@@ -10,7 +10,7 @@ import psycopg
 import pytest
 from psycopg_pool import AsyncConnectionPool
 
-from shared.kernel import merkle, note, witness
+from shared.kernel import merkle, note, outbox, witness
 from shared.kernel.checkpoints import HistoryBroken
 from shared.kernel.handling import Handling
 from shared.kernel.link import Receipt
@@ -266,3 +266,35 @@ async def test_nobody_elses_checkpoint_is_kept(offices: Offices) -> None:
 def test_what_is_no_claim_is_refused(text: str) -> None:
     with pytest.raises(note.NotANote):
         witness.parse_claim(text)
+
+
+async def quiet(offices: Offices, version: int) -> None:
+    """An event that is told to nobody; the next claim speaks of it."""
+    await offices.city.store.append(Commit(at=NOW, events=[event("quiet", version, tell=False)]))
+    offices.seconds += CLAIM_SECONDS
+
+
+async def test_what_an_idle_office_said_is_taken_away_once_it_is_witnessed(
+    offices: Offices,
+) -> None:
+    for version in (1, 2, 3):
+        await quiet(offices, version)
+        await offices.cross()
+    assert len(offices.wire.trimmed) == 3
+
+
+async def test_to_an_absent_partner_only_so_much_is_said_of_the_log(
+    offices: Offices, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(outbox, "CLAIMS_AT_MOST", 3)
+    cleared = offices.wire.cleared
+    for version in range(1, 8):
+        await quiet(offices, version)
+        await offices.relay.step(NOW)
+    assert offices.wire.cleared == cleared + 3
+    for _ in range(2):
+        offices.seconds += CLAIM_SECONDS
+        await offices.cross()
+    kept = await offices.kept()
+    assert kept is not None
+    assert kept.size == 7
