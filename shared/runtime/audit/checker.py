@@ -149,7 +149,8 @@ class Evidence:
 
     def names(self, below: str) -> list[str]:
         folder = self.folder / below
-        return sorted(path.name for path in folder.iterdir()) if folder.is_dir() else []
+        found = [path.name for path in folder.iterdir()] if folder.is_dir() else []
+        return sorted(found, key=lambda name: (len(name), name))
 
     def read_keys(self) -> None:
         text = self.text("keys")

@@ -292,8 +292,10 @@ def _timeline(made: Evidence, office: Office, lines: list[dict[str, Any]]) -> st
     ]
     for partner, (shown, kept) in made.witnessed.items():
         text.append(f"Kantor {partner} menyaksikan {kept} checkpoint; {shown} ada di witnessed.")
-    text += ["Naskah BAST tidak ada di sini. Nama dan nomor orang tersegel; hanya kode yang ada."]
-    text += ["Untuk memeriksa: python3 verify.py"]
+    text += [
+        "Naskah BAST tidak ada di sini. Penerima manfaat disebut dengan kode; identitasnya tersegel.",
+        "Untuk memeriksa: python3 verify.py",
+    ]
     for at, line in enumerate(lines):
         if at == made.covered:
             text += ["", "Setelah checkpoint itu masih tercatat, belum tercakup dan tanpa bukti:"]
