@@ -293,7 +293,7 @@ def _timeline(made: Evidence, office: Office, lines: list[dict[str, Any]]) -> st
     for partner, (shown, kept) in made.witnessed.items():
         text.append(f"Kantor {partner} menyaksikan {kept} checkpoint; {shown} ada di witnessed.")
     text += [
-        "Naskah BAST tidak ada di sini. Penerima manfaat disebut dengan kode; identitasnya tersegel.",
+        "Naskah BAST tidak ada di sini. Penerima manfaat disebut dengan kode; identitas tersegel.",
         "Untuk memeriksa: python3 verify.py",
     ]
     for at, line in enumerate(lines):
