@@ -21,6 +21,7 @@ from shared.kernel.keyring import NoKeys, NotAVerifierKey
 from shared.kernel.keys import Unopened
 from shared.kernel.projector import RebuildRunning
 from shared.runtime import parking, witnessing
+from shared.runtime.audit.evidence import NoEvidence
 from shared.runtime.hardware_keys import HardwareUnusable
 from shared.runtime.key_file import KeyFileUnusable
 from shared.runtime.office import NotThisOffice
@@ -58,6 +59,7 @@ def main() -> int:
         CouldNotRun,
         HardwareUnusable,
         KeyFileUnusable,
+        NoEvidence,
         NoKeys,
         NotAVerifierKey,
         NotThisOffice,
