@@ -110,15 +110,21 @@ async def prepare_signing(keyring: Keyring) -> str:
 
 
 async def switch_signing(keyring: Keyring) -> str | None:
-    """Signs with the next key from now on, and destroys the private half of the current one."""
+    """Signs with the next key from now on, and destroys the private half of the current one.
+
+    Its public half stays: what it signed is verified for ever.
+    """
     async with keyring.pool.connection() as connection, connection.transaction():
         await _lock(connection)
         cursor = await connection.execute("select key_id from office_keys where state = 'next'")
         row = await cursor.fetchone()
         if row is None:
             return None
-        await connection.execute("delete from office_keys where state = 'current'"
-                                 " and purpose = 'signing'")  # fmt: skip
+        await connection.execute(
+            "with gone as (delete from office_keys where state = 'current'"
+            " and purpose = 'signing' returning key_id, public)"
+            " insert into retired_keys (key_id, public) select key_id, public from gone"
+        )
         await connection.execute(
             "update office_keys set state = 'current' where key_id = %s", (row[0],)
         )

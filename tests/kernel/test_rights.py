@@ -18,7 +18,7 @@ from tests.kernel.counter import NOW
 from tests.kernel.test_store import event
 
 APPENDED_ONLY = ("events", "outbox", "inbox", "requests", "link_times",
-                 "tiles", "checkpoints", "cosignatures", "witnessed")  # fmt: skip
+                 "tiles", "checkpoints", "cosignatures", "witnessed", "retired_keys")  # fmt: skip
 MAY_CHANGE = {
     "parked": {
         "detail", "reason", "settled_as", "settled_at", "settled_by", "times", "tries",

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 
+from shared.kernel import rotation
 from tests.system import story
 from tests.system.offices import Desk, eventually
 from tests.system.test_command import environment, pulang
@@ -42,3 +43,14 @@ async def test_two_offices_in_sync_have_no_fault(city: Desk, province: Desk) -> 
         assert found["checkpoints"] > 0
         assert found["witnessed"] > 0
         assert found["messages_in"] > 0
+
+
+async def test_what_a_key_signed_stays_signed_when_it_is_rolled(city: Desk, province: Desk) -> None:
+    await whole_story(city, province)
+    keyring = city.office.keyring
+    await rotation.prepare_signing(keyring)
+    await rotation.switch_signing(keyring)
+    code, out, _ = await pulang("audit", "verify", "--json", **environment(city))
+    found = json.loads(out)
+    assert (code, found["found"]) == (0, [])
+    assert found["checkpoints"] > 0

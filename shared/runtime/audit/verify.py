@@ -57,9 +57,10 @@ class Keys:
 
     async def read(self, connection: AsyncConnection[Any]) -> None:
         cursor = await connection.execute(
-            "select %s::text, public from office_keys where purpose = 'signing'"
+            "select %(office)s::text, public from office_keys where purpose = 'signing'"
+            " union all select %(office)s, public from retired_keys"
             " union all select office, public from trusted_keys",
-            (self.office,),
+            {"office": self.office},
         )
         for office, public in await cursor.fetchall():
             found = Ed25519PublicKey.from_public_bytes(bytes(public))

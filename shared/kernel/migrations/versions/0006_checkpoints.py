@@ -35,7 +35,12 @@ create unique index on forks (office) where settled_at is null;
 comment on table forks is 'Partners whose history is not what this office has witnessed.';
 create trigger what_is_settled_stays_settled before update on forks for each row
   when (old.settled_at is not null) execute function stays_so();
-grant select, insert on tiles, checkpoints, cosignatures, witnessed, forks to pulang_running;
+create table retired_keys (
+  key_id text primary key, public bytea not null, retired_at timestamptz not null default now());
+comment on table retired_keys is 'Signing keys of before, without their secret: what they signed'
+  ' stays signed.';
+grant select, insert on tiles, checkpoints, cosignatures, witnessed, forks, retired_keys
+  to pulang_running;
 grant update (settled_at, settled_by) on forks to pulang_running;
 """
 
