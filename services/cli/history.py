@@ -13,6 +13,7 @@ from services.cli.command import (
     CouldNotRun,
     JsonFlag,
     console,
+    plain,
     print_json,
     with_office,
 )
@@ -47,22 +48,23 @@ def history(
         async with office.pool.connection() as connection:
             found: list[dict[str, Any]] = []
             types, corrections = office.handling.types, office.service.corrections
-            while more := await looking_back.history(
-                connection,
-                types,
-                corrections,
-                subject,
-                moment,
-                found[-1]["position"] if found else 0,
-            ):
-                found += more
+            async with looking_back.snapshot(connection):
+                while more := await looking_back.history(
+                    connection,
+                    types,
+                    corrections,
+                    subject,
+                    moment,
+                    found[-1]["position"] if found else 0,
+                ):
+                    found += more
             return found
 
     found = with_office(work)
     if as_json:
         print_json(found)
     else:
-        console.print(_table(found) if found else f"Tidak ada catatan tentang {subject}.")
+        console.print(_table(found) if found else f"Tidak ada catatan tentang {plain(subject)}.")
     raise typer.Exit(0 if found else FOUND_WRONG)
 
 
@@ -84,7 +86,10 @@ def changes(
     first, last = parse(since), parse(until)
 
     async def work(office: Office) -> dict[str, Any]:
-        async with office.pool.connection() as connection:
+        async with (
+            office.pool.connection() as connection,
+            looking_back.snapshot(connection),
+        ):
             return await looking_back.changes(
                 connection,
                 office.handling.types,
@@ -118,15 +123,15 @@ def _table(lines: list[dict[str, Any]]) -> Table:
             str(line["position"]),
             line["occurred_at"][:16],
             line["recorded_at"][:16],
-            line["actor"],
-            line["words"],
-            line["why"] or "",
+            plain(line["actor"]),
+            plain(line["words"]),
+            plain(line["why"] or ""),
         )
     return table
 
 
 def _time(text: str | None) -> datetime | None:
-    return parse(text) if text else None
+    return None if text is None else parse(text)
 
 
 def parse(text: str) -> datetime:

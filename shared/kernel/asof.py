@@ -53,8 +53,8 @@ class Moment:
     true_at: datetime | None = None
 
     def today(self, now: datetime) -> datetime:
-        """The time that a read model's questions about today are meant for."""
-        return self.true_at or self.known_at or now
+        """The time that a read model's questions about today are meant for, on the same clock."""
+        return (self.true_at or self.known_at or now).astimezone(now.tzinfo)
 
 
 class TooLong(Exception):

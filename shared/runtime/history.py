@@ -118,24 +118,27 @@ async def changes(
     told = await _truth(connection, types, corrections, moment)
     found = await rows(
         connection,
-        "with told as (select e.position, e.stream, e.version, e.type, e.body,"
+        "with placed as not materialized (select e.position, e.stream, e.version, e.type, e.body,"
         " case when %(recorded)s then e.recorded_at else coalesce(m.at, e.occurred_at) end as at"
         " from events e left join"
         " unnest(%(moved)s::bigint[], %(times)s::timestamptz[]) as m(position, at)"
-        " using (position) where (%(subject)s::text is null or e.stream = %(subject)s"
-        " or e.stream like %(streams)s or position(%(quoted)s in e.body) > 0)"
-        " and e.position <> all(%(corrected)s::bigint[]))"
-        " select * from told where at > %(since)s and at <= %(until)s"
+        " using (position))"
+        " select * from placed where (%(subject)s::text is null or stream = %(subject)s"
+        " or stream like %(streams)s or position(%(quoted)s in body) > 0)"
+        " and position <> all(%(corrected)s::bigint[])"
+        " and at > %(since)s and at <= %(until)s"
+        # What an earlier answer ended with may have been corrected since: it still has its place.
         " and (%(after)s = 0 or (at, position) >"
-        " (select at, position from told where position = %(after)s))"
-        " order by at, position limit %(lines)s",
+        " (select at, position from placed where position = %(after)s))"
+        " order by at, position limit %(lines)s + 1",
         **_parameters(told, subject),
         recorded=axis == "recorded",
         since=since,
         until=until,
         after=after,
     )
-    lines = [(row.pop("at").astimezone(zone).date(), StoredEvent(**row)) for row in found]
+    more = len(found) > LINES
+    lines = [(row.pop("at").astimezone(zone).date(), StoredEvent(**row)) for row in found[:LINES]]
     return {
         "from": since,
         "to": until,
@@ -144,7 +147,7 @@ async def changes(
             {"day": day, "lines": [_line(stored, types) for _, stored in group]}
             for day, group in groupby(lines, key=lambda line: line[0])
         ],
-        "after": lines[-1][1].position if len(lines) == LINES else None,
+        "after": lines[-1][1].position if more else None,
     }
 
 
@@ -275,11 +278,18 @@ def too_long(desk: Desk) -> Problem:
 
 
 @asynccontextmanager
+async def snapshot(connection: AsyncConnection[Any]) -> AsyncIterator[None]:
+    """Inside, corrections and what they bear on are of one moment, on every page."""
+    async with connection.transaction():
+        await connection.execute("set transaction isolation level repeatable read, read only")
+        yield
+
+
+@asynccontextmanager
 async def bounded(desk: Desk) -> AsyncIterator[None]:
     """Inside, no statement takes longer than it may. Raises Problem (503)."""
     try:
-        async with desk.reading.transaction():
-            await desk.reading.execute("set transaction isolation level repeatable read, read only")
+        async with snapshot(desk.reading):
             await desk.reading.execute(
                 "select set_config('statement_timeout', %s, true)",
                 (f"{round(desk.settings.past_seconds * 1000)}ms",),

@@ -7,7 +7,9 @@ from datetime import UTC, datetime, timedelta
 from typing import Any
 
 from psycopg import AsyncConnection
+from pydantic import TypeAdapter, ValidationError
 
+from shared.contracts.values import FactTime
 from shared.kernel import merkle
 from shared.kernel.keyring import Keyring
 from shared.kernel.projector import rows
@@ -17,6 +19,7 @@ from shared.runtime.staff import ROLES
 from shared.runtime.worker import WORKER_LOCK, Worker
 
 POSITION_DIGITS = 18
+_TIME: TypeAdapter[datetime] = TypeAdapter(FactTime)
 MODEL_WAIT = timedelta(minutes=1)
 LINK_WAIT = timedelta(minutes=10)
 SILENCE = timedelta(minutes=2)
@@ -211,19 +214,16 @@ async def _parked(desk: Desk, _: dict[str, str]) -> Any:
 
 
 def parse_time(text: str) -> datetime:
-    """An ISO 8601 time with its offset. Raises Problem (422)."""
+    """A time as a fact may have it: written out, with its offset. Raises Problem (422)."""
     try:
-        time = datetime.fromisoformat(text)
-    except ValueError:
-        time = None
-    if time is None or time.tzinfo is None:
+        return _TIME.validate_python(text)
+    except ValidationError:
         raise Problem(
             422,
             "TIME_UNREADABLE",
             "Waktunya tidak terbaca atau tanpa zona waktu.",
             "Tulis misalnya 2019-10-04T08:00:00+08:00.",
-        )
-    return time
+        ) from None
 
 
 READS = (

@@ -62,6 +62,14 @@ async def test_as_known_is_what_was_recorded_by_then_and_as_true_what_had_occurr
     assert await as_of(pool, Moment()) == {"a": 1, "late": 1, "b": 1}
 
 
+async def test_today_is_the_day_that_it_was_at_the_office() -> None:
+    here = datetime.fromisoformat("2026-11-26T12:00:00+08:00")
+    asked = datetime.fromisoformat("2019-10-03T20:00:00+00:00")
+    for moment in (Moment(true_at=asked), Moment(known_at=asked), Moment(LATER, asked)):
+        assert moment.today(here).date().isoformat() == "2019-10-04"
+    assert Moment().today(here) == here
+
+
 async def test_nothing_of_it_stays(
     store: Store, pool: AsyncConnectionPool, projector: Projector
 ) -> None:

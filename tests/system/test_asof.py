@@ -24,7 +24,8 @@ from shared.runtime.settings import Settings
 from shared.runtime.web import reads_of
 from tests.system import story
 from tests.system.offices import Desk, eventually, open_desk
-from tests.system.test_command import environment, pulang
+from tests.system.test_command import environment
+from tests.system.typed import pulang
 
 THIRD, FOURTH = "2019-10-03T18:00:00+08:00", "2019-10-04T18:00:00+08:00"
 LONG_AFTER = "2099-01-01T00:00:00+08:00"
@@ -329,6 +330,12 @@ async def test_no_identity_opens_as_of_a_time(city: Desk, province: Desk) -> Non
     ("asked", "status", "code"),
     [
         ("/operations?true_at=kemarin", 422, "TIME_UNREADABLE"),
+        ("/operations?known_at=9999-12-31T23:59:59-12:00", 422, "TIME_UNREADABLE"),
+        ("/operations?known_at=0001-01-01T00:00:00Z", 422, "TIME_UNREADABLE"),
+        ("/operations?known_at=2019-10-03T00:00:00%2B23:59", 422, "TIME_UNREADABLE"),
+        ("/history/HO-1?true_at=2019-10-03", 422, "TIME_UNREADABLE"),
+        ("/handovers/HO-1?as_of=2019-10-03T00:00:00Z", 422, "UNKNOWN_PARAMETER"),
+        ("/links?known_at=2019-10-03T00:00:00Z", 422, "UNKNOWN_PARAMETER"),
         ("/changes", 422, "CHANGES_UNREADABLE"),
         ("/changes?from=2019-10-03T00:00:00Z", 422, "CHANGES_UNREADABLE"),
         ("/changes?from=2019-10-03T00:00:00Z&to=x", 422, "TIME_UNREADABLE"),
@@ -383,7 +390,60 @@ async def test_changes_come_in_pages_on_both_axes(
         while after is not None:
             found = await at(city, "/changes", **asked, after=str(after))
             lines = [line for day in found["days"] for line in day["lines"]]
-            assert len(lines) <= 4
+            assert 0 < len(lines) <= 4
             positions += [line["position"] for line in lines]
             after = found["after"]
         assert sorted(positions) == list(range(1, await city.size() + 1))
+    # Where the last page is full, it is still said to be the last.
+    monkeypatch.setattr(looking_back, "LINES", await city.size())
+    assert (await at(city, "/changes", **asked))["after"] is None
+
+
+async def test_a_page_goes_on_from_a_line_that_was_corrected_meanwhile(
+    city: Desk, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    await story.open_operation(city)
+    (person,) = await story.register(city, story.intake_row())
+    release = {"person": person, "release": "PJR/1", "budget_code": "DPA/1"}
+    await city.post(
+        "treasurer",
+        "/operations/OP-TEST/advances",
+        {"rows": [release | {"amount_rupiah": 2_000_000}]},
+    )
+    path = f"/beneficiaries/{person}"
+    fare = {"receipt": "KW/1", "amount_rupiah": 1_900_000}
+    await city.post("treasurer", f"{path}/fares", fare)
+    asked = {"from": "2000-01-01T00:00:00Z", "to": LONG_AFTER, "axis": "occurred"}
+    size = await city.size()
+    await city.post("issuer", "/handovers", story.DRAFT | {"handover": "HO-1"})
+    monkeypatch.setattr(looking_back, "LINES", size)
+    first = await at(city, "/changes", **asked)
+    assert first["days"][-1]["lines"][-1]["words"].startswith("Tiket Rp1900000")
+    await city.post(
+        "treasurer", f"{path}/fare-corrections", fare | {"amount_rupiah": 1, "reason": "Keliru"}
+    )
+    rest = await at(city, "/changes", **asked, after=str(first["after"]))
+    words = [line["words"] for day in rest["days"] for line in day["lines"]]
+    assert any(one.startswith("Serah terima HO-1") for one in words)
+
+
+async def test_what_others_wrote_styles_nothing_in_the_command_line(city: Desk) -> None:
+    await story.open_operation(city)
+    claim = {
+        "subject": "persons",
+        "figure": 68,
+        "source": "Koran[/] [red]A[/red]",
+        "stated_by": "Kepala",
+        "stated_on": "2019-10-03",
+    }
+    await city.post("issuer", "/operations/OP-TEST/claims", claim)
+    span = ("--from", "2000-01-01T00:00:00Z", "--to", LONG_AFTER)
+    for words in (("history", "OP-TEST"), ("changes", "OP-TEST", *span)):
+        code, out, err = await pulang(*words, **environment(city))
+        assert code == 0, err
+        assert "Koran[/]" in out
+        assert "[red]A[/red]" in out
+    assert (await pulang("history", "[/]", **environment(city)))[:2] == (
+        1,
+        "Tidak ada catatan tentang [/].\n",
+    )

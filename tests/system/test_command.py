@@ -101,6 +101,7 @@ async def test_replay_names_a_tampered_row_and_mends_it(city: Desk) -> None:
         (("status",), {}, "PULANG_OFFICE"),
         (("replay", "nothing"), {"city": "1"}, "There is no read model nothing"),
         (("history", "X", "--known-at", "kemarin"), {"city": "1"}, "Waktunya tidak terbaca"),
+        (("history", "X", "--true-at", ""), {"city": "1"}, "Waktunya tidak terbaca"),
         (("nonsense",), {}, "No such command"),
         (("status",), {"city": "1", "PULANG_KEY_FILE": "/nowhere/key"}, "/nowhere/key"),
         (
