@@ -9,6 +9,7 @@ from services.city.domain import (
     bank,
     beneficiary,
     case,
+    corrections,
     grant,
     handover,
     operation,
@@ -43,4 +44,5 @@ SERVICE = Service(
     may_read=may_read,
     acknowledged=acknowledged,
     retained=retained,
+    corrections=corrections.CORRECTIONS,
 )

@@ -14,7 +14,7 @@ import typer
 from psycopg import Error as DatabaseError
 from psycopg_pool import PoolTimeout
 
-from services.cli import audit, keys, log, parked, processes, staff, witness
+from services.cli import audit, history, keys, log, parked, processes, staff, witness
 from services.cli.command import COULD_NOT_RUN, DEMO, CouldNotRun
 from shared.kernel import rotation
 from shared.kernel.keyring import NoKeys, NotAVerifierKey
@@ -29,6 +29,7 @@ from shared.runtime.office import NotThisOffice
 app = typer.Typer(no_args_is_help=True, add_completion=False, help=__doc__)
 app.add_typer(processes.app)
 app.add_typer(log.app)
+app.add_typer(history.app)
 app.add_typer(staff.app, name="staff")
 app.add_typer(keys.app, name="keys")
 app.add_typer(parked.app, name="parked")

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-from datetime import datetime
 from typing import Annotated, Any
 
 import typer
@@ -21,7 +20,6 @@ from services.cli.command import (
 )
 from shared.runtime import deliveries as ledger
 from shared.runtime import status as statuses
-from shared.runtime.manifest import Problem
 from shared.runtime.office import Office
 
 app = typer.Typer()
@@ -99,51 +97,6 @@ def _print_status(found: dict[str, Any]) -> None:
         cells.insert(4, f"{since:%Y-%m-%d %H:%M:%S}" if since else "")
         links.add_row(*cells)
     console.print(models, links)
-
-
-@app.command()
-def history(
-    subject: Annotated[str, typer.Argument(help="An id or stream: HO-…, PM-…, handover-HO-…")],
-    as_of: Annotated[
-        str | None, typer.Option(help="As known at this time, such as 2019-10-04T08:00:00+08:00.")
-    ] = None,
-    as_json: JsonFlag = False,
-) -> None:
-    """What happened to a subject, who did it, in plain words. Exit 1 where nothing is known."""
-    at = _time(as_of) if as_of else None
-
-    async def work(office: Office) -> list[dict[str, Any]]:
-        async with office.pool.connection() as connection:
-            found: list[dict[str, Any]] = []
-            types = office.handling.types
-            while more := await statuses.history(
-                connection, types, subject, at, found[-1]["position"] if found else 0
-            ):
-                found += more
-            return found
-
-    found = with_office(work)
-    if as_json:
-        print_json(found)
-    else:
-        table = Table("#", "terjadi", "dicatat", "oleh", "apa")
-        for line in found:
-            table.add_row(
-                str(line["position"]),
-                line["occurred_at"][:16],
-                line["recorded_at"][:16],
-                plain(line["actor"]),
-                plain(line["words"]),
-            )
-        console.print(table if found else f"Tidak ada catatan tentang {subject}.")
-    raise typer.Exit(0 if found else FOUND_WRONG)
-
-
-def _time(text: str) -> datetime:
-    try:
-        return statuses.parse_time(text)
-    except Problem as problem:
-        raise CouldNotRun(f"{problem.detail} {problem.remedy}") from None
 
 
 @app.command()

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from services.province import publisher, reactor
-from services.province.domain import arrival, case, grant, house
+from services.province.domain import arrival, case, corrections, grant, house
 from services.province.projections import arrivals, cases, grants, houses
 from services.province.web.commands import COMMANDS
 from services.province.web.reads import READS, TEXTS, may_find, may_read, retained
@@ -26,4 +26,5 @@ SERVICE = Service(
     may_find=may_find,
     may_read=may_read,
     retained=retained,
+    corrections=corrections.CORRECTIONS,
 )

@@ -7,7 +7,7 @@ position 0, compared with it row by row, and switched to.
 
 from __future__ import annotations
 
-from collections.abc import AsyncIterator, Callable, Iterable, Iterator
+from collections.abc import AsyncIterator, Callable, Iterable
 from contextlib import asynccontextmanager
 from dataclasses import dataclass
 from typing import Any
@@ -251,26 +251,16 @@ class Projector:
         return differences
 
     async def _create(self, connection: AsyncConnection[Any], schema: str) -> None:
-        name = sql.Identifier(schema)
-        await connection.execute(sql.SQL("drop schema if exists {} cascade").format(name))
-        await connection.execute(sql.SQL("create schema {}").format(name))
-        await connection.execute(sql.SQL("set local search_path to {}").format(name))
-        await connection.execute(self.projection.tables.encode())
-        await connection.execute("set local search_path to default")
+        await connection.execute(
+            sql.SQL("drop schema if exists {} cascade").format(sql.Identifier(schema))
+        )
+        await create_tables(connection, self.projection, schema)
 
     async def _apply(
         self, connection: AsyncConnection[Any], schema: str, events: Iterable[StoredEvent]
     ) -> None:
-        name = sql.Identifier(schema)
-        await connection.execute(sql.SQL("set local search_path to {}").format(name))
-        async with connection.pipeline():
-            for statement, parameters in self._statements(events):
-                await connection.execute(statement.encode(), parameters)
-        await connection.execute("set local search_path to default")
-
-    def _statements(self, events: Iterable[StoredEvent]) -> Iterator[Statement]:
-        for stored in events:
-            yield from self.projection.apply(recorded(stored, self._types))
+        told = (recorded(stored, self._types) for stored in events)
+        await apply_events(connection, self.projection, schema, told)
 
     async def _checkpoint(self, connection: AsyncConnection[Any], position: int) -> None:
         await connection.execute(
@@ -279,6 +269,33 @@ class Projector:
             " position = excluded.position, updated_at = now()",
             (self.projection.name, self.projection.version, position),
         )
+
+
+async def create_tables(
+    connection: AsyncConnection[Any], projection: Projection, schema: str
+) -> None:
+    """A new schema with a read model's tables, empty."""
+    name = sql.Identifier(schema)
+    await connection.execute(sql.SQL("create schema {}").format(name))
+    await connection.execute(sql.SQL("set local search_path to {}").format(name))
+    await connection.execute(projection.tables.encode())
+    await connection.execute("set local search_path to default")
+
+
+async def apply_events(
+    connection: AsyncConnection[Any],
+    projection: Projection,
+    schema: str,
+    events: Iterable[Recorded],
+) -> None:
+    """What these events do to a read model's tables in that schema."""
+    name = sql.Identifier(schema)
+    await connection.execute(sql.SQL("set local search_path to {}").format(name))
+    async with connection.pipeline():
+        for event in events:
+            for statement, parameters in projection.apply(event):
+                await connection.execute(statement.encode(), parameters)
+    await connection.execute("set local search_path to default")
 
 
 def recorded(stored: StoredEvent, types: EventTypes) -> Recorded:
@@ -295,9 +312,9 @@ def recorded(stored: StoredEvent, types: EventTypes) -> Recorded:
 
 
 async def rows(
-    connection: AsyncConnection[Any], query: str, *parameters: Any
+    connection: AsyncConnection[Any], query: str, *parameters: Any, **named: Any
 ) -> list[dict[str, Any]]:
     """The rows of a read model's query, each as a dictionary."""
     async with connection.cursor(row_factory=dict_row) as cursor:
-        await cursor.execute(query.encode(), parameters)
+        await cursor.execute(query.encode(), named or parameters)
         return await cursor.fetchall()

@@ -39,6 +39,7 @@ NOBODY = "PM-0000000000"
 """Asked about where nobody was found, so that a miss takes the steps of a hit."""
 
 YEAR = timedelta(days=365)
+CUSTODY = (projection.projection,)
 
 
 class LookupForm(Form):
@@ -293,14 +294,14 @@ def reads(service: Service) -> tuple[ReadRoute, ...]:
     """What is read of custody. Who opens free texts of which kind, the service says."""
     opening = frozenset(role for roles in service.texts.values() for role in roles)
     return (
-        ReadRoute("/erasures", "Penghapusan data", OVERSEERS, _erasures),
+        ReadRoute("/erasures", "Penghapusan data", OVERSEERS, _erasures, models=CUSTODY),
         ReadRoute(
             "/erasures/{person}/certificate",
             "Surat keterangan penghapusan",
             OVERSEERS,
             _certificate,
         ),
-        ReadRoute("/holds", "Penahanan dari penghapusan", OVERSEERS, _holds),
+        ReadRoute("/holds", "Penahanan dari penghapusan", OVERSEERS, _holds, models=CUSTODY),
         ReadRoute("/retention", "Yang masa simpannya lewat", OVERSEERS, _retention),
         ReadRoute(
             "/looks",
@@ -308,9 +309,18 @@ def reads(service: Service) -> tuple[ReadRoute, ...]:
             AUDITOR,
             _looks,
             optional=("subject", "by", "before"),
+            models=CUSTODY,
         ),
-        ReadRoute("/looks/alarms", "Pembukaan data yang tidak biasa", AUDITOR | APPROVER, _alarms),
-        ReadRoute("/break-glass", "Akses darurat", AUDITOR | APPROVER, _break_glasses),
+        ReadRoute(
+            "/looks/alarms",
+            "Pembukaan data yang tidak biasa",
+            AUDITOR | APPROVER,
+            _alarms,
+            models=CUSTODY,
+        ),
+        ReadRoute(
+            "/break-glass", "Akses darurat", AUDITOR | APPROVER, _break_glasses, models=CUSTODY
+        ),
         ReadRoute(
             "/break-glass/reasons",
             "Alasan akses darurat",

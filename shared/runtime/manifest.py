@@ -13,6 +13,7 @@ from pydantic import ValidationError
 
 from shared.contracts.values import Value
 from shared.custody.access import Purpose
+from shared.kernel.correction import Corrections
 from shared.kernel.decider import Command, Decider
 from shared.kernel.handling import Handling, Publisher, Unit
 from shared.kernel.inbox import Reactor
@@ -112,7 +113,8 @@ class CommandRoute:
 class ReadRoute:
     """GET `path`: a read model; `optional` names query parameters. None is a 404.
 
-    With `opens` it also shows what is sealed: that gets what the query found, and opens it by
+    `models` are the read models that it reads: with them it can be asked as of a time. With
+    `opens` it also shows what is sealed: that gets what the query found, and opens it by
     `shared.runtime.custody.opened`, which records the look. Then a purpose must be named.
     """
 
@@ -121,6 +123,7 @@ class ReadRoute:
     roles: frozenset[str]
     query: Callable[[Desk, dict[str, str]], Awaitable[Any]]
     optional: tuple[str, ...] = ()
+    models: tuple[Projection, ...] = ()
     opens: Callable[[Desk, Any], Awaitable[Any]] | None = None
 
 
@@ -178,3 +181,5 @@ class Service:
     """What staff of receivers have answered to messages to them; None: nobody is asked to."""
     retained: Callable[[Desk, datetime], Awaitable[list[dict[str, Any]]]] = _nobody
     """Whose affairs ended before a time: what the retention schedule proposes to erase."""
+    corrections: Corrections = field(default_factory=Corrections)
+    """Which events say of others that they were not so: what is asked as true heeds them."""

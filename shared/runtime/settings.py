@@ -10,6 +10,7 @@ from pydantic import AfterValidator, BeforeValidator, Field, SecretStr, model_va
 from pydantic_settings import BaseSettings, NoDecode, SettingsConfigDict
 
 from shared.contracts.values import OfficeCode
+from shared.kernel import asof
 
 
 def _split(value: Any) -> Any:
@@ -43,6 +44,7 @@ class Settings(BaseSettings):
     pool_connections: int = Field(default=10, ge=2, le=100)
     body_bytes: int = Field(default=4 * 1024 * 1024, ge=1024)
     read_your_writes_seconds: float = Field(default=2.0, ge=0)
+    past_seconds: float = Field(default=asof.SECONDS, ge=0.1, le=600)
     looks_alarm_persons: int = Field(default=100, ge=1)
     retention_years: int = Field(default=5, ge=1, le=100)
     oidc_issuer: str | None = Field(

@@ -1,25 +1,25 @@
-"""What every office can say of itself: links, parked messages, read models, history, troubles."""
+"""What every office can say of itself: links, parked messages, read models, troubles."""
 
 from __future__ import annotations
 
-import re
 from collections.abc import Sequence
 from datetime import UTC, datetime, timedelta
 from typing import Any
 
 from psycopg import AsyncConnection
+from pydantic import TypeAdapter, ValidationError
 
+from shared.contracts.values import FactTime
 from shared.kernel import checkpoints, merkle
-from shared.kernel.event import EventTypes, StoredEvent
 from shared.kernel.keyring import Keyring
-from shared.kernel.projector import recorded, rows
+from shared.kernel.projector import rows
 from shared.kernel.store import read_head
 from shared.runtime.manifest import Desk, Problem, ReadRoute
 from shared.runtime.staff import ROLES
 from shared.runtime.worker import WORKER_LOCK, Worker
 
-HISTORY_EVENTS = 1_000
 POSITION_DIGITS = 18
+_TIME: TypeAdapter[datetime] = TypeAdapter(FactTime)
 MODEL_WAIT = timedelta(minutes=1)
 LINK_WAIT = timedelta(minutes=10)
 SILENCE = timedelta(minutes=2)
@@ -212,50 +212,6 @@ def troubles(found: dict[str, Any], worker: Worker | None) -> list[str]:
     return sentences
 
 
-async def history(
-    connection: AsyncConnection[Any],
-    types: EventTypes,
-    subject: str,
-    as_of: datetime | None,
-    after: int = 0,
-) -> list[dict[str, Any]]:
-    """What was recorded about a subject up to a time, in plain words, oldest first.
-
-    At most HISTORY_EVENTS; the rest comes with `after`, the last position that was given.
-
-    A subject is a stream (`handover-HO-1`) or an id in it (`HO-1`); events of other streams that
-    name the id are part of its history.
-    """
-    found = await rows(
-        connection,
-        "select position, stream, version, type, body from events where (stream = %s or"
-        " stream like %s or position(%s in body) > 0) and (%s::timestamptz is null or"
-        " recorded_at <= %s) and position > %s order by position limit %s",
-        subject,
-        "%-" + re.sub(r"([\\%_])", r"\\\1", subject),
-        f'"{subject}"'.encode(),
-        as_of,
-        as_of,
-        after,
-        HISTORY_EVENTS,
-    )
-    return [_line(StoredEvent(**row), types) for row in found]
-
-
-def _line(stored: StoredEvent, types: EventTypes) -> dict[str, Any]:
-    entry = recorded(stored, types)
-    return {
-        "position": entry.position,
-        "id": entry.id,
-        "subject": entry.stream,
-        "type": stored.type,
-        "words": entry.event.words.format(**entry.event.model_dump(mode="json")),
-        "occurred_at": entry.occurred_at,
-        "recorded_at": entry.recorded_at,
-        "actor": entry.actor,
-    }
-
-
 async def _status(desk: Desk, _: dict[str, str]) -> Any:
     return await status(desk.reading, desk.settings.partners)
 
@@ -276,27 +232,17 @@ async def _parked(desk: Desk, _: dict[str, str]) -> Any:
     return await parked(desk.reading)
 
 
-async def _history(desk: Desk, given: dict[str, str]) -> Any:
-    as_of = parse_time(given["as_of"]) if "as_of" in given else None
-    after = parse_position(given.get("after", "0"), "after")
-    types = desk.handling.types
-    return await history(desk.reading, types, given["subject"], as_of, after) or None
-
-
 def parse_time(text: str) -> datetime:
-    """An ISO 8601 time with its offset. Raises Problem (422)."""
+    """A time as a fact may have it: written out, with its offset. Raises Problem (422)."""
     try:
-        time = datetime.fromisoformat(text)
-    except ValueError:
-        time = None
-    if time is None or time.tzinfo is None:
+        return _TIME.validate_python(text)
+    except ValidationError:
         raise Problem(
             422,
             "TIME_UNREADABLE",
             "Waktunya tidak terbaca atau tanpa zona waktu.",
             "Tulis misalnya 2019-10-04T08:00:00+08:00.",
-        )
-    return time
+        ) from None
 
 
 READS = (
@@ -304,12 +250,5 @@ READS = (
     ReadRoute("/links", "Hubungan dengan kantor lain", ROLES, _links),
     ReadRoute(
         "/parked", "Pesan yang tertahan", frozenset({"operator", "auditor", "admin"}), _parked
-    ),
-    ReadRoute(
-        "/history/{subject}",
-        "Riwayat satu pokok",
-        frozenset({"auditor", "admin"}),
-        _history,
-        optional=("as_of", "after"),
     ),
 )

@@ -14,6 +14,7 @@ from contextlib import AsyncExitStack, asynccontextmanager
 from dataclasses import replace
 from datetime import datetime, timedelta
 from hashlib import sha256
+from keyword import iskeyword
 from typing import Annotated, Any, Literal
 
 from fastapi import Depends, FastAPI, Header, Path, Query, Request, Response
@@ -23,6 +24,7 @@ from fastapi.routing import APIRoute
 
 from shared.custody import access
 from shared.kernel import trace
+from shared.kernel.asof import Moment
 from shared.kernel.handling import Outcome, StalePlan, Undecided
 from shared.kernel.keyring import Keyring
 from shared.kernel.store import Conflict, StaleKeys
@@ -32,6 +34,7 @@ from shared.runtime import (
     custody_routes,
     deliveries,
     gate,
+    history,
     pages,
     problems,
     sign_in,
@@ -57,6 +60,9 @@ QUIET_SECONDS = 0.25
 """What answers quietly takes a multiple of this."""
 QueryText = Annotated[str, Query(max_length=64, pattern=r"^[^\x00-\x1F\x7F]+$")]
 PathValue = Annotated[str, Path(max_length=64, pattern=r"^[^\x00-\x1F\x7F]+$")]
+AS_OF = ("known_at", "true_at")
+"""What a read model's address takes beside its own: as of when it is asked."""
+
 FUTURE_TOLERANCE = timedelta(minutes=5)
 IDEMPOTENCY_KEY = r"^[A-Za-z0-9._:-]{8,128}$"
 
@@ -126,7 +132,13 @@ class RoleFirst(APIRoute):
 
 def reads_of(service: Service) -> tuple[ReadRoute, ...]:
     """All that an office of this kind can be asked: its own, custody's, every office's."""
-    return (*service.reads, *custody_routes.reads(service), *status.READS, *deliveries.READS)
+    return (
+        *service.reads,
+        *custody_routes.reads(service),
+        *status.READS,
+        *history.READS,
+        *deliveries.READS,
+    )
 
 
 def _desk(request: Request, staff: Staff, occurred_at: datetime | None) -> Desk:
@@ -337,7 +349,7 @@ async def _wait_visible(office: Office, position: int) -> bool:
 
 
 def _add_read(app: FastAPI, route: ReadRoute) -> None:
-    known = {*route.optional, "format", "purpose"}
+    known = {*route.optional, "format", "purpose", *(AS_OF if route.models else ())}
 
     async def endpoint(
         *, request: Request, staff: Staff, purpose: Any = None, format: Any = None, **path: str
@@ -350,9 +362,12 @@ def _add_read(app: FastAPI, route: ReadRoute) -> None:
                 f"Yang dikenal: {', '.join(sorted(known))}.",
             )
         desk = replace(_desk(request, staff, None), purpose=purpose)
-        given = {name: value for name, value in path.items() if value is not None}
+        given = {name.rstrip("_"): value for name, value in path.items() if value is not None}
+        moment = history.moment_of(staff, given) if route.models else Moment()
         async with request.app.state.office.pool.connection() as connection:
-            found = await route.query(replace(desk, connection=connection), given)
+            reading = replace(desk, connection=connection, now=moment.today(desk.now))
+            async with history.past(reading, route, moment):
+                found = await route.query(reading, given)
         if found is None:
             raise Problem(404, "NOT_FOUND", "Data ini tidak ada.", "Periksa kodenya.")
         if route.opens is not None:
@@ -365,6 +380,7 @@ def _add_read(app: FastAPI, route: ReadRoute) -> None:
         [
             *_parameters(route.path),
             *(_query(name, QueryText | None, None) for name in route.optional),
+            *(_query(name, QueryText | None, None) for name in AS_OF if route.models),
             *([_query("purpose", access.Purpose)] if route.opens is not None else ()),
             _query("format", Literal["json", "csv", "xlsx"], "json"),
         ]
@@ -378,11 +394,14 @@ def _add_read(app: FastAPI, route: ReadRoute) -> None:
         response_model=None,
         name="GET " + route.path,
         responses=_TABLES
-        | _refusals(401, 403, 404, 413, 422, 503, *([409] if route.opens is not None else ())),
+        | _refusals(401, 403, 404, 413, 422, 503, *([409] if route.opens or route.models else ())),
     )
 
 
 def _query(name: str, annotation: Any, default: Any = inspect.Parameter.empty) -> inspect.Parameter:
+    if iskeyword(name):
+        # `from` is a good word in an address, and none that Python lets stand as a name.
+        name, annotation = f"{name}_", Annotated[annotation, Query(alias=name)]
     return inspect.Parameter(
         name, inspect.Parameter.KEYWORD_ONLY, default=default, annotation=annotation
     )

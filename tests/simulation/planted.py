@@ -216,7 +216,7 @@ def nothing_is_ever_sent_again(patch: Patch) -> None:
 
 @planted
 def a_gap_is_not_minded(patch: Patch) -> None:
-    async def apply(self: Inbox, frames: Any, applied: int, now: Any) -> Any:
+    async def apply(self: Inbox, frames: Any, applied: int, now: Any, ask: bool) -> Any:
         run = [
             Received(self._sender, number, body, frame.head, frame.digest)
             for frame in frames
@@ -356,8 +356,9 @@ def an_unanswered_commit_is_taken_for_done(patch: Patch) -> None:
 def a_gap_is_skipped(patch: Patch) -> None:
     real = Inbox._apply
 
-    async def apply(self: Inbox, frames: Any, applied: int, now: Any) -> Any:
-        return await real(self, frames, max(applied, min(f.first for f in frames) - 1), now)
+    async def apply(self: Inbox, frames: Any, applied: int, now: Any, ask: bool) -> Any:
+        skipped = max(applied, min((f.first for f in frames), default=0) - 1)
+        return await real(self, frames, skipped, now, ask)
 
     patch.setattr(Inbox, "_apply", apply)
 

@@ -67,11 +67,11 @@ async def test_history_tells_in_plain_words_what_happened_and_who_did_it(city: D
     assert (await pulang("history", "HO-1", **environment(city)))[0] == 0
 
 
-async def test_history_as_of_a_time_tells_what_was_known_then(city: Desk) -> None:
+async def test_history_as_known_at_a_time_tells_what_was_known_then(city: Desk) -> None:
     await story.issued(city, 1)
-    past = ("--as-of", "2019-10-04T08:00:00+08:00")
+    past = ("--known-at", "2019-10-04T08:00:00+08:00")
     assert (await pulang("history", "HO-1", *past, **environment(city)))[0] == 1
-    future = ("--as-of", "2099-10-04T08:00:00+08:00")
+    future = ("--known-at", "2099-10-04T08:00:00+08:00")
     assert (await pulang("history", "HO-1", *future, **environment(city)))[0] == 0
 
 
@@ -100,7 +100,8 @@ async def test_replay_names_a_tampered_row_and_mends_it(city: Desk) -> None:
     [
         (("status",), {}, "PULANG_OFFICE"),
         (("replay", "nothing"), {"city": "1"}, "There is no read model nothing"),
-        (("history", "X", "--as-of", "kemarin"), {"city": "1"}, "Waktunya tidak terbaca"),
+        (("history", "X", "--known-at", "kemarin"), {"city": "1"}, "Waktunya tidak terbaca"),
+        (("history", "X", "--true-at", ""), {"city": "1"}, "Waktunya tidak terbaca"),
         (("nonsense",), {}, "No such command"),
         (("status",), {"city": "1", "PULANG_KEY_FILE": "/nowhere/key"}, "/nowhere/key"),
         (

@@ -870,11 +870,19 @@ async def test_no_list_that_is_taken_away_holds_a_ciphertext_or_a_formula(
     assert b"'=1+1" in reasons
 
 
+SPANS = {"/changes": {"from": "2019-10-01T00:00:00Z", "to": "2099-01-01T00:00:00Z"}}
+"""What tells of a span of time wants to know which one."""
+
+
 async def taken(desk: Desk, role: str, path: str, form: str) -> bytes:
     """A list as a file; nothing where this is no list."""
     response = await desk.http.get(
         f"/api/v1{path}",
-        params={"purpose": "reading_reason", "format": form},
+        params={
+            "purpose": "reading_reason",
+            "format": form,
+            **SPANS.get(path, {}),
+        },
         headers={"Authorization": f"Bearer {desk.tokens[role]}"},
     )
     if response.status_code == 422 and response.json()["code"] == "NOT_A_TABLE":

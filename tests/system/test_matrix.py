@@ -62,6 +62,7 @@ GET    /api/v1/links                                            staff
 GET    /api/v1/deliveries                                       operator admin auditor
 GET    /api/v1/parked                                           operator admin auditor
 GET    /api/v1/history/{subject}                                admin auditor
+GET    /api/v1/changes                                          admin auditor
 """
 OVERSIGHT = """
 POST   /api/v1/beneficiaries/{person}/erasure-approval          approver

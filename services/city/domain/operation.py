@@ -55,7 +55,9 @@ class OperationOpened(Event):
 
 class TotalDeclared(Event):
     type: ClassVar[str] = "pulang.city.operation.total-declared.v1"
-    words: ClassVar[str] = "Angka dinyatakan untuk {operation} menurut sumbernya."
+    words: ClassVar[str] = (
+        "Dinyatakan untuk {operation}: {claim[figure]} ({claim[subject]}), menurut {claim[source]}."
+    )
     operation: Identifier
     claim: Claim
 

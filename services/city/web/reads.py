@@ -33,6 +33,7 @@ TEXTS = {
 }
 """Who may open the free texts of which streams."""
 
+BOARD, HANDOVERS, LEDGER = (board.projection,), (handovers.projection,), (ledger.projection,)
 STAFF = frozenset({"intake", "issuer", "approver", "treasurer", "auditor"})
 
 
@@ -125,9 +126,13 @@ async def _ledger(desk: Desk, path: dict[str, str]) -> Any:
 
 
 READS: tuple[ReadRoute, ...] = (
-    ReadRoute("/operations", "Kegiatan pemulangan", STAFF, _operations),
-    ReadRoute("/operations/{operation}/board", "Papan kegiatan", STAFF, _board),
-    ReadRoute("/operations/{operation}/beneficiaries", "Di mana mereka", STAFF, _persons),
+    ReadRoute("/operations", "Kegiatan pemulangan", STAFF, _operations, models=BOARD),
+    ReadRoute(
+        "/operations/{operation}/board", "Papan kegiatan", STAFF, _board, models=BOARD + LEDGER
+    ),
+    ReadRoute(
+        "/operations/{operation}/beneficiaries", "Di mana mereka", STAFF, _persons, models=BOARD
+    ),
     ReadRoute(
         "/beneficiaries/{person}/identity",
         "Identitas satu orang",
@@ -135,12 +140,13 @@ READS: tuple[ReadRoute, ...] = (
         _identity,
         opens=_open_identity,
     ),
-    ReadRoute("/handovers", "Serah terima", STAFF, _handovers),
-    ReadRoute("/handovers/{handover}", "Satu serah terima", STAFF, _handover),
+    ReadRoute("/handovers", "Serah terima", STAFF, _handovers, models=HANDOVERS),
+    ReadRoute("/handovers/{handover}", "Satu serah terima", STAFF, _handover, models=HANDOVERS),
     ReadRoute(
         "/operations/{operation}/ledger",
         "Buku rupiah: bantuan dan tiket",
         frozenset({"treasurer", "approver", "auditor"}),
         _ledger,
+        models=LEDGER,
     ),
 )

@@ -30,7 +30,10 @@ def apply(recorded: Recorded) -> Iterator[Statement]:
             )
         case house.PersonAdmitted() as admitted:
             yield (
-                "insert into resident values (%(house)s, %(person)s, %(overridden)s, %(since)s)",
+                # Read as of a time, her leaving may not count yet, and her coming again already.
+                "insert into resident values (%(house)s, %(person)s, %(overridden)s, %(since)s)"
+                " on conflict (house, person) do update set overridden = excluded.overridden,"
+                " since = excluded.since",
                 {
                     "house": admitted.house,
                     "person": admitted.person,

@@ -10,6 +10,7 @@ from services.province.projections import arrivals, cases, grants, houses
 from shared.runtime import custody
 from shared.runtime.manifest import Desk, Problem, ReadRoute
 
+ARRIVALS, CASES = (arrivals.projection,), (cases.projection,)
 STAFF = frozenset({"reception", "case_worker", "auditor"})
 CASEWORK = frozenset({"case_worker", "auditor"})
 RECEPTION = frozenset({"reception"})
@@ -146,8 +147,10 @@ async def _open_case(desk: Desk, found: dict[str, Any]) -> Any:
 
 
 READS: tuple[ReadRoute, ...] = (
-    ReadRoute("/arrivals", "Kedatangan yang diharapkan", STAFF, _arrivals),
-    ReadRoute("/arrivals/{handover}", "Daftar periksa satu serah terima", STAFF, _arrival),
+    ReadRoute("/arrivals", "Kedatangan yang diharapkan", STAFF, _arrivals, models=ARRIVALS),
+    ReadRoute(
+        "/arrivals/{handover}", "Daftar periksa satu serah terima", STAFF, _arrival, models=ARRIVALS
+    ),
     ReadRoute(
         "/arrivals/{handover}/identities",
         "Siapa yang diharapkan tiba",
@@ -162,10 +165,12 @@ READS: tuple[ReadRoute, ...] = (
         _identity,
         opens=_open_identity,
     ),
-    ReadRoute("/houses", "Rumah singgah", STAFF, _houses),
-    ReadRoute("/grants", "Bantuan yang diberitahukan", CASEWORK, _grants),
-    ReadRoute("/cases", "Kasus", CASEWORK, _cases),
-    ReadRoute("/cases/{person}", "Satu kasus", CASEWORK, _case),
+    ReadRoute("/houses", "Rumah singgah", STAFF, _houses, models=(houses.projection,)),
+    ReadRoute(
+        "/grants", "Bantuan yang diberitahukan", CASEWORK, _grants, models=(grants.projection,)
+    ),
+    ReadRoute("/cases", "Kasus", CASEWORK, _cases, models=CASES),
+    ReadRoute("/cases/{person}", "Satu kasus", CASEWORK, _case, models=CASES),
     ReadRoute(
         "/cases/{person}/notes",
         "Asesmen dan catatan satu kasus",

@@ -1,0 +1,349 @@
+"""The log in plain words: one subject's history, and what changed between two times.
+
+Both can be asked as of a time, and on either axis: when it was recorded, or when it occurred. On
+the second one what was corrected is not told: it was not so. Who did it is always told, and why
+where the event has a reason; a sealed one is said to be sealed.
+"""
+
+from __future__ import annotations
+
+import re
+from collections.abc import AsyncIterator, Mapping
+from contextlib import asynccontextmanager
+from datetime import datetime
+from itertools import groupby
+from typing import Any, Literal
+from zoneinfo import ZoneInfo
+
+from psycopg import AsyncConnection
+from psycopg.errors import QueryCanceled
+
+from shared.kernel import asof
+from shared.kernel.asof import Moment
+from shared.kernel.correction import Corrections, Truth
+from shared.kernel.decider import Event
+from shared.kernel.event import EventTypes, StoredEvent
+from shared.kernel.projector import recorded, rows
+from shared.kernel.vault import is_sealed
+from shared.runtime.manifest import Desk, Problem, ReadRoute
+from shared.runtime.staff import Staff
+from shared.runtime.status import parse_position, parse_time
+
+ROLES = frozenset({"auditor", "admin"})
+"""Who may look back."""
+
+LINES = 1_000
+Axis = Literal["recorded", "occurred"]
+
+CLOSED = "alasannya tersegel"
+REASONS = (
+    "reason", "absence", "cause", "basis", "finding", "explanation", "override_reason", "purpose",
+)  # fmt: skip
+"""The fields of events that say why."""
+
+CODED = frozenset({*REASONS, "outcome", "status", "kind", "subject"})
+PLAIN = {
+    "arrived": "tiba", "absent": "tidak tiba", "diverted": "dialihkan ke kantor lain",
+    "withdrawn": "ditarik", "declined": "ditolak",
+    "capacity": "daya tampung", "wrong_office": "salah kantor", "not_agreed": "tidak disepakati",
+    "other": "sebab lain", "not_on_transport": "tidak ikut berangkat",
+    "left_in_transit": "pergi dalam perjalanan", "declined_by_her": "ia tidak mau",
+    "in_house": "di rumah singgah", "assessed": "sudah diases", "in_training": "mengikuti diklat",
+    "ready": "siap pulang", "returned_to_family": "kembali ke keluarga",
+    "declined_by_family": "keluarga belum menerima", "left_house": "meninggalkan rumah singgah",
+    "follow_up": "pascalayanan", "closed": "ditutup",
+    "full": "penuh", "partial": "sebagian", "duplicate": "ganda",
+    "persons": "orang", "destination": "orang per tujuan", "grants_rupiah": "rupiah bantuan",
+    "fares_rupiah": "rupiah tiket",
+    "consent_withdrawn": "persetujuan ditarik", "purpose_ended": "tujuannya selesai",
+    "retention_ended": "masa simpan lewat", "unlawful_processing": "pemrosesan tidak sah",
+    "court_order": "perintah pengadilan", "justified": "beralasan",
+    "unjustified": "tidak beralasan", "identity_check": "pemeriksaan identitas",
+    "arrival": "kedatangan", "deed_annex": "lampiran BAST", "grant": "bantuan",
+    "case_work": "pendampingan", "reading_reason": "membaca alasan", "correction": "koreksi",
+}  # fmt: skip
+"""The codes that stand in events, as staff would say them."""
+
+
+async def history(
+    connection: AsyncConnection[Any],
+    types: EventTypes,
+    corrections: Corrections,
+    subject: str,
+    moment: Moment,
+    after: int = 0,
+) -> list[dict[str, Any]]:
+    """What is known of a subject as of a moment, in plain words, in the order of the log.
+
+    At most LINES; the rest comes with `after`, the last position that was given.
+
+    A subject is a stream (`handover-HO-1`) or an id in it (`HO-1`); events of other streams that
+    name the id are part of its history.
+    """
+    told = await _truth(connection, types, corrections, moment)
+    found = await rows(
+        connection,
+        "select e.position, e.stream, e.version, e.type, e.body from events e left join"
+        " unnest(%(moved)s::bigint[], %(times)s::timestamptz[]) as m(position, at)"
+        " using (position) where (e.stream = %(subject)s or e.stream like %(streams)s"
+        " or position(%(quoted)s in e.body) > 0)"
+        " and (%(known_at)s::timestamptz is null or e.recorded_at <= %(known_at)s)"
+        " and (%(true_at)s::timestamptz is null or (e.position <> all(%(corrected)s::bigint[])"
+        " and coalesce(m.at, e.occurred_at) <= %(true_at)s))"
+        " and e.position > %(after)s order by e.position limit %(lines)s",
+        **_parameters(told, subject),
+        known_at=moment.known_at,
+        true_at=moment.true_at,
+        after=after,
+    )
+    return [_line(StoredEvent(**row), types) for row in found]
+
+
+async def changes(
+    connection: AsyncConnection[Any],
+    types: EventTypes,
+    corrections: Corrections,
+    since: datetime,
+    until: datetime,
+    axis: Axis,
+    zone: ZoneInfo,
+    subject: str | None = None,
+    after: int = 0,
+) -> dict[str, Any]:
+    """What was recorded, or what occurred, after one time and up to another, day by day.
+
+    At most LINES; `after` in the answer is what to ask on with, and None where that is all.
+    """
+    moment = Moment(true_at=until) if axis == "occurred" else Moment(known_at=until)
+    told = await _truth(connection, types, corrections, moment)
+    found = await rows(
+        connection,
+        "with placed as not materialized (select e.position, e.stream, e.version, e.type, e.body,"
+        " case when %(recorded)s then e.recorded_at else coalesce(m.at, e.occurred_at) end as at"
+        " from events e left join"
+        " unnest(%(moved)s::bigint[], %(times)s::timestamptz[]) as m(position, at)"
+        " using (position))"
+        " select * from placed where (%(subject)s::text is null or stream = %(subject)s"
+        " or stream like %(streams)s or position(%(quoted)s in body) > 0)"
+        " and position <> all(%(corrected)s::bigint[])"
+        " and at > %(since)s and at <= %(until)s"
+        # What an earlier answer ended with may have been corrected since: it still has its place.
+        " and (%(after)s = 0 or (at, position) >"
+        " (select at, position from placed where position = %(after)s))"
+        " order by at, position limit %(lines)s + 1",
+        **_parameters(told, subject),
+        recorded=axis == "recorded",
+        since=since,
+        until=until,
+        after=after,
+    )
+    more = len(found) > LINES
+    lines = [(row.pop("at").astimezone(zone).date(), StoredEvent(**row)) for row in found[:LINES]]
+    return {
+        "from": since,
+        "to": until,
+        "axis": axis,
+        "days": [
+            {"day": day, "lines": [_line(stored, types) for _, stored in group]}
+            for day, group in groupby(lines, key=lambda line: line[0])
+        ],
+        "after": lines[-1][1].position if more else None,
+    }
+
+
+def _parameters(told: Truth, subject: str | None) -> dict[str, Any]:
+    return {
+        "moved": list(told.counts_from),
+        "times": list(told.counts_from.values()),
+        "corrected": list(told.corrected),
+        "subject": subject,
+        "streams": "%-" + re.sub(r"([\\%_])", r"\\\1", subject or ""),
+        "quoted": f'"{subject}"'.encode(),
+        "lines": LINES,
+    }
+
+
+async def _truth(
+    connection: AsyncConnection[Any],
+    types: EventTypes,
+    corrections: Corrections,
+    moment: Moment,
+) -> Truth:
+    """What was corrected matters only to what is asked as true."""
+    if moment.true_at is None:
+        return Truth()
+    return await asof.truth(connection, types, corrections, moment.known_at)
+
+
+def _line(stored: StoredEvent, types: EventTypes) -> dict[str, Any]:
+    entry = recorded(stored, types)
+    return {
+        "position": entry.position,
+        "id": entry.id,
+        "subject": entry.stream,
+        "type": stored.type,
+        "words": words(entry.event),
+        "why": why(entry.event),
+        "occurred_at": entry.occurred_at,
+        "recorded_at": entry.recorded_at,
+        "actor": entry.actor,
+    }
+
+
+def words(event: Event) -> str:
+    """What happened, as the event says it, with its codes in plain words."""
+    return event.words.format(**_plain(event.model_dump(mode="json")))
+
+
+def _plain(fields: Mapping[str, Any]) -> dict[str, Any]:
+    return {
+        name: _plain(value)
+        if isinstance(value, dict)
+        else PLAIN.get(value, value)
+        if name in CODED and isinstance(value, str)
+        else value
+        for name, value in fields.items()
+    }
+
+
+def why(event: Event) -> str | None:
+    """The reasons that stand in an event; what is sealed is opened at `/events/…/texts` alone."""
+    given = [getattr(event, name, None) for name in REASONS]
+    reasons = [str(one) for one in given if one is not None]
+    told = [CLOSED if is_sealed(one) else PLAIN.get(one, one) for one in reasons]
+    return "; ".join(dict.fromkeys(told)) or None
+
+
+def moment_of(staff: Staff, given: dict[str, str]) -> Moment:
+    """The moment that a request names, taken out of its parameters. Raises Problem (403, 422)."""
+    known_at, true_at = (
+        parse_time(given.pop(name)) if name in given else None for name in ("known_at", "true_at")
+    )
+    moment = Moment(known_at, true_at)
+    if moment != Moment() and not staff.roles & ROLES:
+        raise Problem(
+            403,
+            "ROLE_MISSING",
+            "Keadaan pada suatu waktu hanya dibuka untuk auditor dan admin.",
+            "Baca keadaan sekarang, atau mintalah kepada auditor.",
+        )
+    return moment
+
+
+@asynccontextmanager
+async def past(desk: Desk, route: ReadRoute, moment: Moment) -> AsyncIterator[None]:
+    """Inside, the desk's connection reads the route's read models as of the moment.
+
+    Raises Problem (409, 503).
+    """
+    if moment == Moment():
+        yield
+        return
+    service, types = desk.service, desk.handling.types
+    try:
+        async with asof.past(
+            desk.reading,
+            route.models,
+            types,
+            service.corrections,
+            moment,
+            desk.settings.past_seconds,
+        ):
+            yield
+    except asof.TooLong:
+        raise too_long(desk) from None
+    except asof.Busy:
+        raise Problem(
+            503,
+            "PAST_BUSY",
+            "Beberapa petugas sedang membaca keadaan pada suatu waktu.",
+            "Coba lagi sebentar lagi.",
+        ) from None
+    except asof.Untold:
+        raise Problem(
+            409,
+            "PAST_CONTRADICTS",
+            "Waktu kejadian yang tercatat saling bertentangan, sehingga keadaannya tidak tersusun.",
+            "Lihat riwayatnya (/history); minta keadaan menurut pencatatan (known_at).",
+        ) from None
+
+
+def too_long(desk: Desk) -> Problem:
+    return Problem(
+        503,
+        "PAST_TOO_LONG",
+        f"Menyusun keadaan waktu itu lebih lama daripada {desk.settings.past_seconds:g} detik.",
+        "Minta waktu yang lebih awal, atau riwayat satu pokok (/history).",
+    )
+
+
+@asynccontextmanager
+async def snapshot(connection: AsyncConnection[Any]) -> AsyncIterator[None]:
+    """Inside, corrections and what they bear on are of one moment, on every page."""
+    async with connection.transaction():
+        await connection.execute("set transaction isolation level repeatable read, read only")
+        yield
+
+
+@asynccontextmanager
+async def bounded(desk: Desk) -> AsyncIterator[None]:
+    """Inside, no statement takes longer than it may. Raises Problem (503)."""
+    try:
+        async with snapshot(desk.reading):
+            await desk.reading.execute(
+                "select set_config('statement_timeout', %s, true)",
+                (f"{round(desk.settings.past_seconds * 1000)}ms",),
+            )
+            yield
+    except QueryCanceled:
+        raise too_long(desk) from None
+
+
+async def _history(desk: Desk, given: dict[str, str]) -> Any:
+    moment = moment_of(desk.staff, given)
+    after = parse_position(given.get("after", "0"), "after")
+    types, corrections = desk.handling.types, desk.service.corrections
+    async with bounded(desk):
+        found = await history(desk.reading, types, corrections, given["subject"], moment, after)
+    return found or None
+
+
+async def _changes(desk: Desk, given: dict[str, str]) -> Any:
+    axis = given.get("axis", "recorded")
+    if axis not in ("recorded", "occurred") or not {"from", "to"} <= given.keys():
+        raise Problem(
+            422,
+            "CHANGES_UNREADABLE",
+            "Isi 'from' dan 'to'; 'axis' ialah recorded (dicatat) atau occurred (terjadi).",
+            "Tulis misalnya from=2019-10-03T00:00:00+08:00.",
+        )
+    async with bounded(desk):
+        return await changes(
+            desk.reading,
+            desk.handling.types,
+            desk.service.corrections,
+            parse_time(given["from"]),
+            parse_time(given["to"]),
+            "occurred" if axis == "occurred" else "recorded",
+            desk.settings.zone,
+            given.get("subject"),
+            parse_position(given.get("after", "0"), "after"),
+        )
+
+
+READS = (
+    ReadRoute(
+        "/history/{subject}",
+        "Riwayat satu pokok",
+        ROLES,
+        _history,
+        optional=("known_at", "true_at", "after"),
+    ),
+    ReadRoute(
+        "/changes",
+        "Apa yang berubah antara dua waktu",
+        ROLES,
+        _changes,
+        optional=("from", "to", "axis", "subject", "after"),
+    ),
+)
