@@ -165,7 +165,7 @@ def a_receipt_is_believed_beyond_what_was_written(patch: Patch) -> None:
 def all_that_was_sent_is_trimmed(patch: Patch) -> None:
     async def trim(self: Relay) -> None:
         if self._entries:
-            await self._transport.trim(self.receiver, self._entries[-1][1])
+            await self._transport.trim(self.receiver, self._entries[-1].id)
 
     patch.setattr(Relay, "_trim", trim)
 

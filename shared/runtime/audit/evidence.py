@@ -31,13 +31,14 @@ from zipfile import ZIP_DEFLATED, ZipFile
 from psycopg import AsyncConnection
 
 from shared.kernel import checkpoints, merkle, note, tiles
+from shared.kernel.asof import Moment
 from shared.kernel.event import UnknownType
 from shared.kernel.keyring import COSIGNER, Keyring, key_id, verifier_key
 from shared.kernel.merkle import Span
 from shared.kernel.note import Checkpoint, NotANote
 from shared.runtime.audit import checker
+from shared.runtime.history import history
 from shared.runtime.office import Office
-from shared.runtime.status import history
 
 WITNESSED = 1_000
 """So many checkpoints of one partner are all shown; of more, those beside the subject's events."""
@@ -169,9 +170,14 @@ async def _lines(
 ) -> list[dict[str, Any]]:
     """The subject's whole history, in plain words."""
     lines: list[dict[str, Any]] = []
-    types = office.handling.types
+    types, corrections = office.handling.types, office.service.corrections
     while some := await history(
-        connection, types, subject, None, lines[-1]["position"] if lines else 0
+        connection,
+        types,
+        corrections,
+        subject,
+        Moment(),
+        lines[-1]["position"] if lines else 0,
     ):
         lines += some
     return lines
