@@ -47,6 +47,8 @@ RESEND_AFTER_SECONDS = 5.0
 RESEND_AT_MOST_SECONDS = 120.0
 CLAIM_SECONDS = 5.0
 """So often an office says how its log stands where it has nothing else to say."""
+GO_BACK_SECONDS = 1.0
+"""So often at most a receipt makes it go back: each costs a whole window again."""
 CLAIMS_AT_MOST = 50
 """So many claims that its receiver has not taken are on their way; then they begin anew."""
 SILENCE_SECONDS = 30.0
@@ -83,6 +85,7 @@ class Relay:
         self._resend_after = RESEND_AFTER_SECONDS
         self._quiet_since = 0.0
         self._noted = 0
+        self._went_back = -GO_BACK_SECONDS
         self._turn = 0
         self._heard_noted: float | None = None
         self._entries: deque[_Entry] = deque()
@@ -125,14 +128,19 @@ class Relay:
             _, self._sealing = await self._links.confirmed(self.receiver)
         rows = [(one.sequence, one.body, sum(map(len, one.personal.values()))) for one in found]
         for packed in frames(self.office, self.receiver, rows):
+            if self._turn != turn:
+                break
             frame = await self._sealed(replace(packed, sent=_microseconds(now)), personal)
             raw = encode(frame, self._keyring.sign)
             entry = await self._transport.send(self.receiver, raw)
             if self._turn != turn:
-                # It went back meanwhile: what is next is no longer what follows here.
-                return len(rows)
-            self._entries.append(_Entry(frame.last, entry, len(raw)))
-            self._sent = frame.last
+                break
+            if frame.last > self._confirmed:
+                self._entries.append(_Entry(frame.last, entry, len(raw)))
+            self._sent = max(frame.last, self._confirmed)
+        if self._turn != turn:
+            # It went back meanwhile: what is next is no longer what follows here.
+            return len(rows)
         await self._note_sent(rows[-1][0], now)
         return len(rows)
 
@@ -231,10 +239,22 @@ class Relay:
             # Written first: where that fails, the next receipt says it again.
             await self._links.note_confirmed(self.receiver, receipt.applied_through, now)
             self._confirmed = receipt.applied_through
+            if self._sent is not None:
+                # Also what it is just sending again.
+                self._sent = max(self._sent, self._confirmed)
             self._resend_after = RESEND_AFTER_SECONDS
             self._quiet_since = elapsed
         await self._trim()
-        if receipt.gap and self._sent is not None and receipt.applied_through < self._sent:
+        lacks = receipt.gap or receipt.applied_through < self._confirmed
+        if (
+            lacks
+            and self._sent is not None
+            and receipt.applied_through < self._sent
+            and elapsed - self._went_back >= GO_BACK_SECONDS
+        ):
+            # Below what was confirmed: it was restored to an earlier time.
+            self._confirmed = min(self._confirmed, receipt.applied_through)
+            self._went_back = elapsed
             await self._go_back(receipt.applied_through)
 
     async def _trim(self) -> None:

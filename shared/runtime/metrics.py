@@ -138,7 +138,7 @@ def _families(found: dict[str, Any], now: datetime) -> list[GaugeMetricFamily]:
             "pulang_worker_troubles",
             "What troubles the active worker, as it says itself; `pulang status` has the sentence",
             (),
-            [((), len(found["troubles"]))],
+            [((), len(found["troubles"]) if found["worker"] == "active" else 0)],
         ),
         _family(
             "pulang_projection_lag_events",

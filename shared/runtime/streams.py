@@ -40,6 +40,7 @@ CONSUMER = "worker"
 BATCH_ENTRIES = 16
 POLL_MILLISECONDS = 500
 PENDING_TURNS = 100
+REPLY_SECONDS = 60.0
 SUPERVISE_SECONDS = 1.0
 STOP_SECONDS = 15.0
 BACK_OFF_SECONDS = (0.5, 1.0, 2.0, 5.0, 10.0)
@@ -119,7 +120,10 @@ class RedisLinks:
         older = self._last_receipt.pop(receiver, None)
         self._last_receipt[receiver] = entry
         if older is not None and self._broker is not None:
-            await _client(self._broker).xdel(stream_name(self._office, receiver), older)
+            try:
+                await _client(self._broker).xdel(stream_name(self._office, receiver), older)
+            except RedisError as error:
+                raise ConnectionError(f"Redis: {type(error).__name__}") from error
 
     async def clear(self, receiver: str) -> None:
         """Drops all of this office's entries for `receiver`. Raises ConnectionError."""
@@ -153,6 +157,8 @@ class RedisLinks:
             graceful_timeout=10.0,
             logger=FASTSTREAM_LOG,
             socket_connect_timeout=5.0,
+            # For a whole answer: on a thin line a large frame takes longer than the 5 s of default.
+            socket_timeout=REPLY_SECONDS,
             health_check_interval=15,
         )
 
