@@ -62,7 +62,7 @@ class _Entry:
     through: int
     id: bytes
     size: int = 0
-    claims: int = 0
+    is_claim: bool = False
 
 
 class Relay:
@@ -107,7 +107,7 @@ class Relay:
             self._quiet_since = _elapsed()
             self._noted = self._confirmed
         await self._resend_when_quiet()
-        if sum(1 for entry in self._entries if entry.claims) >= CLAIMS_AT_MOST:
+        if sum(entry.is_claim for entry in self._entries) >= CLAIMS_AT_MOST:
             await self._go_back(self._confirmed)
         turn, sent = self._turn, self._sent or 0
         if self._noted < sent:
@@ -133,10 +133,10 @@ class Relay:
             frame = await self._sealed(replace(packed, sent=_microseconds(now)), personal)
             raw = encode(frame, self._keyring.sign)
             entry = await self._transport.send(self.receiver, raw)
-            if self._turn != turn:
-                break
             if frame.last > self._confirmed:
                 self._entries.append(_Entry(frame.last, entry, len(raw)))
+            if self._turn != turn:
+                break
             self._sent = max(frame.last, self._confirmed)
         if self._turn != turn:
             # It went back meanwhile: what is next is no longer what follows here.
@@ -190,7 +190,7 @@ class Relay:
         if found is not None:
             claimed = Claimed(self.office, self.receiver, found, _microseconds(now))
             entry = await self._transport.send(self.receiver, encode(claimed, self._keyring.sign))
-            self._entries.append(_Entry(self._sent or 0, entry, claims=size))
+            self._entries.append(_Entry(self._sent or 0, entry, is_claim=True))
             self._claimed = size
 
     async def _witnessed(self, said: Witnessed, now: datetime) -> None:
@@ -258,12 +258,12 @@ class Relay:
             await self._go_back(receipt.applied_through)
 
     async def _trim(self) -> None:
-        """What is behind something that was heard was read too: the stream keeps its order."""
+        """A claim goes with the messages behind it; those of an idle link when they are many."""
         heard = 0
         for number, entry in enumerate(self._entries, 1):
             if entry.through > self._confirmed:
                 break
-            if entry.claims <= self._kept:
+            if not entry.is_claim:
                 heard = number
         confirmed = [self._entries.popleft() for _ in range(heard)]
         if confirmed:

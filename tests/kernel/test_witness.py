@@ -274,13 +274,18 @@ async def quiet(offices: Offices, version: int) -> None:
     offices.seconds += CLAIM_SECONDS
 
 
-async def test_what_an_idle_office_said_is_taken_away_once_it_is_witnessed(
-    offices: Offices,
+async def test_what_an_idle_office_said_is_taken_away_when_it_is_much(
+    offices: Offices, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    for version in (1, 2, 3):
+    monkeypatch.setattr(outbox, "CLAIMS_AT_MOST", 3)
+    cleared = offices.wire.cleared
+    for version in range(1, 8):
         await quiet(offices, version)
         await offices.cross()
-    assert len(offices.wire.trimmed) == 3
+    assert offices.wire.cleared == cleared + 3
+    kept = await offices.kept()
+    assert kept is not None
+    assert kept.size == 7
 
 
 async def test_to_an_absent_partner_only_so_much_is_said_of_the_log(

@@ -9,6 +9,7 @@ from pathlib import Path
 
 import pytest
 
+from shared.kernel import outbox
 from tests.simulation.world import simulate
 
 SEEDS = 100
@@ -52,3 +53,14 @@ def test_a_seed_tells_the_same_story_in_another_process() -> None:
         for number in ("1", "2")
     }
     assert told == {simulate(17).digest + "\n"}
+
+
+@pytest.mark.parametrize("seed", [84, *range(12)])
+def test_a_window_that_is_always_full_stops_no_link(
+    seed: int, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """84 once stood still: a receipt came while the relay went back."""
+    monkeypatch.setattr(outbox, "WINDOW_BYTES", 3_000)
+    monkeypatch.setattr(outbox, "WINDOW_MESSAGES", 4)
+    run = simulate(seed)
+    assert run.failure is None, run.failure

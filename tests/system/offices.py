@@ -3,8 +3,8 @@
 from __future__ import annotations
 
 import asyncio
-from collections.abc import Callable
-from contextlib import AsyncExitStack
+from collections.abc import Callable, Iterator
+from contextlib import AsyncExitStack, contextmanager
 from dataclasses import dataclass, field
 from itertools import count
 from typing import Any
@@ -15,10 +15,10 @@ from fastapi import FastAPI
 from shared.kernel.keyring import Keyring
 from shared.kernel.rotation import init
 from shared.runtime.manifest import Service
-from shared.runtime.office import Office, open_keyring
+from shared.runtime.office import Office, open_keyring, open_office
 from shared.runtime.settings import Settings
 from shared.runtime.staff import ROLES_OF, add_staff
-from shared.runtime.web import app_for
+from shared.runtime.web import make_app
 
 PASSWORD = "kalimat sandi contoh"
 _keys = count(1)
@@ -107,7 +107,7 @@ async def open_desk(
                 # Before the worker starts: its first word is to be believed.
                 await _trust(keyring, _open[code].office.keyring)
                 await _trust(_open[code].office.keyring, keyring)
-    app = app_for(settings, service, with_worker=with_worker)
+    app = stack.enter_context(_app(settings, service, with_worker))
     await stack.enter_async_context(app.router.lifespan_context(app))
     transport = httpx.ASGITransport(app=app, raise_app_exceptions=False)
     http = await stack.enter_async_context(
@@ -119,6 +119,28 @@ async def open_desk(
     _open[settings.office] = desk
     stack.callback(_open.pop, settings.office)
     return desk
+
+
+_idle: dict[tuple[int, int, bool], list[tuple[FastAPI, list[Settings]]]] = {}
+"""Apps whose office is shut: building all routes anew takes longer than many a test."""
+
+
+@contextmanager
+def _app(settings: Settings, service: Service, with_worker: bool) -> Iterator[FastAPI]:
+    idle = _idle.setdefault((id(service), settings.body_bytes, with_worker), [])
+    if not idle:
+        opening = [settings]
+        app = make_app(
+            lambda: open_office(opening[0], service, patient=True),
+            service,
+            with_worker=with_worker,
+            body_bytes=settings.body_bytes,
+        )
+        idle.append((app, opening))
+    app, opening = idle.pop()
+    opening[0] = settings
+    yield app
+    idle.append((app, opening))
 
 
 async def _trust(one: Keyring, other: Keyring) -> None:
