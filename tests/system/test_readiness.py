@@ -12,6 +12,7 @@ import pytest
 from redis.asyncio import Redis
 
 from services.city.service import SERVICE as CITY
+from shared.kernel.inbox import Inbox
 from shared.runtime import readiness, status, streams
 from shared.runtime.settings import Settings
 from shared.runtime.tasks import end
@@ -131,8 +132,15 @@ async def test_a_partner_that_falls_silent_turns_it_red_though_nothing_waits_for
     assert [row["heard_at"] for row in links] == [trusted[0], None]
 
 
+async def _fails(*_: object) -> None:
+    raise KeyError("a fault of our own")
+
+
 async def test_what_troubles_a_worker_is_said_by_every_process_of_its_office(
-    broker: None, stack: AsyncExitStack, settings: Callable[..., Settings]
+    broker: None,
+    stack: AsyncExitStack,
+    settings: Callable[..., Settings],
+    monkeypatch: pytest.MonkeyPatch,
 ) -> None:
     made = settings("53.71", ("35",)).model_copy(update={"redis_url": "redis://127.0.0.1:1/0"})
     beside = await open_desk(stack, made, CITY, with_worker=False)
@@ -142,8 +150,8 @@ async def test_what_troubles_a_worker_is_said_by_every_process_of_its_office(
         await until_said(beside, "worker: Redis is away")
         found = await beside.get("operator", "/status")
         assert "links" in {row["name"] for row in found["troubles"]}
-        worker.troubles["parked of 35"] = "parked of 35 stands still: KeyError, see the log"
-        await until_said(beside, "worker: parked of 35 stands still")
+        monkeypatch.setattr(Inbox, "settle", _fails)
+        await until_said(beside, "worker: parked of 35 stands still: KeyError, see the log")
     finally:
         await end([running])
     # Of a worker that is gone nothing more is said than that.
@@ -155,11 +163,8 @@ async def test_a_worker_that_can_not_begin_says_why(
 ) -> None:
     await eventually(lambda: ready(province))
 
-    async def fails(self: Worker) -> None:
-        raise KeyError("a fault of our own")
-
     worker = Worker(province.office)
-    monkeypatch.setattr(Worker, "_hold_lock_and_work", fails)
+    monkeypatch.setattr(Worker, "_hold_lock_and_work", _fails)
     running = asyncio.create_task(worker.run())
     try:
         await eventually(lambda: asyncio.sleep(0, bool(worker.troubles)))
