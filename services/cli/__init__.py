@@ -21,6 +21,7 @@ from shared.kernel.keyring import NoKeys, NotAVerifierKey
 from shared.kernel.keys import Unopened
 from shared.kernel.projector import RebuildRunning
 from shared.runtime import parking, witnessing
+from shared.runtime.audit.account import NoAccount
 from shared.runtime.audit.evidence import NoEvidence
 from shared.runtime.hardware_keys import HardwareUnusable
 from shared.runtime.key_file import KeyFileUnusable
@@ -60,6 +61,7 @@ def main() -> int:
         CouldNotRun,
         HardwareUnusable,
         KeyFileUnusable,
+        NoAccount,
         NoEvidence,
         NoKeys,
         NotAVerifierKey,
