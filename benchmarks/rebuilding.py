@@ -47,7 +47,7 @@ class Rebuilding:
         return await per_second(self.size, self._rebuild())
 
     async def _rebuild(self) -> None:
-        if differences := await self.projector.rebuild():
+        if differences := (await self.projector.rebuild()).differences:
             raise RuntimeError(f"the board rebuilt is another: {differences[0]}")
 
     async def following(self) -> float:

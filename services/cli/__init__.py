@@ -20,7 +20,7 @@ from shared.kernel import rotation
 from shared.kernel.keyring import NoKeys, NotAVerifierKey
 from shared.kernel.keys import Unopened
 from shared.kernel.projector import RebuildRunning
-from shared.runtime import parking, witnessing
+from shared.runtime import parking, replaying, witnessing
 from shared.runtime.audit.account import NoAccount
 from shared.runtime.audit.evidence import NoEvidence
 from shared.runtime.hardware_keys import HardwareUnusable
@@ -67,6 +67,7 @@ def main() -> int:
         NotAVerifierKey,
         NotThisOffice,
         parking.NotParked,
+        replaying.NotReplayed,
         witnessing.NotForked,
         RebuildRunning,
         rotation.Unfinished,

@@ -6,19 +6,32 @@ from typing import Annotated, Any
 
 import typer
 from rich.console import Console
-from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, TimeRemainingColumn
+from rich.progress import (
+    BarColumn,
+    MofNCompleteColumn,
+    Progress,
+    ProgressColumn,
+    Task,
+    TextColumn,
+    TimeRemainingColumn,
+)
 from rich.table import Table
+from rich.text import Text
 
 from services.cli.command import (
     FOUND_WRONG,
     CouldNotRun,
     JsonFlag,
     console,
+    operator,
     plain,
     print_json,
     with_office,
 )
+from shared.contracts.values import draw_id
+from shared.kernel.projector import Rebuilt
 from shared.runtime import deliveries as ledger
+from shared.runtime import replaying
 from shared.runtime import status as statuses
 from shared.runtime.office import Office
 
@@ -99,44 +112,63 @@ def _print_status(found: dict[str, Any]) -> None:
     console.print(models, links)
 
 
+class Rate(ProgressColumn):
+    """Events a second, over all of the task."""
+
+    def render(self, task: Task) -> Text:
+        seconds = task.finished_time or task.elapsed or 0.0
+        return Text(f"{task.completed / seconds:,.0f} events/s" if seconds else "")
+
+
 @app.command()
 def replay(
+    reason: Annotated[str, typer.Option(help="Why; it goes on the record, nothing personal.")],
     projection: Annotated[
         str | None, typer.Argument(help="One read model; all if left out.")
     ] = None,
     as_json: JsonFlag = False,
 ) -> None:
-    """Rebuild read models beside the live ones, compare, and switch. Exit 1 where they differed."""
+    """Rebuild read models, compare, switch, on the record. Exit 1 where they differed."""
 
-    async def work(office: Office) -> dict[str, list[str]]:
+    async def work(office: Office) -> dict[str, Rebuilt]:
         chosen = [p for p in office.projectors if projection in (None, p.projection.name)]
         if not chosen:
             names = ", ".join(p.projection.name for p in office.projectors)
             raise CouldNotRun(f"There is no read model {projection}; there are {names}.")
-        differences: dict[str, list[str]] = {}
+        run = draw_id("RP")
+        rebuilt: dict[str, Rebuilt] = {}
         columns = (
             TextColumn("{task.description}"),
             BarColumn(),
             MofNCompleteColumn(),
+            Rate(),
             TimeRemainingColumn(),
         )
         with Progress(*columns, console=Console(stderr=True)) as progress:
             for projector in chosen:
                 name = projector.projection.name
                 task = progress.add_task(name, total=None)
-                differences[name] = await projector.rebuild(
+                rebuilt[name] = await replaying.replay(
+                    office,
+                    projector,
+                    run,
+                    reason,
+                    operator(),
                     lambda done, total, task=task: progress.update(  # type: ignore[misc]
                         task, completed=done, total=total
-                    )
+                    ),
                 )
-        return differences
+        return rebuilt
 
     found = with_office(work)
     if as_json:
-        print_json(found)
+        print_json({name: one.differences for name, one in found.items()})
     else:
-        for name, differences in found.items():
-            console.print(f"{name}: " + ("equal, switched" if not differences else "DIFFERED"))
-            for one in differences:
-                console.print(f"  {one}", markup=False)
-    raise typer.Exit(FOUND_WRONG if any(found.values()) else 0)
+        for name, one in found.items():
+            said = "DIFFERED, switched" if one.differences else "equal, switched"
+            if one.differing is None:
+                said = "of another version before, switched"
+            console.print(f"{name}: {said} at {one.through}, {one.rebuilt}", highlight=False)
+            for line in one.differences:
+                console.print(f"  {line}", markup=False)
+    raise typer.Exit(FOUND_WRONG if any(one.differences for one in found.values()) else 0)

@@ -1,7 +1,7 @@
 """What every office decides of what it keeps: looks, holds, erasure (UU PDP), parked messages,
-forked histories."""
+forked histories, rebuilt read models."""
 
-from shared.custody import access, erasure, fork, parked
+from shared.custody import access, erasure, fork, parked, replay
 
 DECIDERS = (
     erasure.decider,
@@ -10,4 +10,5 @@ DECIDERS = (
     access.break_glass,
     parked.decider,
     fork.decider,
+    replay.decider,
 )

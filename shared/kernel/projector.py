@@ -7,6 +7,7 @@ position 0, compared with it row by row, and switched to.
 
 from __future__ import annotations
 
+import hashlib
 from collections.abc import AsyncIterator, Callable, Iterable
 from contextlib import asynccontextmanager
 from dataclasses import dataclass
@@ -21,6 +22,7 @@ from shared.kernel.event import EventTypes, StoredEvent
 from shared.kernel.store import read_events, read_head
 
 BATCH_EVENTS = 1_000
+DIGEST_ROWS = 10_000
 REBUILD_SUFFIX = "__rebuild"
 VERIFY_SUFFIX = "__verify"
 
@@ -52,6 +54,22 @@ class Projection:
     @property
     def schema(self) -> str:
         return f"rm_{self.name}"
+
+
+@dataclass(frozen=True, slots=True)
+class Rebuilt:
+    """A rebuild that was switched to: through which position, and how the live copy differed.
+
+    `differing` counts all rows that only one copy had, and `differences` shows the first of each
+    table. `live` and `rebuilt` are digests of both copies at that position. A live copy of another
+    version has other tables, which nothing compares: `differing` is None.
+    """
+
+    through: int
+    live: str
+    rebuilt: str
+    differing: int | None
+    differences: list[str]
 
 
 class AheadOfLog(Exception):
@@ -111,7 +129,7 @@ class Projector:
             if position > size:
                 raise AheadOfLog(
                     f"{self.projection.name} stands at {position}, the log ends at {size};"
-                    f" run `pulang replay {self.projection.name}`"
+                    f" run `pulang replay {self.projection.name} --reason …`"
                 )
             return 0
         await self._apply(connection, self.projection.schema, events)
@@ -120,12 +138,12 @@ class Projector:
 
     async def rebuild(
         self, progress: Callable[[int, int], None] = lambda done, total: None
-    ) -> list[str]:
+    ) -> Rebuilt:
         """Builds a second copy from position 0 beside the live one, compares, and switches.
 
-        Returns the differences found, each in words; the rebuilt copy is live afterwards in any
-        case, since it is the one that follows from the log. A live copy of another version has
-        other tables, so there is nothing to compare. Raises RebuildRunning.
+        The rebuilt copy is live afterwards in any case, since it is the one that follows from the
+        log; where it can't be built, the live one stays. Writes into the read model's own schemas
+        and its position, and nowhere else. Raises RebuildRunning.
         """
         async with self.pool.connection() as connection:
             cursor = await connection.execute(
@@ -169,9 +187,9 @@ class Projector:
                     return [f"the log has no event {through}"]
                 position = through
                 progress(position, live)
-            return await self._compare(connection, beside)
+            return (await self._compare(connection, beside))[1]
 
-    async def _rebuild(self, progress: Callable[[int, int], None]) -> list[str]:
+    async def _rebuild(self, progress: Callable[[int, int], None]) -> Rebuilt:
         beside = self.projection.schema + REBUILD_SUFFIX
         async with self._transaction() as connection:
             await self._create(connection, beside)
@@ -192,9 +210,20 @@ class Projector:
             )
             live, version = await cursor.fetchone() or (0, self.projection.version)
             position = await self._catch_up(connection, beside, position, live)
-            differences: list[str] = []
-            if version == self.projection.version:
-                differences = await self._differences(connection, beside, live, position)
+            same = version == self.projection.version
+            if same:
+                # Where the rebuilt copy has read further than the live one, the live one follows.
+                await self._catch_up(connection, self.projection.schema, live, position)
+            before = await digest(connection, self.projection.schema)
+            after = await digest(connection, beside)
+            number, differences = 0, list[str]()
+            if same and before != after:
+                number, differences = await self._compare(connection, beside)
+            if same and live > position:
+                words = (
+                    f"{self.projection.name} stood at {live}, beyond the log's end at {position}"
+                )
+                differences = [words, *differences]
             await connection.execute(
                 sql.SQL("drop schema {} cascade").format(sql.Identifier(self.projection.schema))
             )
@@ -204,20 +233,7 @@ class Projector:
                 )
             )
             await self._checkpoint(connection, position)
-        return differences
-
-    async def _differences(
-        self, connection: AsyncConnection[Any], beside: str, live: int, position: int
-    ) -> list[str]:
-        name = self.projection.name
-        if live > position:
-            return [
-                f"{name} stood at {live}, beyond the log's end at {position}",
-                *await self._compare(connection, beside),
-            ]
-        # Where the rebuilt copy has read further than the live one, the live one follows.
-        await self._catch_up(connection, self.projection.schema, live, position)
-        return await self._compare(connection, beside)
+        return Rebuilt(position, before, after, number if same else None, differences)
 
     async def _catch_up(
         self, connection: AsyncConnection[Any], schema: str, position: int, target: int
@@ -230,25 +246,36 @@ class Projector:
             position = events[-1].position
         return position
 
-    async def _compare(self, connection: AsyncConnection[Any], beside: str) -> list[str]:
-        differences: list[str] = []
-        cursor = await connection.execute(
-            "select table_name from information_schema.tables where table_schema = %s order by 1",
-            (beside,),
-        )
-        for (table,) in await cursor.fetchall():
+    async def _compare(
+        self, connection: AsyncConnection[Any], beside: str
+    ) -> tuple[int, list[str]]:
+        """How many rows stand in one copy alone, and the first of each table in words."""
+        number, differences = 0, list[str]()
+        live_tables = await tables_of(connection, self.projection.schema)
+        rebuilt_tables = await tables_of(connection, beside)
+        for table in sorted({*live_tables, *rebuilt_tables}):
+            if table not in rebuilt_tables or table not in live_tables:
+                copy = "live" if table in live_tables else "rebuilt"
+                number, words = number + 1, f"{table}: the table is only in the {copy} copy"
+                differences.append(words)
+                continue
             rebuilt, live = (
-                sql.SQL("select to_jsonb(t)::text from {} t").format(sql.Identifier(schema, table))
+                sql.SQL("select to_jsonb(t)::text as line from {} t").format(
+                    sql.Identifier(schema, table)
+                )
                 for schema in (beside, self.projection.schema)
             )
             for words, one, other in (
                 ("only in the live copy", live, rebuilt),
                 ("only in the rebuilt copy", rebuilt, live),
             ):
-                query = sql.SQL("{} except all {} order by 1 limit 20").format(one, other)
+                query = sql.SQL(
+                    "select line, count(*) over () from ({} except all {}) as d order by 1 limit 20"
+                ).format(one, other)
                 rows = await (await connection.execute(query)).fetchall()
+                number += rows[0][1] if rows else 0
                 differences += [f"{table}: {words}: {row[0]}" for row in rows]
-        return differences
+        return number, differences
 
     async def _create(self, connection: AsyncConnection[Any], schema: str) -> None:
         await connection.execute(
@@ -269,6 +296,35 @@ class Projector:
             " position = excluded.position, updated_at = now()",
             (self.projection.name, self.projection.version, position),
         )
+
+
+async def tables_of(connection: AsyncConnection[Any], schema: str) -> list[str]:
+    cursor = await connection.execute(
+        "select table_name from information_schema.tables where table_schema = %s"
+        ' order by table_name collate "C"',
+        (schema,),
+    )
+    return [table for (table,) in await cursor.fetchall()]
+
+
+async def digest(connection: AsyncConnection[Any], schema: str) -> str:
+    """SHA-256 over all rows of all tables of a copy, in hex; the connection is in a transaction.
+
+    Of each table, in the order of their names: its name, a line feed, and the SHA-256 of each row
+    as JSON, sorted. The database hashes and sorts, so that memory here stays bounded.
+    """
+    made = hashlib.sha256()
+    for table in await tables_of(connection, schema):
+        made.update(f"{table}\n".encode())
+        query = sql.SQL(
+            "select sha256(convert_to(to_jsonb(t)::text, 'UTF8')) from {} t order by 1"
+        ).format(sql.Identifier(schema, table))
+        async with connection.cursor("digest") as cursor:
+            await cursor.execute(query)
+            while found := await cursor.fetchmany(DIGEST_ROWS):
+                for (row,) in found:
+                    made.update(row)
+    return made.hexdigest()
 
 
 async def create_tables(

@@ -61,6 +61,8 @@ PLAIN = {
     "unjustified": "tidak beralasan", "identity_check": "pemeriksaan identitas",
     "arrival": "kedatangan", "deed_annex": "lampiran BAST", "grant": "bantuan",
     "case_work": "pendampingan", "reading_reason": "membaca alasan", "correction": "koreksi",
+    "equal": "sama, dialihkan", "different": "berbeda, dialihkan",
+    "another_version": "versi sebelumnya lain, dialihkan", "refused": "gagal, salinan lama tetap",
 }  # fmt: skip
 """The codes that stand in events, as staff would say them."""
 

@@ -162,7 +162,8 @@ def _broken(found: dict[str, Any]) -> list[str]:
     for row in found["projections"]:
         if row["lag"] < 0:
             troubles.append(
-                f"read model {row['name']} is ahead of the log: run `pulang replay {row['name']}`"
+                f"read model {row['name']}"
+                f" is ahead of the log: run `pulang replay {row['name']} --reason …`"
             )
         elif _waits_long(row, MODEL_WAIT):
             troubles.append(

@@ -124,7 +124,7 @@ class Office:
     def replay(self) -> str | None:
         """What `pulang replay` found different, or None where the rebuilt models are equal."""
         done = subprocess.run(
-            [sys.executable, "-m", "services.cli", "replay", "--json"],
+            [sys.executable, "-m", "services.cli", "replay", "--reason", "Uji gangguan", "--json"],
             env=self.environment,
             cwd=demo.ROOT,
             capture_output=True,

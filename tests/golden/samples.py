@@ -14,13 +14,14 @@ from services.city.domain import advance, answer, authority, beneficiary, handov
 from services.province import publisher as province_publisher
 from services.province.domain import arrival, grant, house
 from shared.contracts.values import ManifestEntry
-from shared.custody import access, parked
+from shared.custody import access, parked, replay
 from shared.custody.exchange import publisher
 from shared.kernel.decider import Decider, Event
 from shared.kernel.handling import Publisher
 from tests.golden.documents import DECIDERS
 from tests.specs.city import test_publisher as city
 from tests.specs.custody import test_exchange as custody
+from tests.specs.custody.test_replay import REFUSED
 from tests.specs.letters import ISSUED, KNOWN, UNLISTED
 from tests.specs.province import test_publisher as province
 from tests.specs.spec import ANN, BEA, CIA, NOW
@@ -177,6 +178,7 @@ MORE: dict[str, Sequence[Event]] = {
         ),
         access.IdentityLookedUp(by="penyusun", purpose="identity_check", person=None, at=NOW),
         parked.MessageDiscarded(parked="2", sender="35", sequence=None, grounds="Kiriman uji"),
+        replay.ReplayRecorded(**REFUSED),
     ),
 }
 """Events that show what those of the specs don't."""

@@ -250,7 +250,7 @@ async def test_a_log_of_every_type_is_projected_rebuilt_and_has_no_type_without_
         projector = Projector(pool, types_of(kind), projection)
         await projector.prepare()
         assert await projector.step() == len(goldens)
-        assert await projector.rebuild() == []
+        assert (await projector.rebuild()).differences == []
     async with pool.connection() as connection:
         assert await unread_types(connection, types_of(kind)) == []
         # Of another office's log it would be everything but what custody wrote.

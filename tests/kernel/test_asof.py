@@ -107,7 +107,7 @@ async def test_live_readers_and_the_projector_wait_for_nothing_meanwhile(
         assert await projector.step() == 1
         async with pool.connection() as other:
             assert await totals(other) == {"a": 1, "b": 1}
-        assert await projector.rebuild() == []
+        assert (await projector.rebuild()).differences == []
         assert await totals(connection) == before == {"a": 1}
 
 

@@ -4,17 +4,25 @@ from __future__ import annotations
 
 import asyncio
 import json
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
 import pytest
 
+from services.city.projections.board import projection as BOARD
 from shared.kernel.keyring import draw_signing, verifier_key
+from shared.kernel.projector import Projector, Recorded, Statement
+from shared.runtime import replaying
 from shared.runtime.key_file import SealedFile
+from shared.runtime.metrics import VERSION
+from shared.runtime.replaying import NotReplayed
 from tests.conftest import PASSPHRASE
 from tests.system import story
 from tests.system.offices import Desk
 from tests.system.typed import pulang
+
+REPLAY = ("replay", "--reason", "Audit triwulan")
 
 
 def environment(desk: Desk) -> dict[str, str]:
@@ -77,7 +85,7 @@ async def test_history_as_known_at_a_time_tells_what_was_known_then(city: Desk) 
 
 async def test_replay_proves_every_read_model_equal_while_staff_go_on(city: Desk) -> None:
     await story.issued(city, 3)
-    replaying = asyncio.create_task(pulang("replay", "--json", **environment(city)))
+    replaying = asyncio.create_task(pulang(*REPLAY, "--json", **environment(city)))
     while not replaying.done():
         await story.register(city, story.intake_row())
     code, out, err = await replaying
@@ -89,9 +97,73 @@ async def test_replay_names_a_tampered_row_and_mends_it(city: Desk) -> None:
     (person,) = await story.issued(city, 1)
     async with city.office.pool.connection() as connection:
         await connection.execute("update rm_board.person set state = 'arrived'")
-    code, out, _ = await pulang("replay", "board", "--json", **environment(city))
+    code, out, _ = await pulang(*REPLAY, "board", "--json", **environment(city))
     assert code == 1
     assert person in json.loads(out)["board"][0]
+    assert await story.entry_states(city) == {person: "issued"}
+
+
+async def ledgers(desk: Desk) -> dict[str, int]:
+    """How much stands in the log and in each table of messages."""
+    found = {}
+    async with desk.office.pool.connection() as connection:
+        for table in ("events", "outbox", "inbox", "parked", "requests"):
+            cursor = await connection.execute(f"select count(*) from {table}".encode())
+            (found[table],) = await cursor.fetchone() or (0,)
+    return found
+
+
+async def recorded_replays(desk: Desk, model: str) -> list[dict[str, Any]]:
+    stored = (await desk.office.store.load([f"replay-{model}"]))[f"replay-{model}"]
+    return [one.document for one in stored]
+
+
+async def test_a_replay_leaves_one_record_for_each_read_model_and_nothing_else(city: Desk) -> None:
+    await story.issued(city, 1)
+    before = await ledgers(city)
+    code, _, err = await pulang(*REPLAY, **environment(city), SUDO_USER="auditor-kota")
+    assert code == 0, err
+    assert "events/s" in err
+    assert await ledgers(city) == before | {"events": before["events"] + 4}
+    (document,) = await recorded_replays(city, "board")
+    assert document["actor"] == "auditor-kota"
+    told = document["data"]
+    assert (told["outcome"], told["differing"]) == ("equal", 0)
+    assert (told["first"], told["last"]) == (1, before["events"])
+    assert (told["software"], told["projection_version"]) == (VERSION, BOARD.version)
+    assert told["live"] == told["rebuilt"]
+    _, out, _ = await pulang("history", "board", "--json", **environment(city))
+    (line,) = json.loads(out)
+    assert "sama, dialihkan. Audit triwulan" in line["words"]
+    assert line["actor"] == "auditor-kota"
+
+
+async def test_the_record_says_that_rows_differed(city: Desk) -> None:
+    await story.issued(city, 2)
+    async with city.office.pool.connection() as connection:
+        await connection.execute("update rm_board.person set state = 'arrived'")
+    code, out, _ = await pulang(*REPLAY, "board", **environment(city))
+    assert code == 1
+    (document,) = await recorded_replays(city, "board")
+    told = document["data"]
+    assert (told["outcome"], told["differing"]) == ("different", 4)
+    assert told["live"] != told["rebuilt"]
+    assert told["rebuilt"] in out.replace("\n", "")
+
+
+async def test_a_copy_that_cannot_be_built_is_on_record_and_the_live_one_stays(city: Desk) -> None:
+    (person,) = await story.issued(city, 1)
+
+    def fails(recorded: Recorded) -> list[Statement]:
+        return [("select 1 / (%(position)s - 2)", {"position": recorded.position})]
+
+    (real,) = [one for one in city.office.projectors if one.projection.name == "board"]
+    broken = Projector(real.pool, city.office.handling.types, replace(BOARD, apply=fails))
+    with pytest.raises(NotReplayed, match="DivisionByZero"):
+        await replaying.replay(city.office, broken, "RP-1", "Audit", "op", lambda done, all_: None)
+    (document,) = await recorded_replays(city, "board")
+    assert document["data"]["outcome"] == "refused"
+    assert document["data"]["rebuilt"] is None
     assert await story.entry_states(city) == {person: "issued"}
 
 
@@ -99,7 +171,9 @@ async def test_replay_names_a_tampered_row_and_mends_it(city: Desk) -> None:
     ("words", "more", "said"),
     [
         (("status",), {}, "PULANG_OFFICE"),
-        (("replay", "nothing"), {"city": "1"}, "There is no read model nothing"),
+        ((*REPLAY, "nothing"), {"city": "1"}, "There is no read model nothing"),
+        (("replay",), {"city": "1"}, "--reason"),
+        (("replay", "--reason", "NIK 5371012345678901"), {"city": "1"}, "nothing was rebuilt"),
         (("history", "X", "--known-at", "kemarin"), {"city": "1"}, "Waktunya tidak terbaca"),
         (("history", "X", "--true-at", ""), {"city": "1"}, "Waktunya tidak terbaca"),
         (("nonsense",), {}, "No such command"),

@@ -612,7 +612,7 @@ async def verify(desk: Desk) -> None:
     assert head.size == len(bodies)
     assert merkle.root(merkle.extend(0, (), bodies)) == merkle.root(head.frontier)
     for projector in desk.office.projectors:
-        assert await projector.rebuild() == [], projector.projection.name
+        assert (await projector.rebuild()).differences == [], projector.projection.name
 
 
 async def test_an_erasure_needs_a_second_person_and_forgets_her_at_both_offices(

@@ -395,7 +395,7 @@ def test_after_an_erasure_nothing_of_her_is_left_and_the_history_still_verifies(
         assert seen.get("name") in (None, "(dihapus)")
         assert opened_with_all_that_is_left(world, code, person, before[code]) == 0
         assert verify(world, code)
-        replayed = world.command(code, "replay", "--json")
+        replayed = world.command(code, "replay", "--reason", "Uji", "--json")
         assert replayed.returncode == 0, replayed.stdout
     # Who was not erased is there as before, and what was counted still counts.
     other = ntt.get("case_worker", f"/beneficiaries/{world.persons[61]}/identity?purpose=case_work")

@@ -80,7 +80,7 @@ async def test_a_stalled_projector_turns_it_red(
 async def test_a_checkpoint_ahead_of_the_log_turns_it_red(province: Desk) -> None:
     async with province.office.pool.connection() as connection:
         await connection.execute("update projections set position = 99 where name = 'cases'")
-    await until_said(province, "read model cases is ahead of the log: run `pulang replay cases`")
+    await until_said(province, "read model cases is ahead of the log: run `pulang replay cases ")
 
 
 async def test_a_link_without_receipts_turns_it_red_and_staff_still_record(

@@ -29,7 +29,7 @@ from ..spec import (
     unmentioned,
     words_without_a_field,
 )
-from . import test_access, test_erasure, test_fork, test_parked
+from . import test_access, test_erasure, test_fork, test_parked, test_replay
 
 HERE = Path(__file__).parent
 BY_CATEGORY = {decider.category: decider for decider in DECIDERS}
@@ -43,6 +43,7 @@ VALUES = {
     "break-glass": test_access.VALUES["break_glass"],
     "parked": test_parked.VALUES,
     "fork": test_fork.VALUES,
+    "replay": test_replay.VALUES,
 }
 PATHS = {
     "custody": [test_erasure.PATH, test_erasure.PATH_OF_AN_ORDER],
@@ -53,6 +54,7 @@ SPECS = {
     "custody": ("test_erasure.py", "test_order.py", "test_hold.py"),
     "parked": ("test_parked.py",),
     "fork": ("test_fork.py",),
+    "replay": ("test_replay.py",),
 }
 
 every_decider = pytest.mark.parametrize("name", sorted(BY_CATEGORY))

@@ -9,7 +9,7 @@ from services.city import reactor as city_reactor
 from services.province import publisher as province_publisher
 from services.province import reactor as province_reactor
 from shared.contracts import messages
-from shared.custody import DECIDERS, access, erasure, exchange, fork, parked
+from shared.custody import DECIDERS, access, erasure, exchange, fork, parked, replay
 from shared.kernel.decider import Refused
 from shared.kernel.event import Outgoing, UnknownType
 
@@ -19,6 +19,7 @@ from ..province import test_publisher as province
 from ..spec import ANN, BEA, HOUR, NOW, SEALED, Office
 from .test_erasure import APPROVE, BEGIN, DAY, PROPOSE, SOON, TODAY, execute, hold, on
 from .test_hold import LIFT
+from .test_replay import REPLAYED
 
 PUBLISHERS = {"city": city_publisher.publish, "province": province_publisher.publish}
 REACTORS = {"city": city_reactor.react, "province": province_reactor.react}
@@ -69,6 +70,7 @@ KEPT = [
         at=NOW,
     ),
     fork.HistoryAccepted(fork="1", partner="35", size=7, grounds="Dipulihkan"),
+    replay.ReplayRecorded(**REPLAYED),
     parked.MessageDiscarded(parked="1", sender="35", sequence=2, grounds="Kiriman uji"),
     access.UnusualLookingNoticed(at=NOW, by="penyusun", persons=31, minutes=10),
     access.IdentityLookedUp(by="penyusun", purpose="identity_check", person=ANN, at=NOW),
