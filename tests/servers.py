@@ -104,7 +104,8 @@ def start_servers() -> Iterator[Servers]:
         postgres = PostgresContainer("postgres:16", driver=None).with_command(
             "postgres -c fsync=off -c max_connections=300 -c synchronous_commit=off"
             # Hundreds of databases keep a vacuum, checkpoints and their writing busy for nothing.
-            " -c full_page_writes=off -c autovacuum=off -c max_wal_size=8GB -c checkpoint_timeout=1h"
+            " -c full_page_writes=off -c autovacuum=off -c max_wal_size=8GB"
+            " -c checkpoint_timeout=1h"
         )
         redis = RedisContainer("redis:7")
         try:
