@@ -50,7 +50,7 @@ CLAIM_SECONDS = 5.0
 GO_BACK_SECONDS = 1.0
 """So often at most a receipt makes it go back: each costs a whole window again."""
 CLAIMS_AT_MOST = 50
-"""So many claims that its receiver has not taken are on their way; then they begin anew."""
+"""So many claims, heard or not, stay in the stream of an idle link; then they are taken away."""
 SILENCE_SECONDS = 30.0
 """Who was heard so long ago was away, or its clock was set back: an older receipt counts again."""
 
