@@ -107,6 +107,8 @@ def start_servers() -> Iterator[Servers]:
             " -c full_page_writes=off -c autovacuum=off -c max_wal_size=8GB"
             " -c checkpoint_timeout=1h"
         )
+        # As embedded servers do, and because a password takes longer to prove than many a test.
+        postgres.with_env("POSTGRES_HOST_AUTH_METHOD", "trust")
         redis = RedisContainer("redis:7")
         try:
             postgres.start()

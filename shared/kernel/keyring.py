@@ -89,25 +89,18 @@ class Keyring:
     async def refresh(self) -> None:
         """Takes in new epochs, keys, and whom this office trusts. Raises NoKeys, Unopened."""
         async with self.pool.connection() as connection:
-            rows = await _rows(
-                connection, "select office, key_id, public from trusted_keys"
-                " where revoked_at is null"
-            )  # fmt: skip
-            ((epoch, newest),) = await _rows(
-                connection,
-                "select key_epoch, (select coalesce(max(epoch), 0) from office_keys) from log_head",
-            )
-            if not newest:
+            ((epoch, own, rows),) = await _rows(connection, _STANDING)
+            if not own:
                 raise NoKeys("this office has no keys yet: run `pulang keys init`")
             # Also a key that went: what was destroyed must leave every process's memory.
-            standing = frozenset(
-                await _rows(connection, "select key_id, state, epoch from office_keys")
-            )
+            standing = frozenset(map(tuple, own))
             same = self._loaded is not None and self._loaded.standing == (epoch, standing)
             keys = [] if same else await _rows(connection, _OFFICE_KEYS)
         trusted: dict[str, dict[str, Ed25519PublicKey]] = {}
         for office, key_id, public in rows:
-            trusted.setdefault(office, {})[key_id] = Ed25519PublicKey.from_public_bytes(public)
+            trusted.setdefault(office, {})[key_id] = Ed25519PublicKey.from_public_bytes(
+                bytes.fromhex(public)
+            )
         self._trusted = trusted
         if not same:
             loaded = await asyncio.to_thread(self._load, epoch, keys)
@@ -255,6 +248,13 @@ class Keyring:
             return await cursor.fetchone() is not None
 
 
+_STANDING = """
+select key_epoch,
+  coalesce((select jsonb_agg(jsonb_build_array(key_id, state, epoch)) from office_keys), '[]'),
+  coalesce((select jsonb_agg(jsonb_build_array(office, key_id, encode(public, 'hex')))
+    from trusted_keys where revoked_at is null), '[]')
+from log_head
+"""
 _OFFICE_KEYS = "select key_id, purpose, epoch, wrapped, state from office_keys"
 
 

@@ -413,6 +413,12 @@ def _position(db: Database, p: Any) -> Rows:
     return [db.projections[p[0]]] if p[0] in db.projections else []
 
 
+@answers("select p.position = h.size and p.version = %s from projections p, log_head h")
+def _is_caught_up(db: Database, p: Any) -> Rows:
+    version, name = p
+    return [(db.projections[name] == (db.size, version),)] if name in db.projections else []
+
+
 @answers("insert into projections (name, version, position)", "write")
 def _checkpoint(db: Database, p: Any) -> Rows:
     name, version, position = p
