@@ -297,24 +297,26 @@ BOMBS: dict[str, tuple[str, Callable[[], bytes]]] = {
     "nested": ("XLSX_UNREADABLE", lambda: packed(parts("<a>" * 8_000_000), STORED)),
 }
 CHILD = """
-import json, sys, time, tracemalloc
+import json, re, sys, time
 from shared.runtime.manifest import Problem
 from shared.runtime.sheets import read_xlsx
 raw = open(sys.argv[1], "rb").read()
-tracemalloc.start()
-started = time.monotonic()
+def most():
+    # Not getrusage, whose figure a process inherits from the one that started it.
+    return int(re.search(r"VmHWM:\\s+(\\d+)", open("/proc/self/status").read())[1]) / 1024
+before, started = most(), time.monotonic()
 try:
     code = f"{len(read_xlsx(raw))} rows"
 except Problem as problem:
     code = problem.code
 seconds = time.monotonic() - started
-print(json.dumps([code, seconds, tracemalloc.get_traced_memory()[1] / 1024**2]))
+print(json.dumps([code, seconds, most() - before]))
 """
 
 
 @pytest.mark.parametrize("kind", BOMBS)
 def test_a_bomb_is_refused_in_bounded_time_and_memory(kind: str, tmp_path: Path) -> None:
-    """Memory as Python counts it: the bytes inflated, the parser's own, and ours."""
+    """Memory as the system counts it: the most that the process ever held, beyond its start."""
     code, make = BOMBS[kind]
     file = tmp_path / "bomb"
     file.write_bytes(make())
