@@ -6,8 +6,10 @@ The same tests run on both; the header of the run says on which.
 from __future__ import annotations
 
 import os
+import random
 import re
 import shutil
+import socket
 import subprocess
 import tempfile
 from collections.abc import Iterator
@@ -22,6 +24,19 @@ from psycopg import sql
 from shared.kernel.migrate import admit, migrate
 
 TEMPLATE = "pulang_template"
+LISTENING = range(20_000, 32_000)
+"""Below the ports that a system gives to whoever connects or asks for any."""
+
+
+def free_port() -> int:
+    """One to listen on, also after a restart: nobody is given it meanwhile who asked for any."""
+    while True:
+        port = random.SystemRandom().choice(LISTENING)
+        try:
+            socket.create_server(("127.0.0.1", port)).close()
+        except OSError:
+            continue
+        return port
 
 
 def engine_answers() -> bool:

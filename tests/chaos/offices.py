@@ -8,7 +8,6 @@ from __future__ import annotations
 
 import json
 import signal
-import socket
 import subprocess
 import sys
 import time
@@ -23,6 +22,7 @@ from shared.runtime.worker import WORKER_LOCK
 from tests.chaos.checker import OfficeState
 from tests.chaos.proxy import Proxy
 from tests.chaos.servers import Postgres, Valkey, die_with_parent, end
+from tests.servers import free_port
 
 CODES = ("53.71", "35", "53")
 CITY = "53.71"
@@ -41,8 +41,7 @@ class Office:
         self.folder = folder
         self.postgres = postgres
         self.redis_url = redis_url  # what `demo._environment` asks of its servers
-        with socket.create_server(("127.0.0.1", 0)) as free:
-            demo.OFFICES[code]["port"] = free.getsockname()[1]
+        demo.OFFICES[code]["port"] = free_port()
         self.environment = demo._environment(code, self) | {  # type: ignore[arg-type]
             # The load must not spend its time waiting where nobody projects.
             "PULANG_READ_YOUR_WRITES_SECONDS": "0.2",

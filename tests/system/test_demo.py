@@ -40,12 +40,11 @@ def folder() -> Iterator[Path]:
 
 
 ON_FREE_PORTS = """
-import socket, sys
+import sys
 from services import cli, demo
-held = [socket.create_server(("127.0.0.1", 0)) for _ in demo.OFFICES]
-for office, one in zip(demo.OFFICES.values(), held):
-    office["port"] = one.getsockname()[1]
-    one.close()
+from tests.servers import free_port
+for office in demo.OFFICES.values():
+    office["port"] = free_port()
 sys.argv = ["pulang", "demo", "--once"]
 sys.exit(cli.main())
 """

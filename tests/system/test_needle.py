@@ -17,7 +17,6 @@ import json
 import os
 import re
 import shutil
-import socket
 import subprocess
 import sys
 import tempfile
@@ -38,6 +37,7 @@ import redis
 from services import demo
 from shared.kernel import merkle
 from shared.runtime.embedded import EmbeddedServers
+from tests.servers import free_port
 
 pytestmark = [pytest.mark.xdist_group("needle"), pytest.mark.timeout(300)]
 
@@ -141,8 +141,7 @@ def world() -> Iterator[World]:
         demo.DIRECTORY.mkdir(parents=True)
         (folder / "tmp").mkdir()
         for office in demo.OFFICES.values():
-            with socket.create_server(("127.0.0.1", 0)) as free:
-                office["port"] = free.getsockname()[1]
+            office["port"] = free_port()
         stack.callback(
             lambda: [office.update(port=ports[code]) for code, office in demo.OFFICES.items()]
         )
