@@ -14,7 +14,7 @@ from typing import Any
 from psycopg import AsyncConnection
 
 from shared.kernel.decider import Event
-from shared.kernel.event import EventTypes, NewEvent, Outgoing
+from shared.kernel.event import NewEvent, Outgoing
 from shared.kernel.link import frame_numbers, verify_kept
 from shared.runtime.audit.faults import Faults
 from shared.runtime.audit.log import Row
@@ -63,12 +63,10 @@ class OutboxCheck:
     def __init__(
         self,
         office: str,
-        types: EventTypes,
         publisher: Callable[[str, Event], Iterable[Outgoing]],
         faults: Faults,
     ) -> None:
         self._office = office
-        self._types = types
         self._publisher = publisher
         self._faults = faults
         self._links: dict[str, _Outbox] = {}
@@ -80,11 +78,10 @@ class OutboxCheck:
             self._links[receiver] = link
             await link.advance()
 
-    async def take(self, row: Row) -> None:
-        if row.document is None:
+    async def take(self, row: Row, event: Event | None) -> None:
+        if row.document is None or event is None:
             return
         try:
-            event = self._types.parse(row.document)
             new = _as_new(row.document, event, self._publisher(row.columns["stream"], event))
         except Exception:
             return  # Said already where the columns are looked at.
