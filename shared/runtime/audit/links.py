@@ -82,7 +82,10 @@ class OutboxCheck:
         if row.document is None or event is None:
             return
         try:
-            new = _as_new(row.document, event, self._publisher(row.columns["stream"], event))
+            owed = tuple(self._publisher(row.columns["stream"], event))
+            if not owed:
+                return
+            new = _as_new(row.document, event, owed)
         except Exception:
             return  # Said already where the columns are looked at.
         for index, outgoing in enumerate(new.messages):
@@ -130,7 +133,7 @@ class OutboxCheck:
                                  outgoing.get(link.receiver, 0))  # fmt: skip
 
 
-def _as_new(document: dict[str, Any], event: Event, owed: Iterable[Outgoing]) -> NewEvent:
+def _as_new(document: dict[str, Any], event: Event, owed: tuple[Outgoing, ...]) -> NewEvent:
     """The event as it was before it was appended: what its messages' bytes were made from."""
     return NewEvent(
         id=document["id"],
@@ -142,7 +145,7 @@ def _as_new(document: dict[str, Any], event: Event, owed: Iterable[Outgoing]) ->
         actor=document["actor"],
         traceparent=document["traceparent"],
         causation=document["causationid"],
-        messages=tuple(owed),
+        messages=owed,
     )
 
 
