@@ -44,7 +44,7 @@ from shared.runtime.office import Office
 
 CITY, PROVINCE = "53.71", "35"
 PERSONS = 1_000
-"""Of one operation: some 13,000 events."""
+"""Of one operation: 13,102 events."""
 SPARE_RUPIAH, FARE_RUPIAH = 250_000, 1_750_000
 BOUND_MB = 250
 LOOK_SECONDS = 0.1
@@ -88,17 +88,17 @@ async def record(city: Office, province: Province, events: int) -> int:
     number = size = 0
     while size < events:
         number += 1
-        await _operation(city, province, f"OP-{number}")
+        await operation(city, province, f"OP-{number}", PERSONS)
         size = (await city.store.head()).size
         print(f"\r{size:,} events recorded", end="", file=sys.stderr, flush=True)
     print(file=sys.stderr)
     return size
 
 
-async def _operation(city: Office, province: Province, of: str) -> None:
-    people = [draw_person_code() for _ in range(PERSONS)]
+async def operation(city: Office, province: Province, of: str, persons: int) -> None:
+    people = [draw_person_code() for _ in range(persons)]
     step = story.MANIFEST_PERSONS
-    manifests = {f"{of}-HO-{at}": people[at : at + step] for at in range(0, PERSONS, step)}
+    manifests = {f"{of}-HO-{at}": people[at : at + step] for at in range(0, persons, step)}
     intake = [Unit([story.registration(p, of=of), story.willingness(p)]) for p in people]
     await story.handle(city.handling, [Unit([story.opening(of)]), *intake])
     await story.handle(city.handling, [Unit(_released(of, person)) for person in people])
