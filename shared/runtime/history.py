@@ -114,12 +114,15 @@ async def changes(
     subject: str | None = None,
     after: int = 0,
     deadline: float | None = None,
+    known_at: datetime | None = None,
 ) -> dict[str, Any]:
     """What was recorded, or what occurred, after one time and up to another, day by day.
 
+    With `known_at` it is told as it was known then, without what was recorded later.
+
     At most LINES; `after` in the answer is what to ask on with, and None where that is all.
     """
-    moment = Moment(true_at=until) if axis == "occurred" else Moment(known_at=until)
+    moment = Moment(known_at, until) if axis == "occurred" else Moment(known_at=until)
     told = await _truth(connection, types, corrections, moment, deadline)
     found = await rows(
         connection,
@@ -127,7 +130,8 @@ async def changes(
         " case when %(recorded)s then e.recorded_at else coalesce(m.at, e.occurred_at) end as at"
         " from events e left join"
         " unnest(%(moved)s::bigint[], %(times)s::timestamptz[]) as m(position, at)"
-        " using (position))"
+        " using (position)"
+        " where %(known_at)s::timestamptz is null or e.recorded_at <= %(known_at)s)"
         " select * from placed where (%(subject)s::text is null or stream = %(subject)s"
         " or stream like %(streams)s or position(%(quoted)s in body) > 0)"
         " and position <> all(%(corrected)s::bigint[])"
@@ -138,6 +142,7 @@ async def changes(
         " order by at, position limit %(lines)s + 1",
         **_parameters(told, subject),
         recorded=axis == "recorded",
+        known_at=known_at,
         since=since,
         until=until,
         after=after,
@@ -335,6 +340,7 @@ async def _changes(desk: Desk, given: dict[str, str]) -> Any:
             given.get("subject"),
             parse_position(given.get("after", "0"), "after"),
             deadline,
+            parse_time(given["known_at"]) if "known_at" in given else None,
         )
 
 
@@ -351,7 +357,7 @@ READS = (
         "Apa yang berubah antara dua waktu",
         ROLES,
         _changes,
-        optional=("from", "to", "axis", "subject", "after"),
+        optional=("from", "to", "axis", "known_at", "subject", "after"),
         needs=("from", "to"),
     ),
 )
