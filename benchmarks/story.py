@@ -34,10 +34,10 @@ def say(kind: type[Command], by: str = "petugas", **fields: Any) -> Command:
     return kind(by=by, now=NOW, occurred_at=NOW, **fields)
 
 
-def opening() -> Command:
+def opening(of: str = OPERATION) -> Command:
     return say(
         operation.OpenOperation,
-        operation=OPERATION,
+        operation=of,
         name="Kegiatan untuk mengukur",
         site="53.71.01",
         planned_departure=date(2019, 10, 4),
@@ -47,11 +47,11 @@ def opening() -> Command:
     )
 
 
-def registration(person: str, identity: str | None = None) -> Command:
+def registration(person: str, identity: str | None = None, of: str = OPERATION) -> Command:
     return say(
         beneficiary.RegisterBeneficiary,
         person=person,
-        operation=OPERATION,
+        operation=of,
         origin="35.78",
         birth_date=date(1990, 1, 2),
         sign_of_trafficking=False,
@@ -77,11 +77,11 @@ def willingness(person: str, statement: str = "SPK/1") -> Command:
     return say(beneficiary.GiveWillingness, person=person, statement=statement)
 
 
-def drafting(id_: str) -> Command:
+def drafting(id_: str, of: str = OPERATION) -> Command:
     return say(
         handover.DraftHandover,
         handover=id_,
-        operation=OPERATION,
+        operation=of,
         receiving_office="35",
         planned_departure=date(2019, 10, 4),
         transport="Kapal contoh",
@@ -156,14 +156,14 @@ async def whole_operation(handling: Handling, persons: int) -> None:
     await handle(handling, [Unit([opening()])])
     await handle(handling, [Unit([registration(code), willingness(code)]) for code in codes])
     for at, manifest in enumerate(manifests):
-        await handle(handling, [Unit(list(_until_departure(f"HO-{at}", manifest)))])
+        await handle(handling, [Unit(list(until_departure(f"HO-{at}", manifest)))])
     for at, manifest in enumerate(manifests):
         arrivals = [Unit(_arrival(f"HO-{at}", code)) for code in manifest]
         await handle(handling, arrivals, actor="office:35")
 
 
-def _until_departure(id_: str, manifest: Sequence[str]) -> Iterator[Command]:
-    yield drafting(id_)
+def until_departure(id_: str, manifest: Sequence[str], of: str = OPERATION) -> Iterator[Command]:
+    yield drafting(id_, of)
     for code in manifest:
         yield say(beneficiary.EnterHandover, person=code, handover=id_, destination="35")
         yield entry(id_, code)

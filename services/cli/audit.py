@@ -7,7 +7,14 @@ from typing import Annotated
 
 import typer
 from rich.console import Console
-from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, TimeRemainingColumn
+from rich.progress import (
+    BarColumn,
+    MofNCompleteColumn,
+    Progress,
+    TaskID,
+    TextColumn,
+    TimeRemainingColumn,
+)
 
 from services.cli.command import (
     FOUND_WRONG,
@@ -40,11 +47,12 @@ def audit_verify(as_json: JsonFlag = False) -> None:
             TimeRemainingColumn(),
         )
         with Progress(*columns, console=Console(stderr=True)) as bars:
-            tasks: dict[str, object] = {}
+            tasks: dict[str, TaskID] = {}
 
             def progress(what: str, done: int, total: int) -> None:
-                task = tasks.setdefault(what, bars.add_task(what, total=total))
-                bars.update(task, completed=done, total=total)  # type: ignore[arg-type]
+                if what not in tasks:
+                    tasks[what] = bars.add_task(what)
+                bars.update(tasks[what], completed=done, total=total)
 
             async with office.pool.connection() as connection:
                 return await audit.verify(connection, office, progress=progress)

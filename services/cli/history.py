@@ -76,6 +76,7 @@ def changes(
     axis: Annotated[
         str, typer.Option(help="recorded: what was written down; occurred: what was so.")
     ] = "recorded",
+    known_at: Annotated[str | None, typer.Option(help="As it was known at this time.")] = None,
     after: Annotated[int, typer.Option(min=0, help="Where an earlier answer broke off.")] = 0,
     as_json: JsonFlag = False,
 ) -> None:
@@ -83,7 +84,7 @@ def changes(
     if axis not in ("recorded", "occurred"):
         raise CouldNotRun("--axis is recorded or occurred.")
     on: Axis = "occurred" if axis == "occurred" else "recorded"
-    first, last = parse(since), parse(until)
+    first, last, known = parse(since), parse(until), _time(known_at)
 
     async def work(office: Office) -> dict[str, Any]:
         async with (
@@ -100,6 +101,7 @@ def changes(
                 office.settings.zone,
                 None if subject == EVERYTHING else subject,
                 after,
+                known_at=known,
             )
 
     found = with_office(work)

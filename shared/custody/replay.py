@@ -1,6 +1,6 @@
 """A read model that was built anew: who asked for it, why, by what software, what it showed.
 
-The record is for auditors. It is made after the switch, and of a copy that could not be built too.
+The record is for auditors. It is made with the switch, and of a copy that could not be built too.
 """
 
 from __future__ import annotations

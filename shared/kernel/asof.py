@@ -90,12 +90,11 @@ async def past(
             # One snapshot: what is recorded meanwhile belongs to no batch.
             await connection.execute("set transaction isolation level repeatable read")
             schemas = await _schemas(connection, projections)
-            await _bound(connection, deadline)
+            await bound(connection, deadline)
             for projection in projections:
                 await create_tables(connection, projection, schemas[projection.name])
             await _build(connection, projections, schemas, types, corrections, moment, deadline)
-            await _bound(connection, deadline)
-            connection.cursor_factory = _reading_from(schemas)
+            connection.cursor_factory = _reading_from(schemas, deadline)
             yield
     except QueryCanceled:
         raise TooLong from None
@@ -110,8 +109,13 @@ async def truth(
     types: EventTypes,
     corrections: Corrections,
     known_at: datetime | None = None,
+    deadline: float | None = None,
 ) -> Truth:
-    """What the corrections that were recorded by then change on the axis of occurrence."""
+    """What the corrections that were recorded by then change on the axis of occurrence.
+
+    With a deadline, on the clock of `time.monotonic`, it raises TooLong, and leaves what is left of
+    it to the next statement.
+    """
     streams: set[str] = set()
     correcting = [event.type for event in corrections.correcting]
     position = 0
@@ -131,10 +135,14 @@ async def truth(
             citation = corrections.cite(types.parse(stored.document))
             if citation is not None and citation.corrects is not None:
                 streams.add(stored.stream)
+        await bound(connection, deadline)
     found: list[Pair] = []
     for stream in sorted(streams):
         found += await _pairs_of(connection, stream, types, corrections, known_at)
-    return await _counted(connection, found)
+        await bound(connection, deadline)
+    told = await _counted(connection, found, deadline)
+    await bound(connection, deadline)
+    return told
 
 
 async def _pairs_of(
@@ -157,7 +165,9 @@ async def _pairs_of(
     return pairs((one.position, corrections.cite(types.parse(one.document))) for one in stored)
 
 
-async def _counted(connection: AsyncConnection[Any], found: Sequence[Pair]) -> Truth:
+async def _counted(
+    connection: AsyncConnection[Any], found: Sequence[Pair], deadline: float | None
+) -> Truth:
     times = await rows(
         connection,
         "select position, occurred_at from events where position = any(%s)",
@@ -179,6 +189,7 @@ async def _counted(connection: AsyncConnection[Any], found: Sequence[Pair]) -> T
             together[position] = _neighbours(position, steps)
             # Of all that stands near only what counts is kept.
             occurred |= {one: own[one] for one in (position, *together[position])}
+        await bound(connection, deadline)
     return counted(found, occurred, together)
 
 
@@ -225,7 +236,8 @@ async def _build(
 ) -> None:
     moved: Mapping[int, datetime] = {}
     if moment.true_at is not None:
-        moved = (await truth(connection, types, corrections, moment.known_at)).counts_from
+        told = await truth(connection, types, corrections, moment.known_at, deadline)
+        moved = told.counts_from
     bounds = {
         "batch": BATCH_EVENTS,
         "known_at": moment.known_at,
@@ -239,7 +251,7 @@ async def _build(
         events = [recorded(stored, types) for stored in batch]
         for projection in projections:
             await apply_events(connection, projection, schemas[projection.name], events)
-        await _bound(connection, deadline)
+        await bound(connection, deadline)
 
 
 async def _batch(
@@ -256,18 +268,21 @@ async def _batch(
     return [StoredEvent(*row) for row in await cursor.fetchall()]
 
 
-async def _bound(connection: AsyncConnection[Any], deadline: float) -> None:
-    """No statement from here on goes beyond the deadline."""
+async def bound(connection: AsyncConnection[Any], deadline: float | None) -> None:
+    """No statement from here on goes beyond the deadline. Raises TooLong where it has passed."""
+    if deadline is None:
+        return
     left = deadline - time.monotonic()
     if left <= 0:
         raise TooLong
-    await connection.execute(
+    # Not by the connection's own kind of cursor: that may be one which comes here.
+    await AsyncCursor(connection).execute(
         "select set_config('statement_timeout', %s, true)", (f"{max(1, round(left * 1000))}ms",)
     )
 
 
-def _reading_from(schemas: Mapping[str, str]) -> type[AsyncCursor[Any]]:
-    """Cursors that read each read model from another schema than the live one.
+def _reading_from(schemas: Mapping[str, str], deadline: float) -> type[AsyncCursor[Any]]:
+    """Cursors that read each read model from another schema than the live one, in time.
 
     So the read models' queries, which name the live schemas, stay as they are.
     """
@@ -283,6 +298,7 @@ def _reading_from(schemas: Mapping[str, str]) -> type[AsyncCursor[Any]]:
             if not isinstance(text, str):
                 raise TypeError("a read model is read by a query in plain text")
             moved = READ_MODEL.sub(there, text)
+            await bound(self.connection, deadline)
             return await super().execute(moved.encode(), *arguments, **more)
 
     return PastCursor

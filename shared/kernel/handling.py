@@ -15,6 +15,7 @@ from datetime import datetime
 from typing import Any
 
 from opentelemetry.trace import Span
+from psycopg import AsyncConnection
 
 from shared.kernel import trace
 from shared.kernel.decider import Command, Decider, Event, Refused
@@ -112,8 +113,11 @@ class Handling:
         received: Sequence[Received] = (),
         parked: Callable[[Outcome], Sequence[Parked]] | None = None,
         settled: Sequence[Settled] = (),
+        within: AsyncConnection[Any] | None = None,
     ) -> Outcome:
         """Decides `units` and appends what follows, in one transaction with the rest.
+
+        `within` is a connection whose open transaction that is to be (`Store.append_within`).
 
         `cause` names what asked for it; where no span says otherwise, the correlation id of all
         events is made of it. With `all_or_nothing` one refusal keeps everything from being written.
@@ -123,7 +127,7 @@ class Handling:
         """
         for attempt in range(CONFLICT_TRIES):
             planned = planned_on or {}
-            outcome, read = await self._decide(units, at, actor, cause, planned)
+            outcome, read = await self._decide(units, at, actor, cause, planned, within)
             if any(read[stream] != version for stream, version in planned.items()):
                 raise StalePlan(", ".join(planned))
             if outcome.refused and (all_or_nothing or not (outcome.events or received)):
@@ -143,12 +147,15 @@ class Handling:
                 request=request(outcome) if request else None,
             )
             try:
-                outcome.position = await self.store.append(commit)
+                if within is None:
+                    outcome.position = await self.store.append(commit)
+                else:
+                    outcome.position = await self.store.append_within(within, commit)
                 return outcome
             except StaleKeys:
                 raise
             except Conflict:
-                if not await self._moved(read):
+                if within is not None or not await self._moved(read):
                     raise
                 await asyncio.sleep(BACK_OFF_SECONDS * attempt)
         raise Undecided(f"{len(units)} unit(s), {CONFLICT_TRIES} tries")
@@ -188,13 +195,14 @@ class Handling:
         actor: str,
         cause: str,
         planned: Mapping[str, int],
+        within: AsyncConnection[Any] | None,
     ) -> tuple[Outcome, dict[str, int]]:
         targets = [
             [(self._by_command[type(command)], command) for command in unit.commands]
             for unit in units
         ]
         aimed_at = [decider.stream(command) for unit in targets for decider, command in unit]
-        stored = await self.store.load([*aimed_at, *planned])
+        stored = await self.store.load([*aimed_at, *planned], within)
         read = {stream: len(events) for stream, events in stored.items()}
         known: dict[str, tuple[Any, int]] = {}
         outcome = Outcome()

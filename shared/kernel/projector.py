@@ -8,7 +8,7 @@ position 0, compared with it row by row, and switched to.
 from __future__ import annotations
 
 import hashlib
-from collections.abc import AsyncIterator, Callable, Iterable
+from collections.abc import AsyncIterator, Awaitable, Callable, Iterable
 from contextlib import asynccontextmanager
 from dataclasses import dataclass
 from typing import Any
@@ -72,6 +72,10 @@ class Rebuilt:
     differences: list[str]
 
 
+Record = Callable[[AsyncConnection[Any], Rebuilt], Awaitable[None]]
+"""Puts a rebuild on the record, in the transaction in which it is switched to."""
+
+
 class AheadOfLog(Exception):
     """A checkpoint beyond the log's end: the log was restored to an earlier time."""
 
@@ -106,7 +110,7 @@ class Projector:
                 await self._create(connection, self.projection.schema)
                 await self._checkpoint(connection, 0)
 
-    async def step(self) -> int:
+    async def step(self, record: Record | None = None) -> int:
         """Applies the next batch; gives the number of events. Raises AheadOfLog.
 
         Where the live copy is of another version, this one is built beside it and switched to.
@@ -121,7 +125,7 @@ class Projector:
             position, version = await cursor.fetchone() or (0, self.projection.version)
             if version == self.projection.version:
                 return await self._next_batch(connection, position)
-        await self.rebuild()
+        await self.rebuild(record=record)
         return 1
 
     async def _is_caught_up(self) -> bool:
@@ -149,13 +153,15 @@ class Projector:
         return len(events)
 
     async def rebuild(
-        self, progress: Callable[[int, int], None] = lambda done, total: None
+        self,
+        progress: Callable[[int, int], None] = lambda done, total: None,
+        record: Record | None = None,
     ) -> Rebuilt:
         """Builds a second copy from position 0 beside the live one, compares, and switches.
 
         The rebuilt copy is live afterwards in any case, since it is the one that follows from the
         log; where it can't be built, the live one stays. Writes into the read model's own schemas
-        and its position, and nowhere else. Raises RebuildRunning.
+        and its position, and nowhere else but for what `record` does. Raises RebuildRunning.
         """
         async with self.pool.connection() as connection:
             cursor = await connection.execute(
@@ -165,7 +171,7 @@ class Projector:
                 raise RebuildRunning(f"{self.projection.name} is being rebuilt; wait for that")
             await connection.commit()
             try:
-                return await self._rebuild(progress)
+                return await self._rebuild(progress, record)
             finally:
                 await connection.execute(
                     "select pg_advisory_unlock(53710004, hashtext(%s))", (self.projection.name,)
@@ -201,7 +207,9 @@ class Projector:
                 progress(position, live)
             return (await self._compare(connection, beside))[1]
 
-    async def _rebuild(self, progress: Callable[[int, int], None]) -> Rebuilt:
+    async def _rebuild(
+        self, progress: Callable[[int, int], None], record: Record | None
+    ) -> Rebuilt:
         beside = self.projection.schema + REBUILD_SUFFIX
         async with self._transaction() as connection:
             await self._create(connection, beside)
@@ -245,7 +253,10 @@ class Projector:
                 )
             )
             await self._checkpoint(connection, position)
-        return Rebuilt(position, before, after, number if same else None, differences)
+            rebuilt = Rebuilt(position, before, after, number if same else None, differences)
+            if record is not None:
+                await record(connection, rebuilt)
+        return rebuilt
 
     async def _catch_up(
         self, connection: AsyncConnection[Any], schema: str, position: int, target: int

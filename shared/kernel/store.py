@@ -12,6 +12,7 @@ from __future__ import annotations
 import asyncio
 import json
 from collections.abc import Iterable, Mapping, Sequence
+from contextlib import AbstractAsyncContextManager, nullcontext
 from dataclasses import dataclass, field
 from datetime import datetime
 from hashlib import sha256
@@ -241,6 +242,17 @@ class Store:
         await self._waiting.put((commit, future))
         return await future
 
+    async def append_within(self, connection: AsyncConnection[Any], commit: Commit) -> int:
+        """The same as part of a transaction that is open on this connection, and with its end.
+
+        Nobody else can append until then: let it be the last thing in it. Raises Conflict; then
+        the transaction is lost.
+        """
+        try:
+            return await self._write([commit], connection)
+        except errors.UniqueViolation as error:
+            raise _conflict(error) from error
+
     async def close(self) -> None:
         """Lets the appender finish what waits, and ends it."""
         if self._appender is not None:
@@ -286,8 +298,15 @@ class Store:
                 if not future.done():
                     future.set_result(size)
 
-    async def _write(self, commits: Sequence[Commit]) -> int:
-        async with self.pool.connection() as connection:
+    def _connection(
+        self, within: AsyncConnection[Any] | None
+    ) -> AbstractAsyncContextManager[AsyncConnection[Any]]:
+        return self.pool.connection() if within is None else nullcontext(within)
+
+    async def _write(
+        self, commits: Sequence[Commit], within: AsyncConnection[Any] | None = None
+    ) -> int:
+        async with self._connection(within) as connection:
             for _ in range(HEAD_TRIES):
                 head = self._head or await read_head(connection)
                 if any(key.epoch != head.key_epoch for one in commits for key in _epochal(one)):
@@ -394,11 +413,13 @@ class Store:
             "r_digest_epoch": [row.digest_epoch for row in requests],
         }, new
 
-    async def load(self, streams: Iterable[str]) -> dict[str, list[StoredEvent]]:
+    async def load(
+        self, streams: Iterable[str], within: AsyncConnection[Any] | None = None
+    ) -> dict[str, list[StoredEvent]]:
         """Every event of each stream, in order: one query whatever their number."""
         wanted = list(dict.fromkeys(streams))
         found: dict[str, list[StoredEvent]] = {stream: [] for stream in wanted}
-        async with self.pool.connection() as connection:
+        async with self._connection(within) as connection:
             cursor = await connection.execute(
                 # Stream by stream through the index, also where the planner has no statistics.
                 "select e.* from unnest(%s::text[]) as wanted(stream) cross join lateral"

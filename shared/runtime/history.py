@@ -8,6 +8,7 @@ where the event has a reason; a sealed one is said to be sealed.
 from __future__ import annotations
 
 import re
+import time
 from collections.abc import AsyncIterator, Mapping
 from contextlib import asynccontextmanager
 from datetime import datetime
@@ -74,6 +75,7 @@ async def history(
     subject: str,
     moment: Moment,
     after: int = 0,
+    deadline: float | None = None,
 ) -> list[dict[str, Any]]:
     """What is known of a subject as of a moment, in plain words, in the order of the log.
 
@@ -82,7 +84,7 @@ async def history(
     A subject is a stream (`handover-HO-1`) or an id in it (`HO-1`); events of other streams that
     name the id are part of its history.
     """
-    told = await _truth(connection, types, corrections, moment)
+    told = await _truth(connection, types, corrections, moment, deadline)
     found = await rows(
         connection,
         "select e.position, e.stream, e.version, e.type, e.body from events e left join"
@@ -111,20 +113,25 @@ async def changes(
     zone: ZoneInfo,
     subject: str | None = None,
     after: int = 0,
+    deadline: float | None = None,
+    known_at: datetime | None = None,
 ) -> dict[str, Any]:
     """What was recorded, or what occurred, after one time and up to another, day by day.
 
+    With `known_at` it is told as it was known then, without what was recorded later.
+
     At most LINES; `after` in the answer is what to ask on with, and None where that is all.
     """
-    moment = Moment(true_at=until) if axis == "occurred" else Moment(known_at=until)
-    told = await _truth(connection, types, corrections, moment)
+    moment = Moment(known_at, until) if axis == "occurred" else Moment(known_at=until)
+    told = await _truth(connection, types, corrections, moment, deadline)
     found = await rows(
         connection,
         "with placed as not materialized (select e.position, e.stream, e.version, e.type, e.body,"
         " case when %(recorded)s then e.recorded_at else coalesce(m.at, e.occurred_at) end as at"
         " from events e left join"
         " unnest(%(moved)s::bigint[], %(times)s::timestamptz[]) as m(position, at)"
-        " using (position))"
+        " using (position)"
+        " where %(known_at)s::timestamptz is null or e.recorded_at <= %(known_at)s)"
         " select * from placed where (%(subject)s::text is null or stream = %(subject)s"
         " or stream like %(streams)s or position(%(quoted)s in body) > 0)"
         " and position <> all(%(corrected)s::bigint[])"
@@ -135,6 +142,7 @@ async def changes(
         " order by at, position limit %(lines)s + 1",
         **_parameters(told, subject),
         recorded=axis == "recorded",
+        known_at=known_at,
         since=since,
         until=until,
         after=after,
@@ -170,11 +178,12 @@ async def _truth(
     types: EventTypes,
     corrections: Corrections,
     moment: Moment,
+    deadline: float | None,
 ) -> Truth:
     """What was corrected matters only to what is asked as true."""
     if moment.true_at is None:
         return Truth()
-    return await asof.truth(connection, types, corrections, moment.known_at)
+    return await asof.truth(connection, types, corrections, moment.known_at, deadline)
 
 
 def _line(stored: StoredEvent, types: EventTypes) -> dict[str, Any]:
@@ -288,16 +297,14 @@ async def snapshot(connection: AsyncConnection[Any]) -> AsyncIterator[None]:
 
 
 @asynccontextmanager
-async def bounded(desk: Desk) -> AsyncIterator[None]:
-    """Inside, no statement takes longer than it may. Raises Problem (503)."""
+async def bounded(desk: Desk) -> AsyncIterator[float]:
+    """Inside, it takes no longer than it may. Gives the deadline. Raises Problem (503)."""
+    deadline = time.monotonic() + desk.settings.past_seconds
     try:
         async with snapshot(desk.reading):
-            await desk.reading.execute(
-                "select set_config('statement_timeout', %s, true)",
-                (f"{round(desk.settings.past_seconds * 1000)}ms",),
-            )
-            yield
-    except QueryCanceled:
+            await asof.bound(desk.reading, deadline)
+            yield deadline
+    except (QueryCanceled, asof.TooLong):
         raise too_long(desk) from None
 
 
@@ -305,8 +312,10 @@ async def _history(desk: Desk, given: dict[str, str]) -> Any:
     moment = moment_of(desk.staff, given)
     after = parse_position(given.get("after", "0"), "after")
     types, corrections = desk.handling.types, desk.service.corrections
-    async with bounded(desk):
-        found = await history(desk.reading, types, corrections, given["subject"], moment, after)
+    async with bounded(desk) as deadline:
+        found = await history(
+            desk.reading, types, corrections, given["subject"], moment, after, deadline
+        )
     return found or None
 
 
@@ -319,7 +328,7 @@ async def _changes(desk: Desk, given: dict[str, str]) -> Any:
             "Isi 'from' dan 'to'; 'axis' ialah recorded (dicatat) atau occurred (terjadi).",
             "Tulis misalnya from=2019-10-03T00:00:00+08:00.",
         )
-    async with bounded(desk):
+    async with bounded(desk) as deadline:
         return await changes(
             desk.reading,
             desk.handling.types,
@@ -330,6 +339,8 @@ async def _changes(desk: Desk, given: dict[str, str]) -> Any:
             desk.settings.zone,
             given.get("subject"),
             parse_position(given.get("after", "0"), "after"),
+            deadline,
+            parse_time(given["known_at"]) if "known_at" in given else None,
         )
 
 
@@ -346,6 +357,7 @@ READS = (
         "Apa yang berubah antara dua waktu",
         ROLES,
         _changes,
-        optional=("from", "to", "axis", "subject", "after"),
+        optional=("from", "to", "axis", "known_at", "subject", "after"),
+        needs=("from", "to"),
     ),
 )

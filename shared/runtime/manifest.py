@@ -111,7 +111,8 @@ class CommandRoute:
 
 @dataclass(frozen=True)
 class ReadRoute:
-    """GET `path`: a read model; `optional` names query parameters. None is a 404.
+    """GET `path`: a read model; `optional` names query parameters, and `needs` those of them that
+    it can't do without. None is a 404.
 
     `models` are the read models that it reads: with them it can be asked as of a time. With
     `opens` it also shows what is sealed: that gets what the query found, and opens it by
@@ -125,6 +126,13 @@ class ReadRoute:
     optional: tuple[str, ...] = ()
     models: tuple[Projection, ...] = ()
     opens: Callable[[Desk, Any], Awaitable[Any]] | None = None
+    needs: tuple[str, ...] = ()
+
+    @property
+    def address(self) -> str:
+        """The path with all that must be filled in, in braces."""
+        asked = self.needs + (("purpose",) if self.opens else ())
+        return self.path + "?" * bool(asked) + "&".join(f"{name}={{{name}}}" for name in asked)
 
 
 async def _anybody(desk: Desk, person: str) -> bool:

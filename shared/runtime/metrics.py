@@ -18,12 +18,10 @@ from psycopg import AsyncConnection
 
 from shared.kernel.projector import rows
 from shared.runtime import status
-from shared.runtime.office import Office
+from shared.runtime.office import VERSION, Office
 from shared.runtime.staff import Role
 from shared.runtime.worker import Worker
 
-VERSION = "0.1.0"
-"""As in pyproject.toml, which is not there where this runs."""
 CONTENT_TYPE = CONTENT_TYPE_PLAIN_0_0_4
 METRICS_ROLES: frozenset[Role] = frozenset({"operator", "admin", "auditor"})
 LINK_NUMBERS = {

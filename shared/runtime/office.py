@@ -26,6 +26,9 @@ from shared.runtime.settings import Settings
 
 log = logging.getLogger(__name__)
 
+VERSION = "0.1.0"
+"""As in pyproject.toml, which is not there where this runs."""
+
 DATABASE_WAIT_SECONDS = 10.0
 
 

@@ -110,8 +110,8 @@ _HOME = """\
   Uraian lengkap: <a href="/openapi.json">/openapi.json</a></p>
   <ul>
   {% for read in reads %}
-    {% if "{" in read.path %}
-    <li>{{ read.summary }}: <code>{{ prefix }}{{ read.path }}</code></li>
+    {% if "{" in read.address %}
+    <li>{{ read.summary }}: <code>{{ prefix }}{{ read.address }}</code></li>
     {% else %}
     <li><a href="{{ prefix }}{{ read.path }}">{{ read.summary }}</a></li>
     {% endif %}

@@ -1,22 +1,26 @@
-"""An operator's rebuild of a read model, and its record.
+"""A rebuild of a read model, and its record: an operator's, and the worker's after an update.
 
-The rebuild writes into the read model's own schemas and its position alone; the one event, about
-it, comes after the switch. Cut off in between, it leaves no record.
+The rebuild writes into the read model's own schemas and its position alone; the one event about
+it stands or falls with the switch. Of one that could not be built there is an event too.
 """
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Awaitable, Callable
+from typing import Any
 
-from psycopg import InterfaceError, OperationalError
+from psycopg import AsyncConnection, InterfaceError, OperationalError
 from pydantic import TypeAdapter, ValidationError
 
-from shared.contracts.values import Line
+from shared.contracts.values import Line, draw_id
 from shared.custody.replay import Outcome, RecordReplay
 from shared.kernel.handling import Unit
-from shared.kernel.projector import Projector, RebuildRunning, Rebuilt, digest
-from shared.runtime.metrics import VERSION
-from shared.runtime.office import Office
+from shared.kernel.projector import Projector, RebuildRunning, Rebuilt, Record, digest
+from shared.kernel.store import Conflict
+from shared.runtime.office import VERSION, Office
+
+UPDATED = "Versi baru model baca ini"
+"""Why the worker rebuilds."""
 
 
 class NotReplayed(Exception):
@@ -53,8 +57,8 @@ async def replay(
     name = projector.projection.name
     grounds = check_reason(reason)
     try:
-        rebuilt = await projector.rebuild(noted)
-    except (OperationalError, InterfaceError, RebuildRunning):
+        return await projector.rebuild(noted, _switched(office, projector, run, grounds, by))
+    except (OperationalError, InterfaceError, RebuildRunning, Conflict):
         raise
     except Exception as error:
         async with office.pool.connection() as connection, connection.transaction():
@@ -64,12 +68,27 @@ async def replay(
             f"{name} can't be built from this log ({type(error).__name__} after event {reached}):"
             " the live copy stays as it was; call a developer"
         ) from error
-    outcome: Outcome = "another_version"
-    if rebuilt.differing is not None:
-        outcome = "different" if rebuilt.differences else "equal"
-    last, live = rebuilt.through, rebuilt.live
-    await _record(office, projector, run, grounds, by, outcome, last, live, rebuilt)
-    return rebuilt
+
+
+def follow(office: Office, projector: Projector) -> Callable[[], Awaitable[int]]:
+    """The worker's step; where it builds a newer version, that is on the record."""
+
+    async def step() -> int:
+        run = draw_id("RP")
+        return await projector.step(_switched(office, projector, run, UPDATED, "worker"))
+
+    return step
+
+
+def _switched(office: Office, projector: Projector, run: str, grounds: str, by: str) -> Record:
+    async def record(connection: AsyncConnection[Any], rebuilt: Rebuilt) -> None:
+        outcome: Outcome = "another_version"
+        if rebuilt.differing is not None:
+            outcome = "different" if rebuilt.differences else "equal"
+        last, live = rebuilt.through, rebuilt.live
+        await _record(office, projector, run, grounds, by, outcome, last, live, rebuilt, connection)
+
+    return record
 
 
 async def _record(
@@ -82,6 +101,7 @@ async def _record(
     last: int,
     live: str,
     rebuilt: Rebuilt | None = None,
+    within: AsyncConnection[Any] | None = None,
 ) -> None:
     now = office.clock()
     command = RecordReplay(
@@ -100,4 +120,4 @@ async def _record(
         outcome=outcome,
         grounds=grounds,
     )
-    await office.handling.handle([Unit([command])], at=now, actor=by, cause=run)
+    await office.handling.handle([Unit([command])], at=now, actor=by, cause=run, within=within)

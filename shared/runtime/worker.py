@@ -23,6 +23,7 @@ from shared.kernel.outbox import Relay
 from shared.kernel.projector import AheadOfLog
 from shared.kernel.store import CHANNEL
 from shared.runtime.office import Office
+from shared.runtime.replaying import follow
 from shared.runtime.streams import RedisLinks
 from shared.runtime.tasks import end
 
@@ -103,7 +104,9 @@ class Worker:
                     for name, relay in self._relays.items()
                 ),
                 *(
-                    asyncio.create_task(self._loop(f"projection {p.projection.name}", p.step))
+                    asyncio.create_task(
+                        self._loop(f"projection {p.projection.name}", follow(self._office, p))
+                    )
                     for p in self._office.projectors
                 ),
             ]

@@ -2,19 +2,22 @@
 
 from __future__ import annotations
 
+import time
 from datetime import datetime, timedelta
 from typing import Any
 
 import pytest
 from psycopg_pool import AsyncConnectionPool
 
-from shared.kernel.asof import AT_ONCE, Busy, Moment, TooLong, Untold, past
+from shared.kernel import asof
+from shared.kernel.asof import AT_ONCE, Busy, Moment, TooLong, Untold, past, truth
 from shared.kernel.correction import Corrections
+from shared.kernel.decider import Event
 from shared.kernel.event import EventTypes
 from shared.kernel.handling import Handling, Unit
 from shared.kernel.projector import Projection, Projector, rows
 from shared.kernel.store import Store
-from tests.kernel.counter import NOW, count, decider, projection, publish
+from tests.kernel.counter import NOW, Counted, count, decider, projection, publish
 
 TYPES = EventTypes([decider])
 LATER = NOW + timedelta(days=1)
@@ -140,6 +143,37 @@ async def test_what_takes_too_long_is_given_up(
             async with reading(connection, Moment(), seconds=0.5):
                 await rows(connection, "select pg_sleep(5)")
         assert await totals(connection) == {}
+
+
+async def test_gathering_corrections_and_reading_on_share_one_bound(
+    store: Store, pool: AsyncConnectionPool, projector: Projector, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Not each statement has the whole of it: many quick ones do not add up to more."""
+    monkeypatch.setattr(asof, "BATCH_EVENTS", 1)
+    for number in range(10):
+        await record(store, f"c{number}")
+    looked_at: list[Event] = []
+
+    def slowly(event: Event) -> None:
+        looked_at.append(event)
+        time.sleep(0.2)
+
+    corrections = Corrections(correcting=(Counted,), cite=slowly)
+    async with pool.connection() as connection:
+        with pytest.raises(TooLong):
+            async with past(
+                connection, [projection], TYPES, corrections, Moment(true_at=NOW), seconds=0.5
+            ):
+                pass
+        assert len(looked_at) <= 3
+        with pytest.raises(TooLong):
+            async with connection.transaction():
+                await truth(connection, TYPES, corrections, deadline=time.monotonic() + 0.5)
+        assert len(looked_at) <= 6
+        with pytest.raises(TooLong):
+            async with reading(connection, Moment(), seconds=2.0):
+                for _ in range(20):
+                    await rows(connection, "select pg_sleep(0.2)")
 
 
 async def test_no_more_than_a_few_read_at_once(

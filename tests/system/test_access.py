@@ -191,6 +191,18 @@ async def test_a_command_from_a_browser_needs_the_token_of_a_page(city: Desk) ->
         assert await city.size() > 0
 
 
+async def test_every_link_of_the_first_page_leads_somewhere(city: Desk) -> None:
+    """What needs more than an address is shown with what is to be filled in."""
+    for role, token in city.tokens.items():
+        headers = {"Authorization": f"Bearer {token}"}
+        page = (await city.http.get("/", headers=headers)).text
+        links = re.findall(r'href="(/api/[^"]*)"', page)
+        for link in links:
+            assert (await city.http.get(link, headers=headers)).status_code == 200, (role, link)
+        shown = "<code>/api/v1/changes?from={from}&amp;to={to}</code>" in page
+        assert (len(links) > 1, shown) == (True, role in ("auditor", "admin")), role
+
+
 async def test_neither_password_nor_token_stands_in_the_database(city: Desk) -> None:
     account = await add(city, "petugas", "auditor")
     session = await sign_in(city, account, "petugas")

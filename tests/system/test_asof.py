@@ -185,6 +185,19 @@ async def test_a_departure_that_did_not_occur_was_never_true(city: Desk, provinc
         ("Keberangkatan HO-1 ternyata tidak terjadi.", "issuer", "alasannya tersegel"),
         (f"Serah terima HO-1 berangkat pada {left}.", "issuer", None),
     ]
+    # As it was known before the correction, it had departed.
+    asked = {"axis": "occurred", "from": now.isoformat(), "to": between, "known_at": believed}
+    days = (await at(city, "/changes", **asked))["days"]
+    assert f"Serah terima HO-1 berangkat pada {departed}." in [
+        line["words"] for day in days for line in day["lines"]
+    ]
+    code, out, err = await pulang(
+        "changes", "HO-1", "--from", now.isoformat(), "--to", LONG_AFTER, "--known-at", believed,
+        "--json", **environment(city),
+    )  # fmt: skip
+    assert code == 0, err
+    assert "berangkat" in out
+    assert "ternyata tidak terjadi" not in out
     assert len(persons) == 2
 
 
@@ -339,6 +352,11 @@ async def test_no_identity_opens_as_of_a_time(city: Desk, province: Desk) -> Non
         ("/changes", 422, "CHANGES_UNREADABLE"),
         ("/changes?from=2019-10-03T00:00:00Z", 422, "CHANGES_UNREADABLE"),
         ("/changes?from=2019-10-03T00:00:00Z&to=x", 422, "TIME_UNREADABLE"),
+        (
+            "/changes?from=2019-10-03T00:00:00Z&to=2019-10-04T00:00:00Z&known_at=x",
+            422,
+            "TIME_UNREADABLE",
+        ),
         (
             "/changes?from=2019-10-03T00:00:00Z&to=2019-10-04T00:00:00Z&axis=both",
             422,

@@ -9,17 +9,19 @@ from pathlib import Path
 from typing import Any
 
 import pytest
+from psycopg import OperationalError
 
 from services.city.projections.board import projection as BOARD
 from shared.kernel.keyring import draw_signing, verifier_key
 from shared.kernel.projector import Projector, Recorded, Statement
+from shared.kernel.store import Store
 from shared.runtime import replaying
 from shared.runtime.key_file import SealedFile
-from shared.runtime.metrics import VERSION
+from shared.runtime.office import VERSION
 from shared.runtime.replaying import NotReplayed
 from tests.conftest import PASSPHRASE
 from tests.system import story
-from tests.system.offices import Desk
+from tests.system.offices import Desk, eventually
 from tests.system.typed import pulang
 
 REPLAY = ("replay", "--reason", "Audit triwulan")
@@ -165,6 +167,53 @@ async def test_a_copy_that_cannot_be_built_is_on_record_and_the_live_one_stays(c
     assert document["data"]["outcome"] == "refused"
     assert document["data"]["rebuilt"] is None
     assert await story.entry_states(city) == {person: "issued"}
+
+
+async def test_a_switch_and_its_record_stand_or_fall_together(
+    city: Desk, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    (person,) = await story.issued(city, 1)
+    async with city.office.pool.connection() as connection:
+        await connection.execute("update rm_board.person set state = 'arrived'")
+    (board,) = [one for one in city.office.projectors if one.projection.name == "board"]
+    append = Store.append_within
+
+    async def cut_off(store: Store, *given: Any) -> int:
+        await append(store, *given)
+        raise OperationalError("the connection is gone")
+
+    async def replay() -> None:
+        await replaying.replay(city.office, board, "RP-1", "Audit", "op", lambda done, all_: None)
+
+    with monkeypatch.context() as patch, pytest.raises(OperationalError):
+        patch.setattr(Store, "append_within", cut_off)
+        await replay()
+    assert await recorded_replays(city, "board") == []
+    async with city.office.pool.connection() as connection:
+        cursor = await connection.execute("select state from rm_board.person")
+        assert await cursor.fetchall() == [("arrived",)]
+    await replay()
+    (document,) = await recorded_replays(city, "board")
+    assert document["data"]["outcome"] == "different"
+    # The office goes on where it was.
+    assert await story.entry_states(city) == {person: "issued"}
+    await story.register(city, story.intake_row())
+
+
+async def test_what_the_worker_builds_anew_after_an_update_is_on_record(city: Desk) -> None:
+    await story.issued(city, 1)
+    size = await city.size()
+    async with city.office.pool.connection() as connection:
+        await connection.execute("update projections set version = 0 where name = 'board'")
+
+    async def built() -> bool:
+        return bool(await recorded_replays(city, "board"))
+
+    await eventually(built)
+    (document,) = await recorded_replays(city, "board")
+    told = document["data"]
+    assert (document["actor"], told["grounds"]) == ("worker", replaying.UPDATED)
+    assert (told["outcome"], told["last"], told["differing"]) == ("another_version", size, None)
 
 
 @pytest.mark.parametrize(

@@ -10,7 +10,7 @@ from typing import Any
 import httpx
 from prometheus_client.parser import text_string_to_metric_families
 
-from shared.runtime.metrics import VERSION
+from shared.runtime.office import VERSION
 from tests.system import story
 from tests.system.offices import Desk, eventually
 

@@ -14,7 +14,7 @@ from typing import Any
 from psycopg import AsyncConnection
 
 from shared.kernel.decider import Event
-from shared.kernel.event import EventTypes, NewEvent, Outgoing
+from shared.kernel.event import NewEvent, Outgoing
 from shared.kernel.link import frame_numbers, verify_kept
 from shared.runtime.audit.faults import Faults
 from shared.runtime.audit.log import Row
@@ -63,12 +63,10 @@ class OutboxCheck:
     def __init__(
         self,
         office: str,
-        types: EventTypes,
         publisher: Callable[[str, Event], Iterable[Outgoing]],
         faults: Faults,
     ) -> None:
         self._office = office
-        self._types = types
         self._publisher = publisher
         self._faults = faults
         self._links: dict[str, _Outbox] = {}
@@ -80,12 +78,14 @@ class OutboxCheck:
             self._links[receiver] = link
             await link.advance()
 
-    async def take(self, row: Row) -> None:
-        if row.document is None:
+    async def take(self, row: Row, event: Event | None) -> None:
+        if row.document is None or event is None:
             return
         try:
-            event = self._types.parse(row.document)
-            new = _as_new(row.document, event, self._publisher(row.columns["stream"], event))
+            owed = tuple(self._publisher(row.columns["stream"], event))
+            if not owed:
+                return
+            new = _as_new(row.document, event, owed)
         except Exception:
             return  # Said already where the columns are looked at.
         for index, outgoing in enumerate(new.messages):
@@ -133,7 +133,7 @@ class OutboxCheck:
                                  outgoing.get(link.receiver, 0))  # fmt: skip
 
 
-def _as_new(document: dict[str, Any], event: Event, owed: Iterable[Outgoing]) -> NewEvent:
+def _as_new(document: dict[str, Any], event: Event, owed: tuple[Outgoing, ...]) -> NewEvent:
     """The event as it was before it was appended: what its messages' bytes were made from."""
     return NewEvent(
         id=document["id"],
@@ -145,7 +145,7 @@ def _as_new(document: dict[str, Any], event: Event, owed: Iterable[Outgoing]) ->
         actor=document["actor"],
         traceparent=document["traceparent"],
         causation=document["causationid"],
-        messages=tuple(owed),
+        messages=owed,
     )
 
 

@@ -11,6 +11,7 @@ from typing import Any
 from psycopg import AsyncConnection
 
 from shared.kernel import merkle, note
+from shared.kernel.decider import Event
 from shared.kernel.event import EventTypes, StoredEvent
 from shared.kernel.note import Checkpoint, NotANote
 from shared.kernel.store import read_head
@@ -23,7 +24,8 @@ COLUMNS = {"id": "id", "stream": "subject", "version": "streamversion", "type": 
            "correlation": "correlationid"}  # fmt: skip
 """Each column beside the bytes, and the attribute that it is a copy of."""
 
-Signed = Callable[[Checkpoint], bool]
+Signed = Callable[[str, Checkpoint], bool]
+"""(partner, or '' where it is this office's own, note) → whether all signed it who are to have."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -81,11 +83,9 @@ class LogCheck:
         self._expected = 1
         self._frontier: tuple[bytes, ...] = ()
         self._size = 0
-        self.heads: dict[int, bytes] = {}
-        """The tree head at each size in `wanted`."""
-        self.wanted: set[int] = set()
 
-    def take(self, row: Row) -> None:
+    def take(self, row: Row) -> Event | None:
+        """Gives the event, where it can be read."""
         if row.position != self._expected:
             what = "is missing" if row.position > self._expected else "is none of the log's"
             place = self._expected if row.position > self._expected else row.position
@@ -93,18 +93,17 @@ class LogCheck:
                 "events", f"position {place}", f"an event {what}", self._expected, row.position
             )
         self._expected = max(row.position + 1, self._expected)
-        self._columns(row)
+        event = self._columns(row)
         self._frontier = merkle.extend(self._size, self._frontier, [row.body])
         self._size += 1
-        if self._size in self.wanted:
-            self.heads[self._size] = merkle.root(self._frontier)
+        return event
 
-    def _columns(self, row: Row) -> None:
+    def _columns(self, row: Row) -> Event | None:
         place = f"position {row.position}, stream {row.columns['stream']}"
         document = row.document
         if document is None:
             self._faults.add("events", place, "the bytes are no JSON document", "JSON", row.body)
-            return
+            return None
         for column, attribute in COLUMNS.items():
             there, copy = document.get(attribute), row.columns[column]
             if not _same(there, copy):
@@ -116,10 +115,11 @@ class LogCheck:
                 "events", place, words, note.name_of(self._office), document.get("source")
             )
         try:
-            self._types.parse(document)
+            return self._types.parse(document)
         except Exception as error:
             words = "the event can't be read by this version of the software"
             self._faults.add("events", place, words, row.columns["type"], type(error).__name__)
+            return None
 
     @property
     def size(self) -> int:
@@ -226,55 +226,82 @@ class TileCheck:
                 self._faults.add("tiles", f"level {level}", words, last + 1, number)
 
 
-async def read_checkpoints(
-    connection: AsyncConnection[Any], table: str, faults: Faults
-) -> list[tuple[str, Checkpoint]]:
-    """Every kept note with whose partner kept it ('' for this office's own), by size."""
-    office = "''" if table == "checkpoints" else "office"
-    cursor = await connection.execute(
-        f"select {office}, size, note from {table} order by size".encode()  # noqa: S608
-    )
-    found: list[tuple[str, Checkpoint]] = []
-    for partner, size, text in await cursor.fetchall():
+class CheckpointCheck:
+    """Every kept note of a table against the tree derived anew, in the order of the log.
+
+    It looks one note ahead: an office may have as many of them as events. The first that does not
+    hold tells where the log was changed.
+    """
+
+    def __init__(self, table: str, office: str, signed: Signed, faults: Faults) -> None:
+        self._table = table
+        self._office = office
+        self._signed = signed
+        self._faults = faults
+        self._rows: AsyncIterator[tuple[str, int, str]] | None = None
+        self._next: tuple[str, int, str] | None = None
+        self._held = 0
+        self._broken: set[str] = set()
+        self.number = 0
+
+    async def begin(self, connection: AsyncConnection[Any]) -> None:
+        self._rows = _notes(connection, self._table)
+        self._next = await anext(self._rows, None)
+
+    async def take(self, log: LogCheck) -> None:
+        """What is kept of the log as it is after its last event."""
+        while self._next is not None and self._next[1] <= log.size:
+            self._check(*self._next, log)
+            await self._advance()
+
+    async def finish(self, log: LogCheck) -> None:
+        while self._next is not None:
+            self._check(*self._next, log)
+            await self._advance()
+
+    async def _advance(self) -> None:
+        self._next = await anext(self._rows, None) if self._rows is not None else None
+
+    def _check(self, partner: str, size: int, text: str, log: LogCheck) -> None:
+        """`partner` is who cosigned it, and empty where this office alone signed."""
+        table, faults = self._table, self._faults
         place = f"size {size}" + (f", partner {partner}" if partner else "")
         try:
             one = note.parse(text)
         except NotANote as error:
             faults.add(table, place, "the note can't be read", "a signed checkpoint", error)
-            continue
-        if one.size != size:
-            faults.add(table, place, "column size is not what the note says", one.size, size)
-        found.append((partner, one))
-    return found
-
-
-def check_checkpoints(
-    table: str,
-    found: Sequence[tuple[str, Checkpoint]],
-    office: str,
-    log: LogCheck,
-    signed: Callable[[str, Checkpoint], bool],
-    faults: Faults,
-) -> None:
-    """Each note against the tree derived anew. The first that does not hold tells where."""
-    held = 0
-    broken: set[str] = set()
-    for partner, one in found:
-        place = f"size {one.size}" + (f", partner {partner}" if partner else "")
-        if one.office != office:
-            faults.add(table, place, "the note is another office's", office, one.office)
-            continue
-        if not signed(partner, one):
+            return
+        self.number += 1
+        if one.office != self._office:
+            faults.add(table, place, "the note is another office's", self._office, one.office)
+            return
+        if not self._signed(partner, one):
             words = "the note is not signed by a key of this office, or not cosigned by its partner"
             faults.add(table, place, words, "a valid signature", "none")
-        if one.size > log.size:
+        if one.size != size:
+            # Where in the log it belongs is not known then, or past already.
+            faults.add(table, place, "column size is not what the note says", one.size, size)
+        elif size > log.size:
             who = f"partner {partner} has witnessed" if partner else "this office has signed"
             words = f"{who} more events than the log has: events were lost"
-            faults.add(table, place, words, one.size, log.size)
-        elif log.heads.get(one.size) == one.head:
-            held = one.size
-        elif partner not in broken:
+            faults.add(table, place, words, size, log.size)
+        elif size == log.size and merkle.root(log.frontier) == one.head:
+            self._held = size
+        elif partner not in self._broken:
             # What follows one that does not hold can't hold either.
-            broken.add(partner)
-            words = f"the log was changed between positions {held + 1} and {one.size}"
-            faults.add(table, place, words, one.head, log.heads.get(one.size, b""))
+            self._broken.add(partner)
+            words = f"the log was changed between positions {self._held + 1} and {size}"
+            faults.add(table, place, words, one.head, merkle.root(log.frontier))
+
+
+async def _notes(
+    connection: AsyncConnection[Any], table: str
+) -> AsyncIterator[tuple[str, int, str]]:
+    """Whose partner kept it ('' for this office's own), size and note, by size."""
+    office = "''" if table == "checkpoints" else "office"
+    async with connection.cursor(f"audit_of_{table}") as cursor:
+        await cursor.execute(
+            f"select {office}, size, note from {table} order by size".encode()  # noqa: S608
+        )
+        async for row in cursor:
+            yield row

@@ -141,37 +141,36 @@ async def _verify(
     keys = Keys(code)
     await keys.read(connection)
     head = await read_head(connection)
-    own = await log.read_checkpoints(connection, "checkpoints", faults)
-    cosigned = await log.read_checkpoints(connection, "cosignatures", faults)
     heard = await links.check_inbox(connection, keys.trusts, faults)
+    own = log.CheckpointCheck("checkpoints", code, lambda _, one: keys.signed(code, one), faults)
+    cosigned = log.CheckpointCheck(
+        "cosignatures",
+        code,
+        lambda partner, one: keys.signed(code, one) and keys.cosigned(partner, one),
+        faults,
+    )
     events = log.LogCheck(code, office.handling.types, faults)
-    events.wanted = {one.size for _, one in (*own, *cosigned)}
     tiles = log.TileCheck(connection, faults)
-    outbox = links.OutboxCheck(code, office.handling.types, office.handling.publisher, faults)
+    outbox = links.OutboxCheck(code, office.handling.publisher, faults)
+    for notes in (own, cosigned):
+        await notes.begin(connection)
     await outbox.begin(connection)
     async for batch in log.events(connection):
         for row in batch:
-            events.take(row)
+            event = events.take(row)
             await tiles.take(row.body)
-            await outbox.take(row)
+            await outbox.take(row, event)
+            for notes in (own, cosigned):
+                await notes.take(events)
             links.check_cause(row, heard, faults)
         progress("log", events.size, head.size)
     await outbox.finish(head.outgoing)
     await tiles.finish()
+    for notes in (own, cosigned):
+        await notes.finish(events)
     await log.check_head(connection, events, faults)
     await log.check_versions(connection, faults)
-    log.check_checkpoints(
-        "checkpoints", own, code, events, lambda _, one: keys.signed(code, one), faults
-    )
-    log.check_checkpoints(
-        "cosignatures",
-        cosigned,
-        code,
-        events,
-        lambda partner, one: keys.signed(code, one) and keys.cosigned(partner, one),
-        faults,
-    )
-    report.events, report.checkpoints = events.size, len(own)
+    report.events, report.checkpoints = events.size, own.number
     report.messages_in = sum(map(len, heard.values()))
     report.witnessed = await _check_witnessed(connection, code, keys, faults)
 
@@ -180,25 +179,28 @@ async def _check_witnessed(
     connection: AsyncConnection[Any], office: str, keys: Keys, faults: Faults
 ) -> int:
     """What this office has kept of its partners: signed by them, cosigned by it."""
-    cursor = await connection.execute(
-        "select w.id, w.office, w.size, w.note, exists (select from forks f"
-        " where f.office = w.office and f.came = w.note) as accepted from witnessed w order by id"
-    )
     number = 0
-    for id_, partner, size, text, accepted in await cursor.fetchall():
-        number += 1
-        place = f"{id_}, partner {partner}, size {size}"
-        if not text and accepted:
-            continue
-        try:
-            one = note.parse(text)
-        except note.NotANote as error:
-            faults.add("witnessed", place, "the note can't be read", "a signed checkpoint", error)
-            continue
-        if (one.office, one.size) != (partner, size):
-            words = "the columns are not what the note says"
-            faults.add("witnessed", place, words, (one.office, one.size), (partner, size))
-        elif not keys.signed(partner, one) or not (accepted or keys.cosigned(office, one)):
-            words = "the note is not signed by its office and cosigned by this one"
-            faults.add("witnessed", place, words, "valid signatures", "none")
+    async with connection.cursor("audit_of_witnessed") as cursor:
+        await cursor.execute(
+            "select w.id, w.office, w.size, w.note, exists (select from forks f"
+            " where f.office = w.office and f.came = w.note) as accepted"
+            " from witnessed w order by id"
+        )
+        async for id_, partner, size, text, accepted in cursor:
+            number += 1
+            place = f"{id_}, partner {partner}, size {size}"
+            if not text and accepted:
+                continue
+            try:
+                one = note.parse(text)
+            except note.NotANote as error:
+                words = "the note can't be read"
+                faults.add("witnessed", place, words, "a signed checkpoint", error)
+                continue
+            if (one.office, one.size) != (partner, size):
+                words = "the columns are not what the note says"
+                faults.add("witnessed", place, words, (one.office, one.size), (partner, size))
+            elif not keys.signed(partner, one) or not (accepted or keys.cosigned(office, one)):
+                words = "the note is not signed by its office and cosigned by this one"
+                faults.add("witnessed", place, words, "valid signatures", "none")
     return number
