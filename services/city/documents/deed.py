@@ -152,7 +152,7 @@ def deed(office: str, found: dict[str, Any]) -> Paper:
             paper.text(PASSING),
             paper.heading("Catatan selisih"),
             paper.items(*_differences(found, count), None),
-            paper.text(
+            paper.closing(
                 "Demikian berita acara ini dibuat dengan sebenarnya untuk dipergunakan sebagaimana"
                 " mestinya."
             ),
@@ -164,7 +164,9 @@ def deed(office: str, found: dict[str, Any]) -> Paper:
                 ("Mengetahui", None),
             ),
             paper.annex("Daftar nominatif"),
-            paper.text(f"Lampiran BAST {found['number']}, {words.counted(count)} orang."),
+            paper.text(
+                f"Lampiran berita acara nomor {found['number']}, {words.counted(count)} orang."
+            ),
             _manifest(found),
             paper.note(
                 "Penerima manfaat disebut dengan kode. Nama, inisial dan NIK ada hanya dalam"
@@ -237,9 +239,9 @@ def _manifest(found: dict[str, Any]) -> Block:
         [
             ("No.", "auto", "right"),
             ("Kode PM", "auto", "left"),
-            ("Asal", "3", "left"),
-            ("Tujuan", "3", "left"),
-            ("Angkutan", "4", "left"),
+            ("Asal", "auto", "left"),
+            ("Tujuan", "auto", "left"),
+            ("Angkutan", "5", "left"),
             ("Keterangan", "3", "left"),
         ],
         rows,

@@ -55,6 +55,11 @@ def text(*parts: str) -> Block:
     return {"kind": "text", "text": " ".join(parts)}
 
 
+def closing(text: str) -> Block:
+    """The last sentence, which stays with the signatures: nobody signs a page without words."""
+    return {"kind": "closing", "text": text}
+
+
 def note(text: str) -> Block:
     return {"kind": "note", "text": text}
 
