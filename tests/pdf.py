@@ -7,7 +7,7 @@ from __future__ import annotations
 
 import ctypes
 import re
-from dataclasses import dataclass
+from functools import cached_property
 from typing import Any
 
 import pypdfium2 as pdfium
@@ -15,50 +15,43 @@ import pypdfium2.raw as raw
 import zxingcpp
 
 
-@dataclass
 class Read:
-    data: bytes
-    pages: list[str]
-    """The words of each page, with one space between them."""
-    codes: list[str]
-    fonts: dict[str, bool]
-    """Family → whether it lies in the file."""
+    def __init__(self, data: bytes) -> None:
+        self.data = data
+        self._document = pdfium.PdfDocument(data)
+
+    def _each(self) -> list[Any]:
+        return [self._document[number] for number in range(len(self._document))]
+
+    @cached_property
+    def pages(self) -> list[str]:
+        """The words of each page, with one space between them."""
+        return [" ".join(one.get_textpage().get_text_range().split()) for one in self._each()]
 
     @property
     def text(self) -> str:
         return " ".join(self.pages)
 
+    @cached_property
+    def codes(self) -> list[str]:
+        """What a reader finds in the picture of the first page, at the size of a screen."""
+        picture = self._document[0].render(scale=2, grayscale=True)
+        dots = memoryview(bytes(picture.buffer)).cast("B", (picture.height, picture.stride))
+        return [code.text for code in zxingcpp.read_barcodes(dots)]
 
-def read(data: bytes) -> Read:
-    document = pdfium.PdfDocument(data)
-    pages = [document[number] for number in range(len(document))]
-    return Read(
-        data,
-        [" ".join(page.get_textpage().get_text_range().split()) for page in pages],
-        _codes(pages[0]),
-        {name: embedded for page in pages for name, embedded in _fonts(page)},
-    )
+    def fonts(self) -> dict[str, bool]:
+        """The font of each text, and whether it lies in the file."""
+        found = {}
+        for page in self._each():
+            for item in page.get_objects(filter=[raw.FPDF_PAGEOBJ_TEXT]):
+                font = raw.FPDFTextObj_GetFont(item.raw)
+                name = ctypes.create_string_buffer(64)
+                raw.FPDFFont_GetBaseFontName(font, name, 64)
+                found[name.value.decode()] = raw.FPDFFont_GetIsEmbedded(font) == 1
+        return found
 
-
-def _codes(page: Any) -> list[str]:
-    """What a reader finds in the picture of the page, at the size of a screen."""
-    picture = page.render(scale=2, grayscale=True)
-    dots = memoryview(bytes(picture.buffer)).cast("B", (picture.height, picture.stride))
-    return [code.text for code in zxingcpp.read_barcodes(dots)]
-
-
-def _fonts(page: Any) -> list[tuple[str, bool]]:
-    found = []
-    for item in page.get_objects(filter=[raw.FPDF_PAGEOBJ_TEXT]):
-        font = raw.FPDFTextObj_GetFont(item.raw)
-        name = ctypes.create_string_buffer(64)
-        raw.FPDFFont_GetBaseFontName(font, name, 64)
-        found.append((name.value.decode(), raw.FPDFFont_GetIsEmbedded(font) == 1))
-    return found
-
-
-def metadata(data: bytes) -> str:
-    """The XMP packet: PDF/A wants it readable without opening anything."""
-    found = re.search(rb"<\?xpacket begin.*?<\?xpacket end", data, re.S)
-    assert found, "no XMP metadata lie open in the file"
-    return found[0].decode()
+    def metadata(self) -> str:
+        """The XMP packet: PDF/A wants it readable without opening anything."""
+        found = re.search(rb"<\?xpacket begin.*?<\?xpacket end", self.data, re.S)
+        assert found, "no XMP metadata lie open in the file"
+        return found[0].decode()

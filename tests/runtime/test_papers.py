@@ -44,7 +44,7 @@ def test_the_same_paper_is_the_same_bytes_each_time() -> None:
 def test_each_page_says_which_of_how_many_it_is_and_of_what() -> None:
     rows = [[str(number), f"baris {number}"] for number in range(1, 121)]
     blocks = paper.annex("Lampiran"), paper.table(COLUMNS, rows, ["", "akhir"])
-    read = pdf.read(typeset(made(*blocks, number="BAST/1", classification="TERBATAS")))
+    read = pdf.Read(typeset(made(*blocks, number="BAST/1", classification="TERBATAS")))
     assert len(read.pages) > 3
     for number, page in enumerate(read.pages, 1):
         assert f"Halaman {number} dari {len(read.pages)}" in page
@@ -57,17 +57,17 @@ def test_each_page_says_which_of_how_many_it_is_and_of_what() -> None:
 def test_a_paper_is_an_archival_pdf() -> None:
     """PDF/A-2b, as far as can be seen without a validator: what it says, what it must hold."""
     data = typeset(made(paper.text("Isi"), paper.table(COLUMNS, [["1", "satu"]])))
-    said = pdf.metadata(data)
+    read = pdf.Read(data)
+    said = read.metadata()
     assert "<pdfaid:part>2</pdfaid:part>" in said
     assert "<pdfaid:conformance>B</pdfaid:conformance>" in said
     assert "<xmp:CreateDate>2019-10-03T23:00:00Z</xmp:CreateDate>" in said
     assert "Naskah contoh" in said
-    read = pdf.read(data)
-    assert read.fonts
-    assert all(read.fonts.values()), read.fonts
-    assert {re.sub(r"^[A-Z]{6}\+", "", name).partition("-")[0] for name in read.fonts} == {
+    fonts = read.fonts()
+    assert {re.sub(r"^[A-Z]{6}\+", "", name).partition("-")[0] for name in fonts} == {
         "LibertinusSerif"
     }
+    assert all(fonts.values()), "a font does not lie in the file"
     assert b"/OutputIntent" in data
     assert data.startswith(b"%PDF-1.7")
     for forbidden in (b"/Encrypt", b"/JavaScript", b"/Launch", b"/EmbeddedFile"):
@@ -103,7 +103,7 @@ def test_what_people_type_is_shown_and_never_read_as_code(typed: str) -> None:
         title=typed, office=typed, record=RECORD, blocks=blocks, number=typed, subtitle=typed,
         remark=typed, handling=typed, classification=typed,
     )  # fmt: skip
-    read = pdf.read(typeset(one))
+    read = pdf.Read(typeset(one))
     assert len(read.pages) == 2
     flat = "".join(read.text.split()).casefold()
     assert flat.count("".join(typed.split()).casefold()) >= 14
@@ -111,7 +111,7 @@ def test_what_people_type_is_shown_and_never_read_as_code(typed: str) -> None:
 
 def test_a_letter_that_no_font_has_keeps_nobody_from_printing() -> None:
     """PDF/A forbids a missing glyph: a foreign letter is shown as one that could not be."""
-    read = pdf.read(typeset(made(paper.fields(("Nama", "Ni\u0301a \u738b \U0001f600 \u200b x")))))
+    read = pdf.Read(typeset(made(paper.fields(("Nama", "Ni\u0301a \u738b \U0001f600 \u200b x")))))
     assert "N\xeda" in read.text
     assert "\u738b" not in read.text
     assert read.text.count("\ufffd") == 3
@@ -124,7 +124,7 @@ def test_every_letter_that_may_be_printed_can_be() -> None:
 
 
 def test_what_is_not_recorded_is_a_line_to_fill_in() -> None:
-    read = pdf.read(typeset(made(paper.fields(("NIP", None)), paper.signatures(("Saksi", None)))))
+    read = pdf.Read(typeset(made(paper.fields(("NIP", None)), paper.signatures(("Saksi", None)))))
     assert read.text.count("....") > 3 or read.text.count(". . .") > 3
     assert "Nomor: ." in read.text
     assert "None" not in read.text
@@ -141,4 +141,4 @@ def test_what_is_not_recorded_is_a_line_to_fill_in() -> None:
 )
 def test_another_program_reads_the_printed_code(code: str) -> None:
     one = replace(made(paper.text("Isi")), record=replace(RECORD, code=code))
-    assert pdf.read(typeset(one)).codes == [code]
+    assert pdf.Read(typeset(one)).codes == [code]

@@ -144,7 +144,8 @@ async def _open_annex(desk: Desk, found: dict[str, Any]) -> Any:
     opened = await custody.identities(desk, closed, deed.FIELDS)
     return found | {
         "identities": {
-            person: opened.get(person, dict.fromkeys(deed.FIELDS, PROTECTED)) for person in sealed
+            person: opened.get(person, dict.fromkeys(deed.FIELDS) | {"name": PROTECTED})
+            for person in sealed
         }
     }
 
