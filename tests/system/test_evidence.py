@@ -21,6 +21,7 @@ from shared.kernel import note, rotation
 from shared.kernel.checkpoints import Checkpoints
 from shared.kernel.keyring import COSIGNER, draw_signing, key_id, verifier_key
 from shared.runtime.audit import checker, evidence
+from shared.runtime.papers import verifying
 from shared.runtime.settings import Settings
 from tests import pdf
 from tests.conftest import NOW
