@@ -183,7 +183,7 @@ async def test_the_bast_of_2019(world: World) -> None:
     for other in world.persons[58:]:
         assert other not in paper.text
     # Nobody's initials, name or NIK; and of other offices nothing, no number either.
-    for told in (NAME, NIK, "53 (Nusa Tenggara Timur)", "68"):
+    for told in (NAME, NIK, "53 (Nusa Tenggara Timur)", "enam puluh delapan"):
         assert told not in paper.text
     initials = {row["initials"] for row in ROWS}
     assert initials.isdisjoint(manifest.split())
@@ -236,6 +236,22 @@ async def test_the_code_leads_to_a_verdict_and_a_wrong_letter_to_none(world: Wor
     answers.add(await verdict(world.east, one))
     (same,) = answers
     assert same.state == "unknown"
+
+
+@pytest.mark.parametrize(
+    ("position", "acting", "printed_as"),
+    [
+        ("Kepala Dinas", True, "Plt. Kepala Dinas"),
+        ("Plt. Kepala Dinas", True, "Plt. Kepala Dinas"),
+        ("Kepala Dinas", False, "Kepala Dinas"),
+        (None, True, None),
+    ],
+)
+def test_an_acting_head_signs_as_acting(
+    position: str | None, acting: bool, printed_as: str | None
+) -> None:
+    authority = {"signatory": "kepala", "position": position, "acting": acting, "decree": "SK/1"}
+    assert deed._position(authority) == printed_as
 
 
 @pytest.mark.parametrize(
@@ -418,6 +434,7 @@ async def test_the_treasurers_papers_add_up(world: World) -> None:
         assert words in draft.text, words
     assert not any(person in draft.pages[0] for person in world.persons), "the bank's page"
 
+    before_it = city.office.clock().isoformat()
     shares = [
         {"person": one, "amount_rupiah": 500_000},
         {"person": three, "amount_rupiah": 2_000_000},
@@ -446,6 +463,9 @@ async def test_the_treasurers_papers_add_up(world: World) -> None:
     later = await printed(city, "treasurer", "/operations/KD-2019/expenditure-report")
     assert "Disetor kembali : Rp2.500.000" in later.text
     assert "Sisa di tangan : Rp0 (nol rupiah)" in later.text
+    # As it was known before: the very paper that was printed then.
+    address = "/operations/KD-2019/expenditure-report"
+    assert (await printed(city, "auditor", address, known_at=before_it)).data == report.data
     assert (
         await fetched(city, "auditor", "/operations/LAIN/expenditure-report")
     ).status_code == 404

@@ -78,7 +78,10 @@ async def facts(source: Source, code: str, kind: Kind = KIND) -> dict[str, Any] 
 
 
 async def _signatory(source: Source, who: str, on: date, through: int) -> dict[str, Any]:
-    """The authority by which the deed is signed, as it was recorded when the deed was issued."""
+    """The authority by which the deed is signed, as it was recorded when the deed was issued.
+
+    Of several that are valid on that day, the one recorded last.
+    """
     state: authority.State = await source.state(authority.decider, who, through)
     valid = [
         one for one in state.conferred if one.valid_from <= on <= (state.until(one) or date.max)
@@ -269,7 +272,7 @@ def annex(office: str, found: dict[str, Any], by: str, purpose: str) -> Paper:
         remark=f"Dibuka oleh akun {by} untuk: {purpose}. Pembukaan ini tercatat.",
         blocks=[
             paper.text(
-                f"Untuk {words.counted(len(rows))} orang dalam daftar nominatif BAST",
+                f"Untuk {words.counted(len(rows))} orang dalam daftar nominatif berita acara nomor",
                 f"{found['number']} tertanggal {words.day(found['date'])}, ke",
                 f"{words.office(found['receiving_office'])}.",
             ),

@@ -6,6 +6,7 @@ One wrong letter gets the same answer as a paper that never was.
 
 from __future__ import annotations
 
+import json
 from base64 import urlsafe_b64encode
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
@@ -14,7 +15,7 @@ from typing import Any, Literal
 from psycopg import AsyncConnection
 
 from shared.kernel import note
-from shared.kernel.event import EventTypes, StoredEvent, UnknownType
+from shared.kernel.event import EventTypes, StoredEvent
 from shared.kernel.projector import recorded
 from shared.runtime.papers.record import Kind
 
@@ -60,33 +61,31 @@ def shown(asked: Mapping[str, str]) -> Shown | None:
 async def verify(
     connection: AsyncConnection[Any], types: EventTypes, kinds: Sequence[Kind], held: Shown
 ) -> Verdict:
-    """What the log says to it. Two look-ups by key and one stream: anybody may ask often."""
+    """What the log says to it. The stream is read only for who names its event's id."""
     kind = next((one for one in kinds if one.name == held.paper), None)
     if kind is None or not await _covered(connection, held):
         return _said("unknown")
     cursor = await connection.execute(
-        "select position, stream, version, type, body from events where stream ="
-        " (select stream from events where position = %s) order by version",
-        (held.position,),
+        "select stream, body from events where position = %s", (held.position,)
     )
-    try:
-        entries = [recorded(StoredEvent(*row), types) for row in await cursor.fetchall()]
-    except UnknownType:
+    row = await cursor.fetchone()
+    if row is None or json.loads(row[1])["id"] != held.event:
         return _said("unknown")
-    known = [one for one in entries if one.position <= held.position]
-    if (
-        not known
-        or known[-1].id != held.event
-        or not isinstance(known[-1].event, kind.anchors)
-        or kind.number([one.event for one in known]) != held.number
-    ):
+    cursor = await connection.execute(
+        "select position, stream, version, type, body from events where stream = %s"
+        " order by version",
+        (row[0],),
+    )
+    entries = [recorded(StoredEvent(*found), types) for found in await cursor.fetchall()]
+    known = [one.event for one in entries if one.position <= held.position]
+    if not isinstance(known[-1], kind.anchors) or kind.number(known) != held.number:
         return _said("unknown")
     newest = [one.event for one in entries if isinstance(one.event, kind.anchors)][-1]
     if isinstance(newest, kind.voids):
         return _said("void")
     if not kind.one_stream:
         return Verdict("recorded", SNAPSHOT)
-    return _said("recorded" if newest is known[-1].event else "superseded")
+    return _said("recorded" if newest is known[-1] else "superseded")
 
 
 async def _covered(connection: AsyncConnection[Any], held: Shown) -> bool:
