@@ -27,7 +27,7 @@ Block = dict[str, Any]
 Cell = str | bool | None
 """Text, `True` for a box to tick, or nothing yet."""
 
-SECRET = "RAHASIA"  # noqa: S105 — a classification
+CLASSIFIED = "RAHASIA"
 REPLACED = "\N{REPLACEMENT CHARACTER}"
 
 
@@ -41,7 +41,7 @@ class Paper:
     blocks: Sequence[Block]
     number: str | None = None
     subtitle: str = ""
-    classification: str = SECRET
+    classification: str = CLASSIFIED
     handling: str = "Hanya untuk pihak yang disebut di dalamnya."
     remark: str = ""
     wide: bool = False
