@@ -253,7 +253,7 @@ def sheet(office: str, found: dict[str, Any], opened: str = "") -> Paper:
                     ("Masih bersedia", "auto", "center"),
                     ("Rumah singgah", "2", "left"),
                     ("Tidak tiba", "auto", "center"),
-                    ("Dialih-kan ke", "1", "left"),
+                    ("Dialihkan ke", "auto", "left"),
                     ("Sebab, paraf", "3", "left"),
                 ],
                 rows,
