@@ -18,7 +18,16 @@ from services.city.domain import (
 from services.city.projections import board, handovers, ledger
 from services.city.web.commands import COMMANDS
 from services.city.web.imports import IMPORTS
-from services.city.web.reads import READS, TEXTS, acknowledged, may_find, may_read, retained
+from services.city.web.reads import (
+    PAPERS,
+    READS,
+    TEXTS,
+    acknowledged,
+    evidence,
+    may_find,
+    may_read,
+    retained,
+)
 from shared.runtime.manifest import Service
 
 SERVICE = Service(
@@ -44,5 +53,7 @@ SERVICE = Service(
     may_read=may_read,
     acknowledged=acknowledged,
     retained=retained,
+    papers=PAPERS,
+    evidence=evidence,
     corrections=corrections.CORRECTIONS,
 )

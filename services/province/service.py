@@ -6,7 +6,15 @@ from services.province import publisher, reactor
 from services.province.domain import arrival, case, corrections, grant, house
 from services.province.projections import arrivals, cases, grants, houses
 from services.province.web.commands import COMMANDS
-from services.province.web.reads import READS, TEXTS, may_find, may_read, retained
+from services.province.web.reads import (
+    PAPERS,
+    READS,
+    TEXTS,
+    evidence,
+    may_find,
+    may_read,
+    retained,
+)
 from shared.runtime.manifest import Service
 
 SERVICE = Service(
@@ -26,5 +34,7 @@ SERVICE = Service(
     may_find=may_find,
     may_read=may_read,
     retained=retained,
+    papers=PAPERS,
+    evidence=evidence,
     corrections=corrections.CORRECTIONS,
 )

@@ -182,7 +182,7 @@ ArrivalOutcome = Literal["arrived", "absent", "diverted"]
 class Value(BaseModel):
     """An immutable value without unknown fields."""
 
-    model_config = ConfigDict(defer_build=True, frozen=True, extra="forbid")
+    model_config = ConfigDict(frozen=True, extra="forbid")
 
 
 class Identity(Value):

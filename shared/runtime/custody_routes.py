@@ -19,6 +19,10 @@ from shared.kernel.vault import is_person, is_sealed
 from shared.runtime import custody
 from shared.runtime.forms import Form, command_route
 from shared.runtime.manifest import CommandRoute, Desk, Plan, Problem, ReadRoute, Service
+from shared.runtime.papers import certificate
+from shared.runtime.papers.paper import Paper
+from shared.runtime.papers.record import Kind as PaperKind
+from shared.runtime.papers.record import NotCovered
 from shared.runtime.status import parse_time
 
 Kind = Literal["city", "province"]
@@ -40,6 +44,8 @@ NOBODY = "PM-0000000000"
 
 YEAR = timedelta(days=365)
 CUSTODY = (projection.projection,)
+PAPERS: tuple[PaperKind, ...] = (certificate.KIND,)
+"""Custody's own kinds of paper, beside those of a service."""
 
 
 class LookupForm(Form):
@@ -186,13 +192,24 @@ async def _certificate(desk: Desk, path: dict[str, str]) -> Any:
     return found[0] | {
         "office": desk.settings.office,
         "office_name": desk.settings.office_name,
-        "statement": (
-            "Kunci data orang ini, dan masa kunci yang membungkusnya, telah dimusnahkan di kantor"
-            " ini; setiap kantor yang menerima datanya telah memastikan hal yang sama. Yang"
-            " tersisa ialah jumlah dan catatan tanpa identitas."
-        ),
+        "statement": certificate.STATEMENT,
         "log_size": head.size,
+        "paper": await _on_paper(desk, path["person"]),
     }
+
+
+async def _on_paper(desk: Desk, person: str) -> dict[str, Any] | None:
+    """What the printed certificate says; nothing until a checkpoint covers it."""
+    try:
+        return await certificate.facts(desk.source, person)
+    except NotCovered:
+        return None
+
+
+def _print_certificate(desk: Desk, found: dict[str, Any]) -> Paper:
+    if found["paper"] is None:
+        raise NotCovered(found["person"])
+    return certificate.certificate(desk.settings, found["paper"])
 
 
 async def _holds(desk: Desk, _: dict[str, str]) -> Any:
@@ -300,6 +317,7 @@ def reads(service: Service) -> tuple[ReadRoute, ...]:
             "Surat keterangan penghapusan",
             OVERSEERS,
             _certificate,
+            paper=_print_certificate,
         ),
         ReadRoute("/holds", "Penahanan dari penghapusan", OVERSEERS, _holds, models=CUSTODY),
         ReadRoute("/retention", "Yang masa simpannya lewat", OVERSEERS, _retention),

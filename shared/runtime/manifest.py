@@ -19,6 +19,8 @@ from shared.kernel.handling import Handling, Publisher, Unit
 from shared.kernel.inbox import Reactor
 from shared.kernel.projector import Projection
 from shared.kernel.vault import Vault
+from shared.runtime.papers.paper import Paper
+from shared.runtime.papers.record import Kind, Source
 from shared.runtime.settings import Settings
 from shared.runtime.staff import Staff
 
@@ -72,6 +74,11 @@ class Desk:
         return await self.handling.states(decider, keys, self.planned_on)
 
     @property
+    def source(self) -> Source:
+        """Where the papers of a read are read from."""
+        return Source(self.reading, self.handling.types, self.settings)
+
+    @property
     def reading(self) -> AsyncConnection[Any]:
         """The connection of a read. A command's desk has none."""
         if self.connection is None:
@@ -116,7 +123,8 @@ class ReadRoute:
 
     `models` are the read models that it reads: with them it can be asked as of a time. With
     `opens` it also shows what is sealed: that gets what the query found, and opens it by
-    `shared.runtime.custody.opened`, which records the look. Then a purpose must be named.
+    `shared.runtime.custody.opened`, which records the look. Then a purpose must be named. With
+    `paper` what was found can be had as a PDF (`format=pdf`).
     """
 
     path: str
@@ -127,6 +135,7 @@ class ReadRoute:
     models: tuple[Projection, ...] = ()
     opens: Callable[[Desk, Any], Awaitable[Any]] | None = None
     needs: tuple[str, ...] = ()
+    paper: Callable[[Desk, Any], Paper] | None = None
 
     @property
     def address(self) -> str:
@@ -165,6 +174,10 @@ async def _by_nobody(
     return [None] * len(messages)
 
 
+async def _no_papers(source: Source, subject: str) -> dict[str, Paper]:
+    return {}
+
+
 @dataclass(frozen=True)
 class Service:
     """One kind of office, as declared in its `service.py`."""
@@ -189,5 +202,9 @@ class Service:
     """What staff of receivers have answered to messages to them; None: nobody is asked to."""
     retained: Callable[[Desk, datetime], Awaitable[list[dict[str, Any]]]] = _nobody
     """Whose affairs ended before a time: what the retention schedule proposes to erase."""
+    papers: tuple[Kind, ...] = ()
+    """The kinds of paper whose code can be held against the log."""
+    evidence: Callable[[Source, str], Awaitable[dict[str, Paper]]] = _no_papers
+    """The papers of a subject that belong into its evidence, by file name. Nobody's identity."""
     corrections: Corrections = field(default_factory=Corrections)
     """Which events say of others that they were not so: what is asked as true heeds them."""

@@ -22,6 +22,7 @@ from shared.kernel.keys import Unopened
 from shared.runtime.hardware_keys import HardwareUnusable
 from shared.runtime.key_file import KeyFileUnusable
 from shared.runtime.manifest import Problem
+from shared.runtime.papers.record import NotCovered
 
 log = logging.getLogger(__name__)
 
@@ -171,6 +172,17 @@ def install(app: FastAPI) -> None:
                 "TRY_AGAIN",
                 "Banyak petugas sedang mencatat hal yang sama.",
                 "Kirim lagi dengan Idempotency-Key yang sama.",
+            )
+        )
+
+    @app.exception_handler(NotCovered)
+    async def _not_covered(_: Request, error: NotCovered) -> JSONResponse:
+        return document(
+            Problem(
+                409,
+                "PAPER_NOT_COVERED",
+                "Belum ada checkpoint yang mencakup peristiwa terakhir dari naskah ini.",
+                "Coba lagi sebentar lagi. Bila tetap begitu, worker kantor ini tidak berjalan.",
             )
         )
 

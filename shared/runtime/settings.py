@@ -39,6 +39,7 @@ class Settings(BaseSettings):
     pkcs11_module: Path | None = None
     pkcs11_token: str = "pulang"  # noqa: S105 — a device's label
     pkcs11_pin: SecretStr | None = None
+    public_url: str | None = Field(default=None, max_length=200, pattern=r"^https?://[^\s?#]+$")
     host: str = "127.0.0.1"
     port: int = Field(default=8071, ge=1, le=65535)
     pool_connections: int = Field(default=10, ge=2, le=100)

@@ -45,6 +45,7 @@ from shared.runtime.manifest import CommandRoute, Desk, Plan, Problem, ReadRoute
 from shared.runtime.metrics import CONTENT_TYPE as METRICS_TYPE
 from shared.runtime.metrics import METRICS_ROLES, exposition
 from shared.runtime.office import Office, open_office
+from shared.runtime.papers.paper import Paper, typeset
 from shared.runtime.readiness import Readiness
 from shared.runtime.rows import XLSX, import_body, read_import
 from shared.runtime.sheets import to_csv, to_xlsx
@@ -63,6 +64,8 @@ PathValue = Annotated[str, Path(max_length=64, pattern=r"^[^\x00-\x1F\x7F]+$")]
 AS_OF = ("known_at", "true_at")
 """What a read model's address takes beside its own: as of when it is asked."""
 
+PDF = "application/pdf"
+FORMATS, PAPER_FORMATS = Literal["json", "csv", "xlsx"], Literal["json", "pdf"]
 FUTURE_TOLERANCE = timedelta(minutes=5)
 IDEMPOTENCY_KEY = r"^[A-Za-z0-9._:-]{8,128}$"
 
@@ -257,6 +260,7 @@ _REPEATED: dict[int | str, dict[str, Any]] = {
     200: {"description": "Sudah pernah dikirim; jawaban yang sama", "content": {JSON: {}}}
 }
 _TABLES: dict[int | str, dict[str, Any]] = {200: {"content": {"text/csv": {}, XLSX: {}}}}
+_PAPERS: dict[int | str, dict[str, Any]] = {200: {"content": {PDF: {}}}}
 _NOT_READY: dict[int | str, dict[str, Any]] = {
     503: {"description": "Belum siap; sebabnya disebut", "content": {JSON: {}}}
 }
@@ -373,6 +377,8 @@ def _add_read(app: FastAPI, route: ReadRoute) -> None:
         if route.opens is not None:
             # Without a connection in hand: recording the look takes one.
             found = await route.opens(desk, found)
+        if format == "pdf" and route.paper is not None:
+            return await _pdf(route.paper(desk, found))
         return _as(format, custody.veiled(found))
 
     endpoint.roles = route.roles  # type: ignore[attr-defined]
@@ -382,7 +388,7 @@ def _add_read(app: FastAPI, route: ReadRoute) -> None:
             *(_query(name, QueryText | None, None) for name in route.optional),
             *(_query(name, QueryText | None, None) for name in AS_OF if route.models),
             *([_query("purpose", access.Purpose)] if route.opens is not None else ()),
-            _query("format", Literal["json", "csv", "xlsx"], "json"),
+            _query("format", FORMATS if route.paper is None else PAPER_FORMATS, "json"),
         ]
     )
     app.add_api_route(
@@ -393,8 +399,16 @@ def _add_read(app: FastAPI, route: ReadRoute) -> None:
         description=f"Peran: {', '.join(sorted(route.roles))}.",
         response_model=None,
         name="GET " + route.path,
-        responses=_TABLES
-        | _refusals(401, 403, 404, 413, 422, 503, *([409] if route.opens or route.models else ())),
+        responses=(_TABLES if route.paper is None else _PAPERS)
+        | _refusals(
+            401,
+            403,
+            404,
+            413,
+            422,
+            503,
+            *([409] if route.opens or route.models or route.paper else ()),
+        ),
     )
 
 
@@ -419,6 +433,15 @@ def _as(format: str, found: Any) -> Any:
         make(found),
         media_type=kind,
         headers={"Content-Disposition": f'attachment; filename="daftar.{format}"'},
+    )
+
+
+async def _pdf(paper: Paper) -> Response:
+    """In a thread: a thousand people take the typesetter a while. The file's name says nothing."""
+    return Response(
+        await asyncio.to_thread(typeset, paper),
+        media_type=PDF,
+        headers={"Content-Disposition": 'attachment; filename="dokumen.pdf"'},
     )
 
 

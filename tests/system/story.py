@@ -61,10 +61,14 @@ async def draft(city: Desk, persons: list[str], handover: str = "HO-1", **more: 
     await city.post("issuer", f"/handovers/{handover}/entries", {"persons": persons})
 
 
-async def issue(city: Desk, handover: str = "HO-1") -> None:
+async def issue(
+    city: Desk, handover: str = "HO-1", signatory: str = "kepala", number: str | None = None
+) -> None:
     await city.post("issuer", f"/handovers/{handover}/submission")
-    await city.post("approver", f"/handovers/{handover}/approval", DEED)
-    await city.post("issuer", f"/handovers/{handover}/issue", {"deed_number": f"BAST/{handover}"})
+    signed = DEED | {"signatory": signatory}
+    await city.post("approver", f"/handovers/{handover}/approval", signed)
+    deed = {"deed_number": number or f"BAST/{handover}"}
+    await city.post("issuer", f"/handovers/{handover}/issue", deed)
 
 
 async def issued(city: Desk, number: int = 3) -> list[str]:

@@ -301,9 +301,20 @@ async def test_at_the_end_of_time_what_is_known_and_what_is_true_is_what_staff_r
     await province.post(
         "reception", "/arrivals/HO-1/unlisted", {"house": "RS-1", "willing": True, "initials": "X"}
     )
+    release = {"person": persons[1], "release": "PJR/1", "budget_code": "DPA/1"}
+    await city.post(
+        "treasurer",
+        "/operations/OP-TEST/advances",
+        {"rows": [release | {"amount_rupiah": 2_000_000}]},
+    )
+    for step, amount in (("fares", 1_900_000), ("fare-corrections", 1_700_000)):
+        fare = {"receipt": "KW/1", "amount_rupiah": amount}
+        more = {"reason": "Salah baca"} if step == "fare-corrections" else {}
+        await city.post("treasurer", f"/beneficiaries/{persons[1]}/{step}", fare | more)
     named = {"operation": "OP-TEST", "handover": "HO-1", "person": persons[1]}
     await story.in_sync(city, province)
     await eventually(lambda: caught_up(city, province))
+    await eventually(lambda: covered(city))
     asked = 0
     for desk in (city, province):
         for route in reads_of(desk.office.service):
@@ -315,12 +326,21 @@ async def test_at_the_end_of_time_what_is_known_and_what_is_true_is_what_staff_r
             assert await at(desk, path, known_at=LONG_AFTER) == live, path
             assert await at(desk, path, true_at=LONG_AFTER) == live, path
             asked += 1
-    assert asked == 5 + 6 + 6 + 5
+    assert asked == 5 + 7 + 6 + 5
 
 
 async def caught_up(*desks: Desk) -> bool:
     found = [await desk.get("auditor", "/status") for desk in desks]
     return all(row["lag"] == 0 for one in found for row in one["projections"])
+
+
+async def covered(city: Desk) -> bool:
+    """A checkpoint covers the newest movement of money, so that there is a paper of it."""
+    response = await city.http.get(
+        "/api/v1/operations/OP-TEST/expenditure-report",
+        headers={"Authorization": f"Bearer {city.tokens['auditor']}"},
+    )
+    return response.is_success
 
 
 async def test_only_an_auditor_or_admin_looks_back(city: Desk) -> None:

@@ -21,7 +21,9 @@ from shared.kernel import note, rotation
 from shared.kernel.checkpoints import Checkpoints
 from shared.kernel.keyring import COSIGNER, draw_signing, key_id, verifier_key
 from shared.runtime.audit import checker, evidence
+from shared.runtime.papers import verifying
 from shared.runtime.settings import Settings
+from tests import pdf
 from tests.conftest import NOW
 from tests.independent import checkers
 from tests.system import story
@@ -33,6 +35,10 @@ ROW = {
     "nik": "3599990201900007",
     "contact": "08115999123456",
     "account": "BRI 3599771234567",
+}
+PAPERS = {
+    "53.71": ("bast.pdf", "/handovers/HO-1/deed", "auditor"),
+    "35": ("pengakuan-kedatangan.pdf", "/arrivals/HO-1/acknowledgement", "auditor"),
 }
 WRITTEN = "Ibunya di desa contoh menunggu"
 """What somebody wrote of her, as the reason of a correction."""
@@ -129,6 +135,23 @@ async def test_an_inspector_needs_neither_office(
         assert sorted(shown) == sorted(f"events/{position - 1}.json" for position in positions)
         assert sorted(shown.values()) == sorted(bytes(body) for body in bodies)
         timeline = inside["linimasa.txt"].decode()
+        # The paper of either office is there as it prints it, and so that the code on it leads to
+        # the very events beside it; nobody's identity.
+        name, address, role = PAPERS[code]
+        paper = await desk.http.get(
+            f"/api/v1{address}",
+            params={"format": "pdf"},
+            headers={"Authorization": f"Bearer {desk.tokens[role]}"},
+        )
+        assert inside[name] == paper.content
+        assert f"Naskah: {name};" in timeline
+        read = pdf.Read(inside[name])
+        for personal in (*ROW.values(), WRITTEN):
+            assert personal not in read.text
+        held = verifying.shown(dict(line.split("=", 1) for line in read.codes[0].splitlines()[1:]))
+        assert held is not None
+        body = json.loads(inside[f"events/{held.position - 1}.json"])
+        assert body["id"] == held.event
         for line in lines:
             assert f"events/{line['position'] - 1}.json  {line['words']}\n" in timeline
 

@@ -30,6 +30,7 @@ from shared.runtime import sessions, staff
 from shared.runtime.key_file import SealedFile
 from shared.runtime.settings import Settings
 from shared.runtime.staff import ROLES_OF, Kind
+from tests import pdf
 from tests.conftest import PASSPHRASE
 from tests.servers import Servers
 from tests.system import story
@@ -121,6 +122,10 @@ GET    /api/v1/operations/{operation}/beneficiaries             intake issuer ap
 GET    /api/v1/handovers                                        intake issuer approver treasurer auditor
 GET    /api/v1/handovers/{handover}                             intake issuer approver treasurer auditor
 GET    /api/v1/operations/{operation}/ledger                    treasurer approver auditor
+GET    /api/v1/handovers/{handover}/deed                        intake issuer approver treasurer auditor
+GET    /api/v1/handovers/{handover}/deed/identities             issuer
+GET    /api/v1/operations/{operation}/expenditure-report        treasurer approver auditor
+GET    /api/v1/operations/{operation}/treasury-return           treasurer approver auditor
 GET    /api/v1/beneficiaries/{person}/identity                  intake issuer treasurer
 GET    /api/v1/events/{position}/texts                          intake issuer approver treasurer auditor
 """  # noqa: E501 — a table
@@ -158,6 +163,9 @@ GET    /api/v1/cases                                            case_worker audi
 GET    /api/v1/cases/{person}                                   case_worker auditor
 GET    /api/v1/cases/{person}/notes                             case_worker
 GET    /api/v1/arrivals/{handover}/identities                   reception
+GET    /api/v1/arrivals/{handover}/acknowledgement              reception case_worker auditor
+GET    /api/v1/arrivals/{handover}/sheet                        reception case_worker auditor
+GET    /api/v1/arrivals/{handover}/sheet/identities             reception
 GET    /api/v1/beneficiaries/{person}/identity                  reception case_worker
 GET    /api/v1/events/{position}/texts                          reception case_worker approver
 """
@@ -450,7 +458,9 @@ async def reading(desk: Desk, role: str, known: dict[str, list[str]]) -> dict[st
         assert len(names) < 2, path
         paths = [path.replace(names[0], one) for one in known[names[0]]] if names else [path]
         for one in paths:
-            for format in ("json", "csv", "xlsx") if not names else ("json",):
+            paper = "/deed" in one or "/sheet" in one or "/certificate" in one
+            formats = ("json", "pdf") if paper else ("json",)
+            for format in ("json", "csv", "xlsx") if not names else formats:
                 response = await desk.http.get(
                     one,
                     params={"purpose": "identity_check", "format": format},
@@ -463,6 +473,8 @@ async def reading(desk: Desk, role: str, known: dict[str, list[str]]) -> dict[st
 
 
 def unzipped(content: bytes) -> str:
+    if content.startswith(b"%PDF"):
+        return " ".join((read := pdf.Read(content)).pages + read.codes)
     if not content.startswith(b"PK"):
         return content.decode()
     with zipfile.ZipFile(io.BytesIO(content)) as archive:

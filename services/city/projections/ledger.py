@@ -30,7 +30,7 @@ create index on credit (operation);
 create table entitlement (operation text primary key, grant_rupiah bigint not null);
 create table movement (
   person text not null, operation text not null, fund text not null, kind text not null,
-  paper text not null, amount_rupiah bigint not null, remark text,
+  paper text not null, amount_rupiah bigint not null, remark text, position bigint not null,
   primary key (person, kind, paper)
 );
 create index on movement (operation);
@@ -42,7 +42,7 @@ create table sts (
 
 MOVEMENT = (
     "insert into movement values (%(person)s, %(operation)s, 'DPA', %(kind)s, %(paper)s,"
-    " %(amount_rupiah)s, %(remark)s)"
+    " %(amount_rupiah)s, %(remark)s, %(position)s)"
 )
 ANSWER = (
     "update credit set answer = %(answer)s, answered_by = %(office)s,"
@@ -86,6 +86,7 @@ def apply(recorded: Recorded) -> Iterator[Statement]:
                 MOVEMENT,
                 released.model_dump()
                 | {
+                    "position": recorded.position,
                     "kind": "released",
                     "paper": released.release,
                     "remark": released.budget_code,
@@ -96,6 +97,7 @@ def apply(recorded: Recorded) -> Iterator[Statement]:
                 MOVEMENT,
                 fare.model_dump()
                 | {
+                    "position": recorded.position,
                     "kind": "spent",
                     "paper": fare.receipt,
                     "remark": fare.override_reason,
@@ -103,15 +105,17 @@ def apply(recorded: Recorded) -> Iterator[Statement]:
             )
         case advance.FareCorrected() as corrected:
             yield (
-                "update movement set amount_rupiah = %(amount_rupiah)s, remark = %(reason)s"
+                "update movement set amount_rupiah = %(amount_rupiah)s, remark = %(reason)s,"
+                " position = %(position)s"
                 " where person = %(person)s and kind = 'spent' and paper = %(receipt)s",
-                corrected.model_dump(),
+                corrected.model_dump() | {"position": recorded.position},
             )
         case advance.SurplusReturned() as surplus:
             yield (
                 MOVEMENT,
                 surplus.model_dump()
                 | {
+                    "position": recorded.position,
                     "kind": "returned",
                     "paper": surplus.sts,
                     "remark": None,
@@ -136,7 +140,7 @@ def _answer(
     return event.model_dump() | {"answer": answer, "learned_at": recorded.recorded_at}
 
 
-projection = Projection("ledger", 4, TABLES, apply)
+projection = Projection("ledger", 5, TABLES, apply)
 
 
 async def answered(
@@ -202,6 +206,17 @@ async def ledger(connection: AsyncConnection[Any], operation_: str) -> dict[str,
         "advances": advances,
         "treasury_returns": papers,
     }
+
+
+async def movements(connection: AsyncConnection[Any], operation_: str) -> list[dict[str, Any]]:
+    """Every release, fare and return of an operation's travel money, with the event it is from."""
+    return await rows(
+        connection,
+        "select person, kind, paper, amount_rupiah, position,"
+        " case when kind = 'released' then remark end as budget_code"
+        " from rm_ledger.movement where operation = %s order by person, kind, position, paper",
+        operation_,
+    )
 
 
 async def findings(connection: AsyncConnection[Any], operation_: str) -> list[tuple[str, int, str]]:

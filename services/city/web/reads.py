@@ -8,11 +8,15 @@ from typing import Any
 
 from psycopg import AsyncConnection
 
+from services.city.documents import deed, treasury
 from services.city.domain import beneficiary
 from services.city.projections import board, handovers, ledger
 from shared.contracts.messages import GrantDisbursed, HandoverIssued, Message
 from shared.runtime import custody
+from shared.runtime.history import PLAIN
 from shared.runtime.manifest import Acknowledged, Desk, Problem, ReadRoute
+from shared.runtime.papers.paper import Paper
+from shared.runtime.papers.record import Kind, Source
 
 FIELDS = ("initials", "name", "nik", "born", "contact", "account")
 IDENTITY = {
@@ -125,6 +129,72 @@ async def _ledger(desk: Desk, path: dict[str, str]) -> Any:
     return await ledger.ledger(desk.reading, path["operation"])
 
 
+async def _deed(desk: Desk, path: dict[str, str]) -> Any:
+    return await deed.facts(desk.source, path["handover"])
+
+
+async def _annex(desk: Desk, path: dict[str, str]) -> Any:
+    return await deed.facts(desk.source, path["handover"], deed.ANNEX)
+
+
+async def _open_annex(desk: Desk, found: dict[str, Any]) -> Any:
+    """Everybody on the manifest as one look; who is protected since stays closed here."""
+    sealed: dict[str, str | None] = found.pop("sealed")
+    closed = {person: text for person, text in sealed.items() if await may_find(desk, person)}
+    opened = await custody.identities(desk, closed, deed.FIELDS)
+    return found | {
+        "identities": {
+            person: opened.get(person, dict.fromkeys(deed.FIELDS) | {"name": PROTECTED})
+            for person in sealed
+        }
+    }
+
+
+PROTECTED = "(jalur perlindungan)"
+
+
+async def _report(desk: Desk, path: dict[str, str]) -> Any:
+    return await treasury.report_facts(desk.source, path["operation"])
+
+
+async def _sts(desk: Desk, given: dict[str, str]) -> Any:
+    """The draft of what is still to be paid back, or one that was recorded."""
+    if "sts" in given:
+        return await treasury.sts_facts(desk.source, given["operation"], given["sts"])
+    return await treasury.draft_facts(desk.source, given["operation"])
+
+
+def _print_deed(desk: Desk, found: dict[str, Any]) -> Paper:
+    return deed.deed(desk.settings.office_name, found)
+
+
+def _print_annex(desk: Desk, found: dict[str, Any]) -> Paper:
+    purpose = PLAIN[desk.purpose or "deed_annex"]
+    return deed.annex(desk.settings.office_name, found, desk.staff.username, purpose)
+
+
+def _print_report(desk: Desk, found: dict[str, Any]) -> Paper:
+    return treasury.report(desk.settings.office_name, found)
+
+
+def _print_sts(desk: Desk, found: dict[str, Any]) -> Paper:
+    return treasury.sts(desk.settings.office_name, found)
+
+
+async def evidence(source: Source, subject: str) -> dict[str, Paper]:
+    """The deed of a handover, if it has one; its annex is nobody's evidence."""
+    try:
+        found = await deed.facts(source, subject)
+    except Problem:
+        return {}
+    return {"bast.pdf": deed.deed(source.settings.office_name, found)} if found else {}
+
+
+PAPERS: tuple[Kind, ...] = (
+    deed.KIND, deed.ANNEX, treasury.REPORT, treasury.DRAFT, treasury.STS,
+)  # fmt: skip
+MONEY = frozenset({"treasurer", "approver", "auditor"})
+
 READS: tuple[ReadRoute, ...] = (
     ReadRoute("/operations", "Kegiatan pemulangan", STAFF, _operations, models=BOARD),
     ReadRoute(
@@ -145,8 +215,39 @@ READS: tuple[ReadRoute, ...] = (
     ReadRoute(
         "/operations/{operation}/ledger",
         "Buku rupiah: bantuan dan tiket",
-        frozenset({"treasurer", "approver", "auditor"}),
+        MONEY,
         _ledger,
         models=LEDGER,
+    ),
+    ReadRoute(
+        "/handovers/{handover}/deed",
+        "Naskah BAST dengan daftar nominatif",
+        STAFF,
+        _deed,
+        paper=_print_deed,
+    ),
+    ReadRoute(
+        "/handovers/{handover}/deed/identities",
+        "Lampiran identitas BAST, tersegel",
+        frozenset({"issuer"}),
+        _annex,
+        opens=_open_annex,
+        paper=_print_annex,
+    ),
+    ReadRoute(
+        "/operations/{operation}/expenditure-report",
+        "Laporan pertanggungjawaban belanja tiket",
+        MONEY,
+        _report,
+        models=LEDGER,
+        paper=_print_report,
+    ),
+    ReadRoute(
+        "/operations/{operation}/treasury-return",
+        "STS, atau rancangannya",
+        MONEY,
+        _sts,
+        optional=("sts",),
+        paper=_print_sts,
     ),
 )

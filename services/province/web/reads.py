@@ -5,10 +5,14 @@ from __future__ import annotations
 from datetime import datetime
 from typing import Any
 
+from services.province.documents import arrival as papers
 from services.province.domain import case
 from services.province.projections import arrivals, cases, grants, houses
 from shared.runtime import custody
+from shared.runtime.history import PLAIN
 from shared.runtime.manifest import Desk, Problem, ReadRoute
+from shared.runtime.papers.paper import Paper
+from shared.runtime.papers.record import Kind, Source
 
 ARRIVALS, CASES = (arrivals.projection,), (cases.projection,)
 STAFF = frozenset({"reception", "case_worker", "auditor"})
@@ -44,6 +48,53 @@ async def _open_identities(desk: Desk, found: dict[str, Any]) -> Any:
     """Who is to be met at the quay: one look, with everybody on the list."""
     shown = await custody.identities(desk, found, AT_ARRIVAL)
     return [{"person": person} | fields for person, fields in shown.items()]
+
+
+async def _acknowledgement(desk: Desk, path: dict[str, str]) -> Any:
+    return await papers.acknowledged(desk.source, path["handover"])
+
+
+async def _sheet(desk: Desk, path: dict[str, str]) -> Any:
+    return await papers.expected(desk.source, path["handover"])
+
+
+async def _named_sheet(desk: Desk, path: dict[str, str]) -> Any:
+    return await papers.expected(desk.source, path["handover"], papers.WITH_NAMES)
+
+
+async def _open_named_sheet(desk: Desk, found: dict[str, Any]) -> Any:
+    sealed: dict[str, str | None] = found.pop("sealed")
+    return found | {"identities": await custody.identities(desk, sealed, papers.FIELDS)}
+
+
+def _print_acknowledgement(desk: Desk, found: dict[str, Any]) -> Paper:
+    return papers.acknowledgement(desk.settings.office_name, desk.settings.zone, found)
+
+
+def _print_sheet(desk: Desk, found: dict[str, Any]) -> Paper:
+    return papers.sheet(desk.settings.office_name, found)
+
+
+def _print_named_sheet(desk: Desk, found: dict[str, Any]) -> Paper:
+    opened = (
+        f"Dibuka oleh akun {desk.staff.username} untuk: {PLAIN[desk.purpose or 'arrival']}."
+        " Pembukaan ini tercatat."
+    )
+    return papers.sheet(desk.settings.office_name, found, opened)
+
+
+async def evidence(source: Source, subject: str) -> dict[str, Paper]:
+    """What this office acknowledged of a handover, once it has."""
+    try:
+        found = await papers.acknowledged(source, subject)
+    except Problem:
+        return {}
+    settings = source.settings
+    made = found and papers.acknowledgement(settings.office_name, settings.zone, found)
+    return {"pengakuan-kedatangan.pdf": made} if made else {}
+
+
+PAPERS: tuple[Kind, ...] = (papers.ACKNOWLEDGEMENT, papers.SHEET, papers.WITH_NAMES)
 
 
 async def _identity(desk: Desk, path: dict[str, str]) -> Any:
@@ -157,6 +208,28 @@ READS: tuple[ReadRoute, ...] = (
         RECEPTION,
         _identities,
         opens=_open_identities,
+    ),
+    ReadRoute(
+        "/arrivals/{handover}/acknowledgement",
+        "Pengakuan kedatangan",
+        STAFF,
+        _acknowledgement,
+        paper=_print_acknowledgement,
+    ),
+    ReadRoute(
+        "/arrivals/{handover}/sheet",
+        "Lembar kedatangan untuk dicetak",
+        STAFF,
+        _sheet,
+        paper=_print_sheet,
+    ),
+    ReadRoute(
+        "/arrivals/{handover}/sheet/identities",
+        "Lembar kedatangan dengan nama",
+        RECEPTION,
+        _named_sheet,
+        opens=_open_named_sheet,
+        paper=_print_named_sheet,
     ),
     ReadRoute(
         "/beneficiaries/{person}/identity",

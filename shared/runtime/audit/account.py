@@ -42,7 +42,7 @@ class NoAccount(Exception):
 
 
 class _Fixed(BaseModel):
-    model_config = ConfigDict(defer_build=True, frozen=True, extra="forbid")
+    model_config = ConfigDict(frozen=True, extra="forbid")
 
 
 class Line(_Fixed):

@@ -2,9 +2,10 @@
 
 A folder, and the same as a .zip beside it: the stored bytes of each event of the subject's history,
 the newest checkpoint with the cosignatures of partners, the proofs that the events are in the log,
-earlier checkpoints as partners kept them with the proofs that the log has only grown since, a
-timeline in plain words, and a program that checks it all (`checker.py`, there `verify.py`). The
-formats are those of C2SP and RFC 9162; docs/audit.md says how to check them.
+earlier checkpoints as partners kept them with the proofs that the log has only grown since, the
+papers that were made of those events (a BAST without its annex), a timeline in plain words, and a
+program that checks it all (`checker.py`, there `verify.py`). The formats are those of C2SP and RFC
+9162; docs/audit.md says how to check them.
 
 It is read at one moment and nothing in the database is changed. It tells what the newest checkpoint
 covers: what was recorded after that is named, and not proven. Where histories differ the
@@ -39,6 +40,8 @@ from shared.kernel.note import Checkpoint, NotANote
 from shared.runtime.audit import checker
 from shared.runtime.history import history
 from shared.runtime.office import Office
+from shared.runtime.papers.paper import typeset
+from shared.runtime.papers.record import Source
 
 WITNESSED = 1_000
 """So many checkpoints of one partner are all shown; of more, those beside the subject's events."""
@@ -124,6 +127,8 @@ async def _gather(
     consistency = dict(zip(sizes, await _proofs(connection, spans), strict=True))
     (head,) = await tiles.hashes(connection, [(0, size)])
     signer = await _signer(connection, office.keyring, replace(newest, head=head))
+    source = Source(connection, office.handling.types, office.settings, size)
+    papers = await office.service.evidence(source, subject)
     shown = {
         partner: (sum(one.partner == partner for one in kept), number)
         for partner, number in number_kept.items()
@@ -138,8 +143,9 @@ async def _gather(
     for one in kept:
         text = signer.shown(one.one, consistency.get(one.size, [])) if one.one else one.text
         files[f"witnessed/{one.partner}-{one.size}"] = text.encode()
+    files |= {name: typeset(paper) for name, paper in papers.items()}
     made = Evidence(subject, size, len(covered), len(lines) - len(covered), files, shown)
-    files["linimasa.txt"] = _timeline(made, office, lines).encode()
+    files["linimasa.txt"] = _timeline(made, office, lines, sorted(papers)).encode()
     files["verify.py"] = resources.files(__package__).joinpath("checker.py").read_bytes()
     files["contents"] = _contents(office.keyring, subject, files)
     return made
@@ -287,7 +293,9 @@ def _contents(keyring: Keyring, subject: str, files: dict[str, bytes]) -> bytes:
     return f"{body}\n{line}".encode()
 
 
-def _timeline(made: Evidence, office: Office, lines: list[dict[str, Any]]) -> str:
+def _timeline(
+    made: Evidence, office: Office, lines: list[dict[str, Any]], papers: list[str]
+) -> str:
     settings = office.settings
     text = [
         f"Linimasa {made.subject}",
@@ -299,7 +307,8 @@ def _timeline(made: Evidence, office: Office, lines: list[dict[str, Any]]) -> st
     for partner, (shown, kept) in made.witnessed.items():
         text.append(f"Kantor {partner} menyaksikan {kept} checkpoint; {shown} ada di witnessed.")
     text += [
-        "Naskah BAST tidak ada di sini. Penerima manfaat disebut dengan kode; identitas tersegel.",
+        f"Naskah: {', '.join(papers) or 'belum ada'}; sebagaimana dicetak dari peristiwa di sini.",
+        "Penerima manfaat disebut dengan kode; identitas tersegel, lampirannya tidak disertakan.",
         "Untuk memeriksa: python3 verify.py",
     ]
     for at, line in enumerate(lines):

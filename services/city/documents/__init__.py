@@ -1,0 +1,1 @@
+"""The city's papers: what stands in each, read from the log."""

@@ -1,0 +1,1 @@
+"""The province's papers: what stands in each, read from the log."""
