@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from services.province import publisher, reactor
 from services.province.domain import arrival, case, corrections, grant, house
+from services.province.equations import ProvinceSums
 from services.province.projections import arrivals, cases, grants, houses
 from services.province.web.commands import COMMANDS
 from services.province.web.reads import READS, TEXTS, may_find, may_read, retained
@@ -27,4 +28,5 @@ SERVICE = Service(
     may_read=may_read,
     retained=retained,
     corrections=corrections.CORRECTIONS,
+    sums=ProvinceSums,
 )

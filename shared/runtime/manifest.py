@@ -19,6 +19,7 @@ from shared.kernel.handling import Handling, Publisher, Unit
 from shared.kernel.inbox import Reactor
 from shared.kernel.projector import Projection
 from shared.kernel.vault import Vault
+from shared.runtime.equations import NoSums, Sums
 from shared.runtime.settings import Settings
 from shared.runtime.staff import Staff
 
@@ -183,3 +184,5 @@ class Service:
     """Whose affairs ended before a time: what the retention schedule proposes to erase."""
     corrections: Corrections = field(default_factory=Corrections)
     """Which events say of others that they were not so: what is asked as true heeds them."""
+    sums: Callable[[], Sums] = NoSums
+    """A new fold of what must add up here."""

@@ -11,9 +11,11 @@ import asyncio
 import contextlib
 import logging
 from collections.abc import Awaitable, Callable, Sequence
+from dataclasses import replace
 from typing import Any
 
 from psycopg import AsyncConnection, Error, OperationalError
+from pydantic import ValidationError
 
 from shared.custody.eraser import Eraser
 from shared.kernel.checkpoints import Checkpoints, HistoryBroken
@@ -22,6 +24,7 @@ from shared.kernel.link import Receipt, encode
 from shared.kernel.outbox import Relay
 from shared.kernel.projector import AheadOfLog
 from shared.kernel.store import CHANNEL
+from shared.runtime.audit import asking
 from shared.runtime.office import Office
 from shared.runtime.streams import RedisLinks
 from shared.runtime.tasks import end
@@ -48,6 +51,7 @@ class Worker:
         self._inboxes = {p: office.inbox(p) for p in partners}
         self._eraser = Eraser(office.handling, office.vault)
         self._receiving = {p: asyncio.Lock() for p in partners}
+        self._asked: dict[str, str] = {}
         self._told: dict[str, str] | None = None
         self._checkpoints = Checkpoints(office.keyring)
         self._wakes: list[asyncio.Event] = []
@@ -202,23 +206,39 @@ class Worker:
         return 0
 
     def _announce(self, partner: str) -> Callable[[], Awaitable[int]]:
-        """Tells a partner now and then, and at once in a new key epoch, what to seal to."""
+        """Tells a partner now and then, and at once in a new key epoch, what to seal to.
+
+        At once too what an auditor asks, and the answer to what one there has asked.
+        """
         keyring, inbox = self._office.keyring, self._inboxes[partner]
-        at, epoch = 0.0, 0
+        at, epoch, asked = 0.0, 0, ""
 
         async def step() -> int:
-            nonlocal at, epoch
+            nonlocal at, epoch, asked
             await keyring.refresh()
             now = asyncio.get_running_loop().time()
-            if keyring.epoch == epoch and now - at < ANNOUNCE_SECONDS:
+            asks = await asking.open_question(self._office, partner)
+            tells = await self._answer(partner)
+            said = keyring.epoch == epoch and asks == asked and not tells
+            if said and now - at < ANNOUNCE_SECONDS:
                 return 0
             async with self._receiving[partner]:
                 receipt = await inbox.receipt(gap=False, now=self._office.clock())
-                await self.links.send_receipt(partner, encode(receipt, keyring.sign))
-            at, epoch = now, keyring.epoch
+                raw = encode(replace(receipt, asks=asks, tells=tells), keyring.sign)
+                await self.links.send_receipt(partner, raw, aside=bool(asks or tells))
+            at, epoch, asked = now, keyring.epoch, asks
             return 0
 
         return step
+
+    async def _answer(self, partner: str) -> str:
+        """The answer to what a partner's auditor has asked; it asks again where this is lost."""
+        question = self._asked.pop(partner, "")
+        try:
+            return await asking.answer(self._office, partner, question) if question else ""
+        except ValidationError:
+            log.warning("worker: a question of %s can't be read", partner)
+            return ""
 
     async def _receive(self, sender: str, raws: Sequence[bytes], again: bool) -> None:
         """One batch of a link: applied and committed before this returns."""
@@ -232,7 +252,9 @@ class Worker:
         )
         for one in incoming:
             await self._confirm(sender, one)
-        if any(one.gap or one.sealing is not None for one in incoming):
+            if one.asks:
+                self._asked[sender] = one.asks
+        if any(one.gap or one.sealing is not None or one.asks for one in incoming):
             for wake in self._wakes:
                 wake.set()
         if receipt is not None:
@@ -245,6 +267,8 @@ class Worker:
     async def _confirm(self, sender: str, receipt: Receipt) -> None:
         try:
             await self._relays[sender].confirm(receipt, self._office.clock())
+            if receipt.tells:
+                await asking.note_answer(self._office, sender, receipt.tells)
         except Exception as error:
             if passing(error) or isinstance(error, ConnectionError):
                 raise

@@ -41,11 +41,13 @@ class NoAccount(Exception):
     """It can't be made, or what was given is none. Nothing was written."""
 
 
-class _Fixed(BaseModel):
+class Fixed(BaseModel):
+    """What is the same once it is made, and has no field that is not named."""
+
     model_config = ConfigDict(frozen=True, extra="forbid")
 
 
-class Line(_Fixed):
+class Line(Fixed):
     """One message. `period` is the month in which what it tells occurred."""
 
     number: Annotated[int, Field(strict=True, ge=1, le=NUMBER_AT_MOST)]
@@ -56,7 +58,7 @@ class Line(_Fixed):
     state: State
 
 
-class Group(_Fixed):
+class Group(Fixed):
     """All messages about one subject in one month, in the order of their numbers."""
 
     period: Period
@@ -65,7 +67,7 @@ class Group(_Fixed):
     sha256: Digest
 
 
-class Direction(_Fixed):
+class Direction(Fixed):
     """`last` is the number up to which this end counts, whether or not all are there."""
 
     last: Number
@@ -73,7 +75,7 @@ class Direction(_Fixed):
     groups: tuple[Group, ...]
 
 
-class Account(_Fixed):
+class Account(Fixed):
     """`checkpoint` is the signed note of the history that it was made from, if there is one yet."""
 
     format: Literal["pulang-account/1"]
@@ -161,10 +163,10 @@ def line(number: int, body: bytes, state: State) -> Line:
 
 def direction(counted: int, lines: Sequence[Line]) -> Direction:
     last = max([counted, *(one.number for one in lines[-1:])])
-    return Direction(last=last, messages=tuple(lines), groups=_groups(lines))
+    return Direction(last=last, messages=tuple(lines), groups=groups_of(lines))
 
 
-def _groups(lines: Iterable[Line]) -> tuple[Group, ...]:
+def groups_of(lines: Iterable[Line]) -> tuple[Group, ...]:
     found: dict[tuple[str, str], list[Line]] = {}
     for one in lines:
         found.setdefault((one.period, one.subject), []).append(one)
@@ -202,7 +204,7 @@ def read(path: Path) -> Account:
         if (
             any(first >= second for first, second in pairwise(numbers))
             or (numbers and numbers[-1] > one.last)
-            or one.groups != _groups(one.messages)
+            or one.groups != groups_of(one.messages)
         ):
             raise NoAccount(
                 f"{path} contradicts itself: it was changed or damaged after it was made"
