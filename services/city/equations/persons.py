@@ -15,8 +15,8 @@ from typing import Any
 from psycopg import AsyncConnection
 
 from services.city.domain import answer, beneficiary, case, handover, operation
-from services.city.projections import board, ledger
 from services.city.equations.rupiah import Rupiah
+from services.city.projections import board, ledger
 from shared.kernel.projector import Recorded
 from shared.runtime.equations import NAMED, Equation, Findings, compare
 
@@ -183,29 +183,32 @@ def _of_operation(
     id_: str, about: _Operation, groups: Counter[tuple[str, str]], unplaced: tuple[str, ...]
 ) -> Iterator[Equation]:
     def equation(
-        name: str, side: str, left: int, terms: dict[str, int], discrepancy: str
+        name: str,
+        side: str,
+        left: int,
+        terms: dict[str, int],
+        discrepancy: str = "",
+        persons: tuple[str, ...] = (),
     ) -> Equation:
-        explained = (discrepancy, sum(terms.values()) - left) in about.explained
-        return Equation(
-            name, id_, "persons", side, left, terms, discrepancy, explained, unplaced
-        )  # fmt: skip
+        why = (discrepancy, sum(terms.values()) - left) in about.explained
+        return Equation(name, id_, "persons", side, left, terms, discrepancy, why, persons)
 
     by_state: Counter[str] = Counter()
     by_destination: Counter[str] = Counter()
     for (state, destination), number in groups.items():
         by_state[state] += number
         by_destination[destination] += number
-    if about.declared is not None:
+    declared, enumerated = about.declared, sum(by_state.values())
+    states = dict(sorted(by_state.items()))
+    if declared is None:
+        yield equation("persons", "enumerated, and nothing declared", enumerated, states)
+    else:
         if about.split:
             terms = {f"to {office}": n for office, n in sorted(about.split.items())}
-            yield equation("split", "declared", about.declared, terms, "declared_split")
-        states = dict(sorted(by_state.items()))
-        yield equation("persons", "declared", about.declared, states, "enumerated_persons")
-    enumerated = dict(sorted(by_destination.items()))
-    yield Equation(
-        "destinations", id_, "persons", "enumerated", sum(by_state.values()), enumerated,
-        persons=unplaced,
-    )  # fmt: skip
+            yield equation("split", "declared", declared, terms, "declared_split", unplaced)
+        yield equation("persons", "declared", declared, states, "enumerated_persons")
+    terms = dict(sorted(by_destination.items()))
+    yield equation("destinations", "enumerated", enumerated, terms, persons=unplaced)
     for office, figure in sorted(about.split.items()):
         name, there = f"enumerated_destination_{office}", by_destination[office]
         yield equation("destination", f"declared to {office}", figure, {"enumerated": there}, name)
