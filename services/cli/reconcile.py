@@ -108,7 +108,8 @@ def _all(as_json: bool) -> None:
 def _export(partner: str, path: Path, as_json: bool) -> None:
     async def work(office: Office) -> account.Account:
         async with office.pool.connection() as connection:
-            return await reconciling.export(connection, office, partner)
+            made = await reconciling.export(connection, office, partner)
+        return account.signed(made, office.keyring.sign)
 
     made = with_office(work)
     account.write(made, path)

@@ -7,6 +7,7 @@ alone, so that it can be handed to the other office, or to an auditor who has no
 
 from __future__ import annotations
 
+from base64 import b64encode
 from collections.abc import Iterable, Sequence
 from datetime import datetime
 from hashlib import sha256
@@ -19,6 +20,7 @@ from psycopg import AsyncConnection
 from pydantic import AwareDatetime, BaseModel, ConfigDict, Field, StringConstraints, ValidationError
 
 from shared.kernel import checkpoints
+from shared.kernel.link import Sign
 from shared.kernel.store import read_head
 from shared.runtime.office import Office
 
@@ -45,6 +47,13 @@ class Fixed(BaseModel):
     """What is the same once it is made, and has no field that is not named."""
 
     model_config = ConfigDict(frozen=True, extra="forbid")
+
+
+class Signature(Fixed):
+    """By the office's own key, over `signed_bytes`."""
+
+    key: Annotated[str, StringConstraints(pattern=r"^[0-9a-f]{8}$")]
+    value: Annotated[str, StringConstraints(pattern=r"^[A-Za-z0-9+/]{86}==$")]
 
 
 class Line(Fixed):
@@ -86,6 +95,7 @@ class Account(Fixed):
     checkpoint: str | None = Field(max_length=64 * 1024)
     sent: Direction
     received: Direction
+    signature: Signature | None = None
 
 
 class _Readable(BaseModel):
@@ -106,7 +116,9 @@ where b.receiver = %s order by b.sequence limit %s
 """
 _RECEIVED = """
 select i.sequence, i.body, coalesce((
-  select case when p.settled_at is null then 'parked' else p.settled_as end from parked p
+  select case when p.settled_as = 'applied' or (p.settled_as = 'discarded'
+    and exists (select from events where stream = 'parked-' || p.id))
+    then p.settled_as else 'parked' end from parked p
   where p.sender = i.sender and p.sequence = i.sequence and p.reason <> 'UNREADABLE_SEAL'
   order by p.settled_at is null desc, p.id desc limit 1), 'applied')
 from inbox i where i.sender = %s order by i.sequence limit %s
@@ -181,6 +193,19 @@ def groups_of(lines: Iterable[Line]) -> tuple[Group, ...]:
         )
         for (period, subject), members in sorted(found.items())
     )
+
+
+def signed(made: Account, sign: Sign) -> Account:
+    """The account, signed for a file. What comes over a link is signed with the link's frames."""
+    key, value = sign(signed_bytes(made))
+    signature = Signature(key=key, value=b64encode(value).decode())
+    return made.model_copy(update={"signature": signature})
+
+
+def signed_bytes(made: Account) -> bytes:
+    """What the signature is over; its first line is that of nothing else that is signed."""
+    digest = sha256(made.model_dump_json(exclude={"signature"}).encode()).hexdigest()
+    return f"{FORMAT}\n{made.office}\n{digest}\n".encode()
 
 
 def read(path: Path) -> Account:

@@ -276,7 +276,7 @@ async def _compare(office: Office, partner: str) -> Comparison:
         ours = await export(connection, office, partner)
     theirs = await interview.finish(ours)
     async with office.pool.connection() as connection:
-        return await reconcile(connection, office, partner, theirs)
+        return await reconcile(connection, office, partner, theirs, by_file=False)
 
 
 async def _ask(office: Office, partner: str, question: Question) -> Answer:
