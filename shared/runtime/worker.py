@@ -35,6 +35,8 @@ WORKER_LOCK = 53710003
 STANDBY_SECONDS = 1.0
 POLL_SECONDS = 1.0
 ANNOUNCE_SECONDS = 5.0
+LOOK_SECONDS = 0.2
+"""An auditor's question is looked for so often at most, however often new events wake the loop."""
 FLOOR_SECONDS = 0.1
 BACK_OFF_SECONDS = (0.5, 1.0, 2.0, 5.0, 10.0)
 
@@ -211,13 +213,14 @@ class Worker:
         At once too what an auditor asks, and the answer to what one there has asked.
         """
         keyring, inbox = self._office.keyring, self._inboxes[partner]
-        at, epoch, asked = 0.0, 0, ""
+        at, looked, epoch, asked, asks = 0.0, 0.0, 0, "", ""
 
         async def step() -> int:
-            nonlocal at, epoch, asked
+            nonlocal at, looked, epoch, asked, asks
             await keyring.refresh()
             now = asyncio.get_running_loop().time()
-            asks = await asking.open_question(self._office, partner)
+            if now - looked >= LOOK_SECONDS:
+                asks, looked = await self._question(partner), now
             tells = await self._answer(partner)
             said = keyring.epoch == epoch and asks == asked and not tells
             if said and now - at < ANNOUNCE_SECONDS:
@@ -230,6 +233,9 @@ class Worker:
             return 0
 
         return step
+
+    async def _question(self, partner: str) -> str:
+        return await asking.open_question(self._office, partner)
 
     async def _answer(self, partner: str) -> str:
         """The answer to what a partner's auditor has asked; it asks again where this is lost."""
