@@ -24,7 +24,7 @@ from shared.contracts.messages import MESSAGES, SEALED_PART
 from shared.custody import DECIDERS as CUSTODY
 from shared.kernel.decider import Decider
 from shared.kernel.keyring import SealingKey
-from shared.kernel.link import RECEIPT_UNAPPLIED, Frame, Receipt, encode
+from shared.kernel.link import ASIDE_CHARACTERS, RECEIPT_UNAPPLIED, Frame, Receipt, encode
 from shared.runtime.manifest import Service
 from shared.runtime.web import describe, make_app
 
@@ -48,7 +48,10 @@ HEADERS = {
 SCHEMA = "#/components/schemas/{model}"
 
 _FRAME = Frame("53.71", "35", 1, (b'{"sequence":"1"}',), sent=1, sealed=b"sealed", sealed_to=1)
-_RECEIPT = Receipt("35", "53.71", 1, sealing=SealingKey(1, bytes(32)), sent=1, unapplied=((1, 1),))
+_RECEIPT = Receipt(
+    "35", "53.71", 1, sealing=SealingKey(1, bytes(32)), sent=1, unapplied=((1, 1),), asks="?",
+    tells="!",
+)  # fmt: skip
 
 
 def header_names(item: Frame | Receipt) -> tuple[list[str], list[str]]:
@@ -160,6 +163,17 @@ def _receipt() -> dict[str, Any]:
                 "maxItems": 2,
             },
         },
+        "asks": {
+            "type": "string",
+            "description": "An auditor's question about this link, as JSON (asking.py). An office"
+            " that does not know it lets it pass.",
+            "maxLength": ASIDE_CHARACTERS,
+        },
+        "tells": {
+            "type": "string",
+            "description": "The answer to one, as JSON: numbers, codes and digests.",
+            "maxLength": ASIDE_CHARACTERS,
+        },
         "sealing": {
             "type": "object",
             "description": "The key that personal data are to be sealed to from now on.",
@@ -170,7 +184,7 @@ def _receipt() -> dict[str, Any]:
     return {
         "type": "object",
         "properties": {name: says[name] for name in body},
-        "required": [name for name in body if name not in ("sealing", "unapplied")],
+        "required": [name for name in body if name in ("applied_through", "gap")],
     }
 
 

@@ -15,6 +15,7 @@ from services.city.domain import (
     operation,
     treasury,
 )
+from services.city.equations.persons import CitySums
 from services.city.projections import board, handovers, ledger
 from services.city.web.commands import COMMANDS
 from services.city.web.imports import IMPORTS
@@ -56,4 +57,5 @@ SERVICE = Service(
     papers=PAPERS,
     evidence=evidence,
     corrections=corrections.CORRECTIONS,
+    sums=CitySums,
 )

@@ -23,6 +23,7 @@ from shared.kernel.projector import RebuildRunning
 from shared.runtime import parking, replaying, witnessing
 from shared.runtime.audit.account import NoAccount
 from shared.runtime.audit.evidence import NoEvidence
+from shared.runtime.audit.sums import NotDerived
 from shared.runtime.hardware_keys import HardwareUnusable
 from shared.runtime.key_file import KeyFileUnusable
 from shared.runtime.office import NotThisOffice
@@ -65,6 +66,7 @@ def main() -> int:
         NoEvidence,
         NoKeys,
         NotAVerifierKey,
+        NotDerived,
         NotThisOffice,
         parking.NotParked,
         replaying.NotReplayed,

@@ -16,9 +16,9 @@ from rich.progress import (
     TimeRemainingColumn,
 )
 
+from services.cli import reconcile
 from services.cli.command import (
     FOUND_WRONG,
-    CouldNotRun,
     JsonFlag,
     console,
     print_json,
@@ -26,7 +26,7 @@ from services.cli.command import (
     with_office,
 )
 from shared.runtime import audit
-from shared.runtime.audit import account, evidence, reconcile
+from shared.runtime.audit import evidence
 from shared.runtime.office import Office
 
 STREAMS = {"city": "handover", "province": "arrival"}
@@ -114,77 +114,5 @@ def audit_evidence(
     raise typer.Exit(FOUND_WRONG if faults else 0)
 
 
-@app.command("reconcile")
-def audit_reconcile(
-    partner: Annotated[str, typer.Argument(help="The office at the other end, such as 35.")],
-    export: Annotated[
-        Path | None, typer.Option(help="Write this office's account of the link to a new file.")
-    ] = None,
-    with_: Annotated[
-        Path | None, typer.Option("--with", help="Compare with the partner's account.")
-    ] = None,
-    as_json: JsonFlag = False,
-) -> None:
-    """What two offices have told each other, held against one another by file. Exit 1 where
-    they differ."""
-    if export is not None and with_ is None:
-        _export(partner, export, as_json)
-    elif with_ is not None and export is None:
-        _compare(partner, with_, as_json)
-    else:
-        raise CouldNotRun("Say one of --export FILE and --with FILE.")
-
-
-def _export(partner: str, path: Path, as_json: bool) -> None:
-    async def work(office: Office) -> account.Account:
-        async with office.pool.connection() as connection:
-            return await reconcile.export(connection, office, partner)
-
-    made = with_office(work)
-    account.write(made, path)
-    sent, received = len(made.sent.messages), len(made.received.messages)
-    if as_json:
-        print_json({"file": str(path), "events": made.events, "sent": sent, "received": received})
-        return
-    _say(
-        f"{path}: what office {made.office} shares with {partner}, {sent} message(s) sent and"
-        f" {received} received, as of {made.events} events."
-    )
-    if made.checkpoint is None:
-        _say("No checkpoint is made yet: nothing ties the account to a signed history.")
-
-
-def _compare(partner: str, path: Path, as_json: bool) -> None:
-    theirs = account.read(path)
-
-    async def work(office: Office) -> reconcile.Comparison:
-        async with office.pool.connection() as connection:
-            return await reconcile.reconcile(connection, office, partner, theirs)
-
-    found = with_office(work)
-    if as_json:
-        print_json(found.document())
-    else:
-        _say(
-            f"Office {found.office} and {found.partner}: {found.sent} message(s) sent,"
-            f" {found.received} received; their account is of {found.exported_at.isoformat()}."
-        )
-        for words in found.history:
-            _say(words)
-        for group in found.groups:
-            _say(
-                f"From {group['sender']}, {group['period'] or 'no month'},"
-                f" {group['subject'] or 'no subject'}: {group['differences']} difference(s)."
-            )
-        for one in found.differences:
-            names = " ".join(name for name in (one.type, one.subject) if name)
-            _say(
-                f"{one.kind}: {one.sender} to {one.receiver}, number {one.number}"
-                f"{', ' + names if names else ''}: {one.words}"
-            )
-        _say("Nothing differs." if not found.faults else f"{found.faults} difference(s).")
-    raise typer.Exit(FOUND_WRONG if found.faults else 0)
-
-
-def _say(line: str) -> None:
-    console.print(printable(line), markup=False, highlight=False, soft_wrap=True)
+app.command("equations")(reconcile.equations)
+app.command("reconcile")(reconcile.reconcile)

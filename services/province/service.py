@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from services.province import publisher, reactor
 from services.province.domain import arrival, case, corrections, grant, house
+from services.province.equations import ProvinceSums
 from services.province.projections import arrivals, cases, grants, houses
 from services.province.web.commands import COMMANDS
 from services.province.web.reads import (
@@ -37,4 +38,5 @@ SERVICE = Service(
     papers=PAPERS,
     evidence=evidence,
     corrections=corrections.CORRECTIONS,
+    sums=ProvinceSums,
 )

@@ -39,6 +39,8 @@ HEAD_BYTES = 1024
 SENT_DIGITS = 20
 RECEIPT_UNAPPLIED = 200
 """So many ranges of unapplied numbers a receipt names."""
+ASIDE_CHARACTERS = 2 * 1024 * 1024
+"""So long an auditor's question may be, or the answer to one."""
 _START = re.compile(r"\{")
 _UNSIGNED = re.compile(
     rb"signature: ([A-Za-z0-9+/]{86}==)\r\nkey: ([0-9a-f]{8})\r\n(?:sealed: ([A-Za-z0-9+/=]+)\r\n)?"
@@ -113,6 +115,10 @@ class Receipt:
     signed_by: str = ""
     """The id of the key that signed a receipt which came, and so vouches for `sealing`."""
     witnessed: Witnessed | None = None
+    asks: str = ""
+    """An auditor's question to the other office, if there is one. It goes beside the messages."""
+    tells: str = ""
+    """The answer to one of the other office's auditors."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -276,6 +282,9 @@ def _receipt_document(item: Receipt) -> dict[str, Any]:
         document["unapplied"] = _bounded(item.unapplied)
     if item.witnessed is not None:
         document["witnessed"] = asdict(item.witnessed)
+    for name, text in (("asks", item.asks), ("tells", item.tells)):
+        if text:
+            document[name] = text
     if item.sealing is not None:
         key = b64encode(item.sealing.public).decode()
         document["sealing"] = {"epoch": item.sealing.epoch, "key": key}
@@ -303,9 +312,24 @@ def _receipt(document: Any, sender: str, receiver: str, sent: int) -> Receipt:
             unapplied = _unapplied(rest["unapplied"], through) if "unapplied" in rest else None
             witnessed = _witnessed(rest["witnessed"]) if "witnessed" in rest else None
             return Receipt(
-                sender, receiver, through, gap, sealing, sent, unapplied, witnessed=witnessed
+                sender,
+                receiver,
+                through,
+                gap,
+                sealing,
+                sent,
+                unapplied,
+                witnessed=witnessed,
+                asks=_aside(rest.get("asks", "")),
+                tells=_aside(rest.get("tells", "")),
             )
     raise Unreadable("the receipt has no number")
+
+
+def _aside(text: Any) -> str:
+    if not isinstance(text, str) or len(text) > ASIDE_CHARACTERS:
+        raise Unreadable("what the receipt asks or tells is no text, or too long")
+    return text
 
 
 def _witnessed(document: Any) -> Witnessed:

@@ -17,6 +17,7 @@ from shared.kernel.handling import Unit
 from shared.kernel.projector import recorded
 from shared.kernel.vault import is_person, is_sealed
 from shared.runtime import custody
+from shared.runtime.audit.sums import NotDerived, derive
 from shared.runtime.forms import Form, command_route
 from shared.runtime.manifest import CommandRoute, Desk, Plan, Problem, ReadRoute, Service
 from shared.runtime.papers import certificate
@@ -46,6 +47,8 @@ YEAR = timedelta(days=365)
 CUSTODY = (projection.projection,)
 PAPERS: tuple[PaperKind, ...] = (certificate.KIND,)
 """Custody's own kinds of paper, beside those of a service."""
+EQUATIONS_EVENTS = 200_000
+"""A longer log is folded by the command line alone: a request would take minutes."""
 
 
 class LookupForm(Form):
@@ -250,6 +253,27 @@ async def _retention(desk: Desk, _: dict[str, str]) -> Any:
     ]
 
 
+async def _equations(desk: Desk, _: dict[str, str]) -> Any:
+    """What must add up here, derived from the log anew at each asking."""
+    if (await desk.handling.store.head()).size > EQUATIONS_EVENTS:
+        raise Problem(
+            503,
+            "LOG_TOO_LONG",
+            "Catatan kantor ini terlalu panjang untuk dihitung ulang di sini.",
+            "Minta operator menjalankan `pulang audit reconcile --json`.",
+        )
+    try:
+        found = await derive(desk.reading, desk.settings.office, desk.service, desk.handling.types)
+    except NotDerived:
+        raise Problem(
+            503,
+            "LOG_NOT_DERIVED",
+            "Persamaan tidak dapat dihitung dari catatan ini.",
+            "Minta operator menjalankan `pulang audit verify`.",
+        ) from None
+    return found.document()
+
+
 class _Texts(Value):
     """What one event holds sealed."""
 
@@ -320,6 +344,7 @@ def reads(service: Service) -> tuple[ReadRoute, ...]:
             paper=_print_certificate,
         ),
         ReadRoute("/holds", "Penahanan dari penghapusan", OVERSEERS, _holds, models=CUSTODY),
+        ReadRoute("/equations", "Persamaan: orang dan rupiah", AUDITOR, _equations),
         ReadRoute("/retention", "Yang masa simpannya lewat", OVERSEERS, _retention),
         ReadRoute(
             "/looks",

@@ -19,6 +19,7 @@ from shared.kernel.handling import Handling, Publisher, Unit
 from shared.kernel.inbox import Reactor
 from shared.kernel.projector import Projection
 from shared.kernel.vault import Vault
+from shared.runtime.equations import NoSums, Sums
 from shared.runtime.papers.paper import Paper
 from shared.runtime.papers.record import Kind, Source
 from shared.runtime.settings import Settings
@@ -208,3 +209,5 @@ class Service:
     """The papers of a subject that belong into its evidence, by file name. Nobody's identity."""
     corrections: Corrections = field(default_factory=Corrections)
     """Which events say of others that they were not so: what is asked as true heeds them."""
+    sums: Callable[[], Sums] = NoSums
+    """A new fold of what must add up here."""

@@ -74,7 +74,7 @@ class RedisLinks:
         self._partners = partners
         self._receive = receive
         self._broker: RedisBroker | None = None
-        self._last_receipt: dict[str, bytes] = {}
+        self._last_receipt: dict[tuple[str, bool], bytes] = {}
         self._stuck: dict[str, str] = {}
         self.trouble: str | None = "not started"
 
@@ -114,11 +114,14 @@ class RedisLinks:
             raise ConnectionError(f"Redis: {type(error).__name__}") from error
         return bytes(entry)
 
-    async def send_receipt(self, receiver: str, receipt: bytes) -> None:
-        """A newer receipt says all that an older one did, which is therefore taken away."""
+    async def send_receipt(self, receiver: str, receipt: bytes, *, aside: bool = False) -> None:
+        """A newer receipt says all that an older one did, which is therefore taken away.
+
+        But not what an auditor asks or is told by it (`aside`): only the next such one says more.
+        """
         entry = await self.send(receiver, receipt)
-        older = self._last_receipt.pop(receiver, None)
-        self._last_receipt[receiver] = entry
+        older = self._last_receipt.pop((receiver, aside), None)
+        self._last_receipt[receiver, aside] = entry
         if older is not None and self._broker is not None:
             try:
                 await _client(self._broker).xdel(stream_name(self._office, receiver), older)

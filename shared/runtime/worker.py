@@ -11,9 +11,11 @@ import asyncio
 import contextlib
 import logging
 from collections.abc import Awaitable, Callable, Sequence
+from dataclasses import replace
 from typing import Any
 
 from psycopg import AsyncConnection, Error, OperationalError
+from pydantic import ValidationError
 
 from shared.custody.eraser import Eraser
 from shared.kernel.checkpoints import Checkpoints, HistoryBroken
@@ -22,6 +24,7 @@ from shared.kernel.link import Receipt, encode
 from shared.kernel.outbox import Relay
 from shared.kernel.projector import AheadOfLog
 from shared.kernel.store import CHANNEL
+from shared.runtime.audit import asking
 from shared.runtime.office import Office
 from shared.runtime.replaying import follow
 from shared.runtime.streams import RedisLinks
@@ -33,6 +36,8 @@ WORKER_LOCK = 53710003
 STANDBY_SECONDS = 1.0
 POLL_SECONDS = 1.0
 ANNOUNCE_SECONDS = 5.0
+LOOK_SECONDS = 0.2
+"""An auditor's question is looked for so often at most, however often new events wake the loop."""
 FLOOR_SECONDS = 0.1
 BACK_OFF_SECONDS = (0.5, 1.0, 2.0, 5.0, 10.0)
 
@@ -49,6 +54,7 @@ class Worker:
         self._inboxes = {p: office.inbox(p) for p in partners}
         self._eraser = Eraser(office.handling, office.vault)
         self._receiving = {p: asyncio.Lock() for p in partners}
+        self._asked: dict[str, str] = {}
         self._told: dict[str, str] | None = None
         self._checkpoints = Checkpoints(office.keyring)
         self._wakes: list[asyncio.Event] = []
@@ -205,23 +211,43 @@ class Worker:
         return 0
 
     def _announce(self, partner: str) -> Callable[[], Awaitable[int]]:
-        """Tells a partner now and then, and at once in a new key epoch, what to seal to."""
+        """Tells a partner now and then, and at once in a new key epoch, what to seal to.
+
+        At once too what an auditor asks, and the answer to what one there has asked.
+        """
         keyring, inbox = self._office.keyring, self._inboxes[partner]
-        at, epoch = 0.0, 0
+        at, looked, epoch, asked, asks = 0.0, 0.0, 0, "", ""
 
         async def step() -> int:
-            nonlocal at, epoch
+            nonlocal at, looked, epoch, asked, asks
             await keyring.refresh()
             now = asyncio.get_running_loop().time()
-            if keyring.epoch == epoch and now - at < ANNOUNCE_SECONDS:
+            if now - looked >= LOOK_SECONDS:
+                asks, looked = await self._question(partner), now
+            tells = await self._answer(partner)
+            said = keyring.epoch == epoch and asks == asked and not tells
+            if said and now - at < ANNOUNCE_SECONDS:
                 return 0
             async with self._receiving[partner]:
                 receipt = await inbox.receipt(gap=False, now=self._office.clock())
-                await self.links.send_receipt(partner, encode(receipt, keyring.sign))
-            at, epoch = now, keyring.epoch
+                raw = encode(replace(receipt, asks=asks, tells=tells), keyring.sign)
+                await self.links.send_receipt(partner, raw, aside=bool(asks or tells))
+            at, epoch, asked = now, keyring.epoch, asks
             return 0
 
         return step
+
+    async def _question(self, partner: str) -> str:
+        return await asking.open_question(self._office, partner)
+
+    async def _answer(self, partner: str) -> str:
+        """The answer to what a partner's auditor has asked; it asks again where this is lost."""
+        question = self._asked.pop(partner, "")
+        try:
+            return await asking.answer(self._office, partner, question) if question else ""
+        except ValidationError:
+            log.warning("worker: a question of %s can't be read", partner)
+            return ""
 
     async def _receive(self, sender: str, raws: Sequence[bytes], again: bool) -> None:
         """One batch of a link: applied and committed before this returns."""
@@ -235,7 +261,9 @@ class Worker:
         )
         for one in incoming:
             await self._confirm(sender, one)
-        if any(one.gap or one.sealing is not None for one in incoming):
+            if one.asks:
+                self._asked[sender] = one.asks
+        if any(one.gap or one.sealing is not None or one.asks for one in incoming):
             for wake in self._wakes:
                 wake.set()
         if receipt is not None:
@@ -248,6 +276,8 @@ class Worker:
     async def _confirm(self, sender: str, receipt: Receipt) -> None:
         try:
             await self._relays[sender].confirm(receipt, self._office.clock())
+            if receipt.tells:
+                await asking.note_answer(self._office, sender, receipt.tells)
         except Exception as error:
             if passing(error) or isinstance(error, ConnectionError):
                 raise

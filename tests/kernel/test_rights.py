@@ -37,7 +37,7 @@ MAY_CHANGE = {
 
 MAY_DELETE = {
     "office_keys", "identity_index", "staff_totp", "sessions", "sign_in_failures",
-    "worker_troubles",
+    "worker_troubles", "questions",
 }  # fmt: skip
 
 

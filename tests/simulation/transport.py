@@ -111,7 +111,7 @@ class Links:
         await self.process.point("after send")
         return str(number).encode()
 
-    async def send_receipt(self, receiver: str, receipt: bytes) -> None:
+    async def send_receipt(self, receiver: str, receipt: bytes, *, aside: bool = False) -> None:
         number = int(await self.send(receiver, receipt))
         older = self.last_receipt.get(receiver)
         self.last_receipt[receiver] = number

@@ -78,6 +78,7 @@ GET    /api/v1/looks/alarms                                     auditor approver
 GET    /api/v1/erasures                                         approver auditor admin
 GET    /api/v1/erasures/{person}/certificate                    approver auditor admin
 GET    /api/v1/holds                                            approver auditor admin
+GET    /api/v1/equations                                        auditor
 GET    /api/v1/retention                                        approver auditor admin
 """
 AT_THE_CITY = """

@@ -7,6 +7,7 @@ alone, so that it can be handed to the other office, or to an auditor who has no
 
 from __future__ import annotations
 
+from base64 import b64encode
 from collections.abc import Iterable, Sequence
 from datetime import datetime
 from hashlib import sha256
@@ -19,6 +20,7 @@ from psycopg import AsyncConnection
 from pydantic import AwareDatetime, BaseModel, ConfigDict, Field, StringConstraints, ValidationError
 
 from shared.kernel import checkpoints
+from shared.kernel.link import Sign
 from shared.kernel.store import read_head
 from shared.runtime.office import Office
 
@@ -41,11 +43,20 @@ class NoAccount(Exception):
     """It can't be made, or what was given is none. Nothing was written."""
 
 
-class _Fixed(BaseModel):
+class Fixed(BaseModel):
+    """What is the same once it is made, and has no field that is not named."""
+
     model_config = ConfigDict(frozen=True, extra="forbid")
 
 
-class Line(_Fixed):
+class Signature(Fixed):
+    """By the office's own key, over `signed_bytes`."""
+
+    key: Annotated[str, StringConstraints(pattern=r"^[0-9a-f]{8}$")]
+    value: Annotated[str, StringConstraints(pattern=r"^[A-Za-z0-9+/]{86}==$")]
+
+
+class Line(Fixed):
     """One message. `period` is the month in which what it tells occurred."""
 
     number: Annotated[int, Field(strict=True, ge=1, le=NUMBER_AT_MOST)]
@@ -56,7 +67,7 @@ class Line(_Fixed):
     state: State
 
 
-class Group(_Fixed):
+class Group(Fixed):
     """All messages about one subject in one month, in the order of their numbers."""
 
     period: Period
@@ -65,7 +76,7 @@ class Group(_Fixed):
     sha256: Digest
 
 
-class Direction(_Fixed):
+class Direction(Fixed):
     """`last` is the number up to which this end counts, whether or not all are there."""
 
     last: Number
@@ -73,7 +84,7 @@ class Direction(_Fixed):
     groups: tuple[Group, ...]
 
 
-class Account(_Fixed):
+class Account(Fixed):
     """`checkpoint` is the signed note of the history that it was made from, if there is one yet."""
 
     format: Literal["pulang-account/1"]
@@ -84,6 +95,7 @@ class Account(_Fixed):
     checkpoint: str | None = Field(max_length=64 * 1024)
     sent: Direction
     received: Direction
+    signature: Signature | None = None
 
 
 class _Readable(BaseModel):
@@ -104,7 +116,9 @@ where b.receiver = %s order by b.sequence limit %s
 """
 _RECEIVED = """
 select i.sequence, i.body, coalesce((
-  select case when p.settled_at is null then 'parked' else p.settled_as end from parked p
+  select case when p.settled_as = 'applied' or (p.settled_as = 'discarded'
+    and exists (select from events where stream = 'parked-' || p.id))
+    then p.settled_as else 'parked' end from parked p
   where p.sender = i.sender and p.sequence = i.sequence and p.reason <> 'UNREADABLE_SEAL'
   order by p.settled_at is null desc, p.id desc limit 1), 'applied')
 from inbox i where i.sender = %s order by i.sequence limit %s
@@ -161,10 +175,10 @@ def line(number: int, body: bytes, state: State) -> Line:
 
 def direction(counted: int, lines: Sequence[Line]) -> Direction:
     last = max([counted, *(one.number for one in lines[-1:])])
-    return Direction(last=last, messages=tuple(lines), groups=_groups(lines))
+    return Direction(last=last, messages=tuple(lines), groups=groups_of(lines))
 
 
-def _groups(lines: Iterable[Line]) -> tuple[Group, ...]:
+def groups_of(lines: Iterable[Line]) -> tuple[Group, ...]:
     found: dict[tuple[str, str], list[Line]] = {}
     for one in lines:
         found.setdefault((one.period, one.subject), []).append(one)
@@ -179,6 +193,19 @@ def _groups(lines: Iterable[Line]) -> tuple[Group, ...]:
         )
         for (period, subject), members in sorted(found.items())
     )
+
+
+def signed(made: Account, sign: Sign) -> Account:
+    """The account, signed for a file. What comes over a link is signed with the link's frames."""
+    key, value = sign(signed_bytes(made))
+    signature = Signature(key=key, value=b64encode(value).decode())
+    return made.model_copy(update={"signature": signature})
+
+
+def signed_bytes(made: Account) -> bytes:
+    """What the signature is over; its first line is that of nothing else that is signed."""
+    digest = sha256(made.model_dump_json(exclude={"signature"}).encode()).hexdigest()
+    return f"{FORMAT}\n{made.office}\n{digest}\n".encode()
 
 
 def read(path: Path) -> Account:
@@ -202,7 +229,7 @@ def read(path: Path) -> Account:
         if (
             any(first >= second for first, second in pairwise(numbers))
             or (numbers and numbers[-1] > one.last)
-            or one.groups != _groups(one.messages)
+            or one.groups != groups_of(one.messages)
         ):
             raise NoAccount(
                 f"{path} contradicts itself: it was changed or damaged after it was made"

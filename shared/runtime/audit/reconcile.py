@@ -7,6 +7,7 @@ its own tables have not, is one.
 
 from __future__ import annotations
 
+from base64 import b64decode
 from collections.abc import Iterator, Sequence
 from dataclasses import asdict, dataclass, replace
 from datetime import datetime
@@ -16,16 +17,18 @@ from psycopg import AsyncConnection
 
 from shared.kernel import note
 from shared.kernel.note import Checkpoint, NotANote
-from shared.runtime.audit.account import Account, Direction, Line, NoAccount, account
+from shared.runtime.audit.account import Account, Direction, Line, NoAccount, account, signed_bytes
 from shared.runtime.audit.verify import Keys
 from shared.runtime.office import Office
 
 Kind = Literal["missing", "extra", "different", "parked", "discarded", "not_yet"]
+NO_FAULT = ("discarded", "not_yet")
 
 
 @dataclass(frozen=True, slots=True)
 class Difference:
-    """One message on which two accounts differ. `not_yet` is named, and is no fault."""
+    """One message on which two accounts differ. `not_yet` and `discarded`, which its receiver has
+    put on the record with a reason, are named, and are no fault."""
 
     kind: Kind
     sender: str
@@ -51,14 +54,14 @@ class Comparison:
 
     @property
     def faults(self) -> int:
-        return len(self.history) + sum(one.kind != "not_yet" for one in self.differences)
+        return len(self.history) + sum(one.kind not in NO_FAULT for one in self.differences)
 
     @property
     def groups(self) -> list[dict[str, Any]]:
         """The months and subjects in which something differs, of each direction."""
         found: dict[tuple[str, str, str], int] = {}
         for one in self.differences:
-            if one.kind != "not_yet":
+            if one.kind not in NO_FAULT:
                 key = (one.sender, one.period, one.subject)
                 found[key] = found.get(key, 0) + 1
         return [
@@ -171,7 +174,10 @@ def _both(link: _Link, sent: Line, received: Line) -> Iterator[Difference]:
         words = f"parked at {link.receiver}: it has come, and people have not decided on it"
         yield link.difference("parked", named, words)
     elif received.state == "discarded":
-        words = f"discarded at {link.receiver}, on the record: {link.sender} says it all the same"
+        words = (
+            f"discarded at {link.receiver}, with its reason on the record there; {link.sender} says"
+            " it all the same"
+        )
         yield link.difference("discarded", named, words)
 
 
@@ -207,17 +213,31 @@ def _not_sent(link: _Link, line: Line) -> Difference:
 
 
 async def reconcile(
-    connection: AsyncConnection[Any], office: Office, partner: str, theirs: Account
+    connection: AsyncConnection[Any],
+    office: Office,
+    partner: str,
+    theirs: Account,
+    *,
+    by_file: bool = True,
 ) -> Comparison:
     """The partner's account against this office's tables, as of one moment. Raises NoAccount.
 
-    `connection` is in no transaction yet.
+    A file must be signed by the partner; what came over the link was. `connection` is in no
+    transaction yet.
     """
     async with connection.transaction():
         await connection.execute("set transaction isolation level repeatable read, read only")
         ours = await account(connection, office, partner, office.clock())
         found = compare(ours, theirs)
-        return replace(found, history=await _history(connection, ours.office, theirs))
+        keys = Keys(ours.office)
+        await keys.read(connection)
+        history = await _history(connection, keys, theirs)
+        if by_file and not _is_signed(keys, theirs):
+            history.append(
+                f"the file is signed by no key of {theirs.office} that this office has ever"
+                " trusted, or was changed after it was signed"
+            )
+        return replace(found, history=history)
 
 
 async def export(connection: AsyncConnection[Any], office: Office, partner: str) -> Account:
@@ -227,7 +247,13 @@ async def export(connection: AsyncConnection[Any], office: Office, partner: str)
         return await account(connection, office, partner, office.clock())
 
 
-async def _history(connection: AsyncConnection[Any], office: str, theirs: Account) -> list[str]:
+def _is_signed(keys: Keys, theirs: Account) -> bool:
+    if (by := theirs.signature) is None:
+        return False
+    return keys.trusts(theirs.office, by.key, signed_bytes(theirs), b64decode(by.value))
+
+
+async def _history(connection: AsyncConnection[Any], keys: Keys, theirs: Account) -> list[str]:
     """The history that the account names, against the partner's keys and what was witnessed."""
     if theirs.checkpoint is None:
         return []
@@ -237,8 +263,6 @@ async def _history(connection: AsyncConnection[Any], office: str, theirs: Accoun
         raise NoAccount("the checkpoint in the file is no signed note") from None
     if one.office != theirs.office or one.size > theirs.events:
         raise NoAccount("the checkpoint in the file is not of this account")
-    keys = Keys(office)
-    await keys.read(connection)
     found: list[str] = []
     if not keys.signed(theirs.office, one):
         found.append(

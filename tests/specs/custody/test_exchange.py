@@ -9,7 +9,7 @@ from services.city import reactor as city_reactor
 from services.province import publisher as province_publisher
 from services.province import reactor as province_reactor
 from shared.contracts import messages
-from shared.custody import DECIDERS, access, erasure, exchange, fork, parked, replay
+from shared.custody import DECIDERS, access, erasure, exchange, fork, parked, reconciliation, replay
 from shared.kernel.decider import Refused
 from shared.kernel.event import Outgoing, UnknownType
 
@@ -71,6 +71,10 @@ KEPT = [
     ),
     fork.HistoryAccepted(fork="1", partner="35", size=7, grounds="Dipulihkan"),
     replay.ReplayRecorded(**REPLAYED),
+    reconciliation.ReconciliationAsked(partner="35", run="RC-1"),
+    reconciliation.ReconciliationEnded(
+        partner="35", run="RC-1", outcome="different", differences=3
+    ),
     parked.MessageDiscarded(parked="1", sender="35", sequence=2, grounds="Kiriman uji"),
     access.UnusualLookingNoticed(at=NOW, by="penyusun", persons=31, minutes=10),
     access.IdentityLookedUp(by="penyusun", purpose="identity_check", person=ANN, at=NOW),
