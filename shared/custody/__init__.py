@@ -1,7 +1,7 @@
 """What every office decides of what it keeps: looks, holds, erasure (UU PDP), parked messages,
-forked histories, rebuilt read models."""
+forked histories, rebuilt read models, restored logs."""
 
-from shared.custody import access, erasure, fork, parked, replay
+from shared.custody import access, erasure, fork, parked, replay, restored
 
 DECIDERS = (
     erasure.decider,
@@ -11,4 +11,5 @@ DECIDERS = (
     parked.decider,
     fork.decider,
     replay.decider,
+    restored.decider,
 )

@@ -19,6 +19,7 @@ from opentelemetry.trace import Span
 from shared.kernel import trace
 from shared.kernel.decider import Command, Decider, Event, Refused
 from shared.kernel.event import EventTypes, NewEvent, Outgoing
+from shared.kernel.hold import Past
 from shared.kernel.store import (
     Commit,
     Conflict,
@@ -112,13 +113,15 @@ class Handling:
         received: Sequence[Received] = (),
         parked: Callable[[Outcome], Sequence[Parked]] | None = None,
         settled: Sequence[Settled] = (),
+        past: Past | None = None,
     ) -> Outcome:
         """Decides `units` and appends what follows, in one transaction with the rest.
 
         `cause` names what asked for it; where no span says otherwise, the correlation id of all
         events is made of it. With `all_or_nothing` one refusal keeps everything from being written.
         `planned_on` has the streams and versions that the units were made from. `request` and
-        `parked` make their rows from the outcome. Raises Conflict where the request's key or an
+        `parked` make their rows from the outcome; `past` lets them into a log that is held. Raises
+        Held where it is and they are not for that, Conflict where the request's key or an
         inbox sequence was taken, StalePlan, StaleKeys, and Undecided where streams kept changing.
         """
         for attempt in range(CONFLICT_TRIES):
@@ -141,6 +144,7 @@ class Handling:
                 parked=parked(outcome) if parked else (),
                 settled=settled,
                 request=request(outcome) if request else None,
+                past=past,
             )
             try:
                 outcome.position = await self.store.append(commit)

@@ -17,6 +17,7 @@ from psycopg_pool import PoolTimeout
 from starlette.exceptions import HTTPException
 
 from shared.kernel.handling import RefusedUnit, Undecided
+from shared.kernel.hold import Held
 from shared.kernel.keyring import NoKeys
 from shared.kernel.keys import Unopened
 from shared.runtime.hardware_keys import HardwareUnusable
@@ -171,6 +172,18 @@ def install(app: FastAPI) -> None:
                 "TRY_AGAIN",
                 "Banyak petugas sedang mencatat hal yang sama.",
                 "Kirim lagi dengan Idempotency-Key yang sama.",
+            )
+        )
+
+    @app.exception_handler(Held)
+    async def _held(_: Request, why: Held) -> JSONResponse:
+        log.warning("held: %s", why)
+        return document(
+            Problem(
+                409,
+                "LOG_HELD",
+                "Kantor ini dipulihkan dari cadangan dan mungkin belum lengkap.",
+                "Catat di kertas dan hubungi operator; kirim lagi setelah kantor ini dilanjutkan.",
             )
         )
 

@@ -10,6 +10,7 @@ from typing import Any
 
 from psycopg import AsyncConnection
 
+from shared.custody.restored import RestoreSettled
 from shared.kernel import merkle, note
 from shared.kernel.event import EventTypes, StoredEvent
 from shared.kernel.note import Checkpoint, NotANote
@@ -84,6 +85,8 @@ class LogCheck:
         self.heads: dict[int, bytes] = {}
         """The tree head at each size in `wanted`."""
         self.wanted: set[int] = set()
+        self.given_up: list[tuple[int, int]] = []
+        """Where the log went on after a restore, and through which size partners had more of it."""
 
     def take(self, row: Row) -> None:
         if row.position != self._expected:
@@ -116,10 +119,16 @@ class LogCheck:
                 "events", place, words, note.name_of(self._office), document.get("source")
             )
         try:
-            self._types.parse(document)
+            event = self._types.parse(document)
         except Exception as error:
             words = "the event can't be read by this version of the software"
             self._faults.add("events", place, words, row.columns["type"], type(error).__name__)
+            return
+        if isinstance(event, RestoreSettled) and event.witnessed > event.events:
+            self.given_up.append((event.events, event.witnessed))
+
+    def is_given_up(self, size: int) -> bool:
+        return any(end < size <= witnessed for end, witnessed in self.given_up)
 
     @property
     def size(self) -> int:
@@ -267,6 +276,8 @@ def check_checkpoints(
         if not signed(partner, one):
             words = "the note is not signed by a key of this office, or not cosigned by its partner"
             faults.add(table, place, words, "a valid signature", "none")
+        if partner and log.heads.get(one.size) != one.head and log.is_given_up(one.size):
+            continue  # It is on the record who decided that, and why.
         if one.size > log.size:
             who = f"partner {partner} has witnessed" if partner else "this office has signed"
             words = f"{who} more events than the log has: events were lost"

@@ -29,7 +29,7 @@ from ..spec import (
     unmentioned,
     words_without_a_field,
 )
-from . import test_access, test_erasure, test_fork, test_parked, test_replay
+from . import test_access, test_erasure, test_fork, test_parked, test_replay, test_restored
 
 HERE = Path(__file__).parent
 BY_CATEGORY = {decider.category: decider for decider in DECIDERS}
@@ -44,6 +44,7 @@ VALUES = {
     "parked": test_parked.VALUES,
     "fork": test_fork.VALUES,
     "replay": test_replay.VALUES,
+    "restore": test_restored.VALUES,
 }
 PATHS = {
     "custody": [test_erasure.PATH, test_erasure.PATH_OF_AN_ORDER],
@@ -55,6 +56,7 @@ SPECS = {
     "parked": ("test_parked.py",),
     "fork": ("test_fork.py",),
     "replay": ("test_replay.py",),
+    "restore": ("test_restored.py",),
 }
 
 every_decider = pytest.mark.parametrize("name", sorted(BY_CATEGORY))
