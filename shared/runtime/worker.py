@@ -17,11 +17,13 @@ from psycopg import AsyncConnection, Error, OperationalError
 
 from shared.custody.eraser import Eraser
 from shared.kernel.checkpoints import Checkpoints, HistoryBroken
+from shared.kernel.hold import Held
 from shared.kernel.inbox import Inbox, passing
 from shared.kernel.link import Receipt, encode
 from shared.kernel.outbox import Relay
 from shared.kernel.projector import AheadOfLog
 from shared.kernel.store import CHANNEL
+from shared.runtime import missing
 from shared.runtime.office import Office
 from shared.runtime.streams import RedisLinks
 from shared.runtime.tasks import end
@@ -90,6 +92,7 @@ class Worker:
                 asyncio.create_task(self._loop("troubles", self._tell)),
                 asyncio.create_task(self._loop("checkpoints", self._checkpoint)),
                 asyncio.create_task(self._loop("eraser", self._erase)),
+                asyncio.create_task(self._loop("restored log", self._compare)),
                 *(
                     asyncio.create_task(self._loop(f"receipts to {name}", self._announce(name)))
                     for name in self._inboxes
@@ -141,7 +144,7 @@ class Worker:
                     done = await step()
                     self.troubles.pop(name, None)
                     failures = 0
-                except (ConnectionError, AheadOfLog, HistoryBroken) as error:
+                except (ConnectionError, AheadOfLog, Held, HistoryBroken) as error:
                     self.troubles[name] = f"{name}: {error}"
                     done, failures = 0, failures + 1
                 except Exception as error:
@@ -167,6 +170,10 @@ class Worker:
     async def _checkpoint(self) -> int:
         await self._office.keyring.refresh()
         return await self._checkpoints.step(self._office.clock())
+
+    async def _compare(self) -> int:
+        """A log that was restored goes on once it is known to be whole."""
+        return await missing.go_on_compared(self._office)
 
     async def _erase(self) -> int:
         return await self._eraser.step(self._office.clock())
