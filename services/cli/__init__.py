@@ -14,9 +14,21 @@ import typer
 from psycopg import Error as DatabaseError
 from psycopg_pool import PoolTimeout
 
-from services.cli import audit, history, keys, log, parked, processes, staff, witness
+from services.cli import (
+    audit,
+    backup,
+    history,
+    keys,
+    log,
+    missing,
+    parked,
+    processes,
+    staff,
+    witness,
+)
 from services.cli.command import COULD_NOT_RUN, DEMO, CouldNotRun
 from shared.kernel import rotation
+from shared.kernel.hold import Held
 from shared.kernel.keyring import NoKeys, NotAVerifierKey
 from shared.kernel.keys import Unopened
 from shared.kernel.projector import RebuildRunning
@@ -24,18 +36,23 @@ from shared.runtime import parking, replaying, witnessing
 from shared.runtime.audit.account import NoAccount
 from shared.runtime.audit.evidence import NoEvidence
 from shared.runtime.audit.sums import NotDerived
+from shared.runtime.backup import NoBackup
 from shared.runtime.hardware_keys import HardwareUnusable
 from shared.runtime.key_file import KeyFileUnusable
+from shared.runtime.missing import NotMissing
+from shared.runtime.offered import NotOffered
 from shared.runtime.office import NotThisOffice
 
 app = typer.Typer(no_args_is_help=True, add_completion=False, help=__doc__)
 app.add_typer(processes.app)
 app.add_typer(log.app)
+app.add_typer(backup.app)
 app.add_typer(history.app)
 app.add_typer(staff.app, name="staff")
 app.add_typer(keys.app, name="keys")
 app.add_typer(parked.app, name="parked")
 app.add_typer(witness.app, name="witness")
+app.add_typer(missing.app, name="missing")
 app.add_typer(audit.app, name="audit")
 
 
@@ -61,12 +78,16 @@ def main() -> int:
     except (
         CouldNotRun,
         HardwareUnusable,
+        Held,
         KeyFileUnusable,
         NoAccount,
+        NoBackup,
         NoEvidence,
         NoKeys,
         NotAVerifierKey,
         NotDerived,
+        NotMissing,
+        NotOffered,
         NotThisOffice,
         parking.NotParked,
         replaying.NotReplayed,

@@ -67,6 +67,12 @@ def audit_verify(as_json: JsonFlag = False) -> None:
             f" read models {', '.join(report.read_models)}.",
             highlight=False,
         )
+        for end, witnessed in report.given_up:
+            console.print(
+                f"On record: the log went on from {end} events after a restore, and {witnessed}"
+                f" had been witnessed: see `pulang history restore-{end}`.",
+                highlight=False,
+            )
         for one in report.faults.kept:
             console.print(f"{one.table}, {one.place}: {one.words}", markup=False, highlight=False)
             console.print(f"    expected: {one.expected}", markup=False, highlight=False)

@@ -1,7 +1,7 @@
 """What every office decides of what it keeps: looks, holds, erasure (UU PDP), parked messages,
-forked histories, rebuilt read models, questions to partners."""
+forked histories, rebuilt read models, questions to partners, restored logs."""
 
-from shared.custody import access, erasure, fork, parked, reconciliation, replay
+from shared.custody import access, erasure, fork, parked, reconciliation, replay, restored
 
 DECIDERS = (
     erasure.decider,
@@ -12,4 +12,5 @@ DECIDERS = (
     fork.decider,
     replay.decider,
     reconciliation.decider,
+    restored.decider,
 )

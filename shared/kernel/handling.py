@@ -20,6 +20,7 @@ from psycopg import AsyncConnection
 from shared.kernel import trace
 from shared.kernel.decider import Command, Decider, Event, Refused
 from shared.kernel.event import EventTypes, NewEvent, Outgoing
+from shared.kernel.hold import Past
 from shared.kernel.store import (
     Commit,
     Conflict,
@@ -114,6 +115,7 @@ class Handling:
         parked: Callable[[Outcome], Sequence[Parked]] | None = None,
         settled: Sequence[Settled] = (),
         within: AsyncConnection[Any] | None = None,
+        past: Past | None = None,
     ) -> Outcome:
         """Decides `units` and appends what follows, in one transaction with the rest.
 
@@ -122,7 +124,8 @@ class Handling:
         `cause` names what asked for it; where no span says otherwise, the correlation id of all
         events is made of it. With `all_or_nothing` one refusal keeps everything from being written.
         `planned_on` has the streams and versions that the units were made from. `request` and
-        `parked` make their rows from the outcome. Raises Conflict where the request's key or an
+        `parked` make their rows from the outcome; `past` lets them into a log that is held. Raises
+        Held where it is and they are not for that, Conflict where the request's key or an
         inbox sequence was taken, StalePlan, StaleKeys, and Undecided where streams kept changing.
         """
         for attempt in range(CONFLICT_TRIES):
@@ -145,6 +148,7 @@ class Handling:
                 parked=parked(outcome) if parked else (),
                 settled=settled,
                 request=request(outcome) if request else None,
+                past=past,
             )
             try:
                 if within is None:

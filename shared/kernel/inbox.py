@@ -37,6 +37,7 @@ from shared.kernel import index, trace
 from shared.kernel.decider import Command
 from shared.kernel.event import UnknownType, upcast
 from shared.kernel.handling import WAITS, Handling, Outcome, Undecided, Unit
+from shared.kernel.hold import Held
 from shared.kernel.keys import KeysUnusable, Unopened
 from shared.kernel.link import (
     FRAME_BYTES,
@@ -66,6 +67,7 @@ log = logging.getLogger(__name__)
 
 _PASSING = (
     OperationalError, InterfaceError, PoolTimeout, Conflict, Undecided, KeysUnusable, Unopened,
+    Held,
 )  # fmt: skip
 _LASTING = (errors.ProgramLimitExceeded, errors.StatementTooComplex, errors.TooManyArguments)
 """What the database refuses for its size, and refuses again."""
@@ -171,13 +173,18 @@ class Inbox:
             else:
                 seen.add(item.digest)
                 frames.append(item)
-        if unreadable:
-            parked = await self._bounded(unreadable)
-            await self._handling.store.append(Commit(at=now, parked=parked))
         ask = await self._hear(claims, now)
-        if not frames and not claims:
+        try:
+            if unreadable:
+                parked = await self._bounded(unreadable)
+                await self._handling.store.append(Commit(at=now, parked=parked))
+            if not frames and not claims:
+                return None, incoming
+            return await self._apply(frames, applied, now, ask), incoming
+        except Held as why:
+            # What it waits for is in the receipts. All else comes again until it is confirmed.
+            log.warning("inbox: nothing of %s is recorded: %s", self._sender, why)
             return None, incoming
-        return await self._apply(frames, applied, now, ask), incoming
 
     async def _hear(self, claims: Sequence[Claimed], now: datetime) -> bool:
         """How the sender's log stands, before any of its messages is applied; whether it is to

@@ -16,7 +16,7 @@ import asyncio
 import hmac
 import os
 from base64 import b64decode, b64encode
-from collections.abc import Sequence
+from collections.abc import Iterable, Sequence
 from dataclasses import dataclass, field, replace
 from datetime import datetime
 from hashlib import sha256
@@ -132,6 +132,23 @@ class Keyring:
         """Whether a key that this office trusts for its office signed the checkpoint."""
         trusted = self._trusted.get(checkpoint.office, {})
         return any(note.signs(checkpoint, id_, public) for id_, public in trusted.items())
+
+    async def made_own(self, connection: AsyncConnection[Any], checkpoint: Checkpoint) -> bool:
+        """Whether a signing key of this office made it, one of before it rolled the key too."""
+        own = [private.public_key() for private in self._keys.signing.values()]
+        if checkpoint.office != self.office:
+            return False
+        if self._signs(checkpoint, own):
+            return True
+        cursor = await connection.execute("select public from retired_keys")
+        rows = await cursor.fetchall()
+        retired = [Ed25519PublicKey.from_public_bytes(bytes(public)) for (public,) in rows]
+        return self._signs(checkpoint, retired)
+
+    def _signs(self, checkpoint: Checkpoint, keys: Iterable[Ed25519PublicKey]) -> bool:
+        return any(
+            note.signs(checkpoint, key_id(self.office, key.public_bytes_raw()), key) for key in keys
+        )
 
     def cosigned(self, checkpoint: Checkpoint, partner: str) -> bool:
         """Whether a key that this office trusts for the partner cosigned the checkpoint."""

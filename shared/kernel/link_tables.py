@@ -62,10 +62,10 @@ class LinkTables:
             return [Unsent(n, bytes(body), told) for n, body, told in await cursor.fetchall()]
 
     async def last_recorded(self, receiver: str) -> int:
-        """The number of the newest message for this office; 0 where there is none."""
+        """The number of the newest message for this office, or the last that was given up."""
         async with self._pool.connection() as connection:
             cursor = await connection.execute(
-                "select coalesce(max(sequence), 0) from outbox where receiver = %s", (receiver,)
+                "select coalesce((outgoing ->> %s)::bigint, 0) from log_head", (receiver,)
             )
             row = await cursor.fetchone()
         return int(row[0]) if row else 0
@@ -106,13 +106,15 @@ class LinkTables:
                 {"receiver": receiver, "through": through, "at": at},
             )
 
-    async def note_heard(self, receiver: str, at: datetime) -> None:
-        """A receipt of that office came."""
+    async def note_heard(self, receiver: str, at: datetime, said_at: int, applied: int) -> None:
+        """A receipt of that office came: when it was made there, and how far it said to be."""
         async with self._pool.connection() as connection:
             await connection.execute(
-                "insert into link_out (receiver, heard_at) values (%s, %s)"
-                " on conflict (receiver) do update set heard_at = excluded.heard_at",
-                (receiver, at),
+                "insert into link_out (receiver, heard_at, said_at, applied_there)"
+                " values (%s, %s, %s, %s) on conflict (receiver) do update"
+                " set heard_at = excluded.heard_at, said_at = excluded.said_at,"
+                " applied_there = excluded.applied_there",
+                (receiver, at, said_at, applied),
             )
 
     async def note_sealing(self, receiver: str, key: SealingKey, signed_by: str) -> None:

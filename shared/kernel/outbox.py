@@ -22,6 +22,7 @@ from shared.contracts.messages import SEALED_PART
 from shared.contracts.values import Identity
 from shared.kernel import checkpoints, note, witness
 from shared.kernel.checkpoints import Checkpoints, HistoryBroken
+from shared.kernel.hold import read_hold
 from shared.kernel.keyring import SealingKey, seal_to
 from shared.kernel.link import (
     FRAME_BYTES,
@@ -171,6 +172,10 @@ class Relay:
         """Says how the log stands, where that is news to the receiver. Before its messages, so that
         a history which is not believed is found out before they are applied.
         """
+        async with self._keyring.pool.connection() as connection:
+            hold = await read_hold(connection)
+        if hold.why:
+            raise HistoryBroken(hold.why)
         while await self._checkpoints.step(now):
             pass
         self._claimed_at = _elapsed()
@@ -179,14 +184,15 @@ class Relay:
             if self._claimed is None:
                 self._claimed = await witness.cosigned_through(connection, self.receiver)
             size = newest.size if newest else 0
-            if max(self._kept, self._claimed) > size:
+            if max(self._kept, self._claimed) > max(size, hold.given_up):
                 raise HistoryBroken(
                     f"office {self.receiver} has witnessed {max(self._kept, self._claimed)} events"
                     f" of this office's log, which has {size}: see the runbook on restoring"
                 )
             if self._claimed == size:
                 return
-            found = await checkpoints.claim(connection, self._claimed)
+            # Of what was given up nothing follows: its receiver sees that, and asks its people.
+            found = await checkpoints.claim(connection, min(self._claimed, size))
         if found is not None:
             claimed = Claimed(self.office, self.receiver, found, _microseconds(now))
             entry = await self._transport.send(self.receiver, encode(claimed, self._keyring.sign))
@@ -203,7 +209,10 @@ class Relay:
             if said.size <= self._cosigned or not said.note:
                 return
             cosigned = note.parse(said.note)
-            if self._keyring.cosigned(cosigned, self.receiver):
+            # Its own signature beside it: no partner alone says how long this log was.
+            if self._keyring.cosigned(cosigned, self.receiver) and await self._keyring.made_own(
+                connection, cosigned
+            ):
                 await witness.note_cosigned(connection, self.receiver, cosigned, now)
                 self._cosigned = said.size
 
@@ -220,13 +229,16 @@ class Relay:
                 # It was away, and is back: what went for nothing meanwhile is not waited for.
                 self._resend_after = RESEND_AFTER_SECONDS
             self._heard, self._heard_at = receipt.sent, elapsed
-        if self._heard_noted is None or elapsed - self._heard_noted >= HEARD_SECONDS:
-            await self._links.note_heard(self.receiver, now)
-            self._heard_noted = elapsed
         if receipt.sealing is not None:
             await self._links.note_sealing(self.receiver, receipt.sealing, receipt.signed_by)
         if receipt.witnessed is not None:
             await self._witnessed(receipt.witnessed, now)
+        if self._heard_noted is None or elapsed - self._heard_noted >= HEARD_SECONDS:
+            # After what it witnessed: who was heard has said all that it has of this log.
+            said_at = receipt.sent if receipt.witnessed is not None else 0
+            through = receipt.applied_through
+            await self._links.note_heard(self.receiver, now, said_at, through)
+            self._heard_noted = elapsed
         if receipt.applied_through > await self._links.last_recorded(self.receiver):
             # A receipt for what was never written is no receipt of ours: a restored database,
             # or somebody's invention. Believing it would leave messages unsent for ever.

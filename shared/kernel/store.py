@@ -24,6 +24,7 @@ from psycopg_pool import AsyncConnectionPool, PoolTimeout
 
 from shared.kernel import merkle
 from shared.kernel.event import NewEvent, StoredEvent
+from shared.kernel.hold import Held, Past, read_hold
 from shared.kernel.link_tables import LinkTables
 
 CHANNEL = "pulang_log"
@@ -125,7 +126,7 @@ class Commit:
     """All that becomes true together.
 
     `unmoved` are streams that were read and are not written, with their versions: the commit is a
-    Conflict where one of them has moved on since.
+    Conflict where one of them has moved on since. With `past` it is for a log that is held.
     """
 
     at: datetime
@@ -137,6 +138,7 @@ class Commit:
     parked: Sequence[Parked] = ()
     settled: Sequence[Settled] = ()
     request: Request | None = None
+    past: Past | None = None
 
 
 @dataclass(frozen=True, slots=True)
@@ -151,14 +153,18 @@ class Head:
 
 APPEND = """
 with h as (
-  update log_head set size = %(new_size)s, frontier = %(frontier)s, outgoing = %(outgoing)s
+  update log_head set size = %(new_size)s, frontier = %(frontier)s, outgoing = %(outgoing)s,
+    restored_at = case when not %(settles)s then restored_at end,
+    given_up = greatest(given_up, %(given_up)s)
   where size = %(old_size)s and frontier = %(old_frontier)s and outgoing = %(old_outgoing)s
     and key_epoch = %(key_epoch)s and not exists (
     select from events join unnest(%(u_stream)s::text[], %(u_version)s::int[])
       as u(stream, version) on events.stream = u.stream and events.version = u.version + 1
   ) and not exists (
     select from parked where id = any(%(s_id)s::bigint[]) and settled_at is not null
-  ) returning size
+  ) and (%(past)s or log_head.restored_at is null and not exists (
+    select from cosignatures where cosignatures.size > greatest(log_head.size, log_head.given_up)
+  )) returning size
 ), e as (
   insert into events
     (position, stream, version, id, type, occurred_at, recorded_at, actor, correlation, body)
@@ -232,9 +238,10 @@ class Store:
     async def append(self, commit: Commit) -> int:
         """Writes all of `commit` or nothing; gives the log's size after it.
 
-        Raises Conflict where a stream, an inbox sequence or a request key was taken first, and
-        psycopg.Error where the database is away: then it is unknown whether the commit stands,
-        and the caller's idempotency key or inbox sequence makes a repetition safe.
+        Raises Held where nothing may be written, Conflict where a stream, an inbox sequence or a
+        request key was taken first, and psycopg.Error where the database is away: then it is
+        unknown whether the commit stands, and the caller's idempotency key or inbox sequence makes
+        a repetition safe.
         """
         if self._appender is None:
             self._appender = asyncio.create_task(self._append_forever(), name="appender")
@@ -313,6 +320,8 @@ class Store:
                     self._head = head = await read_head(connection)
                     if any(key.epoch != head.key_epoch for one in commits for key in _epochal(one)):
                         raise StaleKeys("a key epoch has ended meanwhile")
+                if any(one.past for one in commits):
+                    _only_there(commits, head)
                 parameters, new = self._parameters(commits, head)
                 cursor = await connection.execute(APPEND, parameters)
                 if cursor.rowcount:
@@ -320,6 +329,8 @@ class Store:
                     return new.size
                 self._head = await read_head(connection)
                 if self._head == head:
+                    if why := (await read_hold(connection)).why:
+                        raise Held(why)
                     raise Conflict(
                         "a stream that was read has moved on, or a parked message is settled"
                     )
@@ -329,6 +340,8 @@ class Store:
         events = [event for commit in commits for event in commit.events]
         bodies = [event.body(self.office) for event in events]
         outgoing = dict(head.outgoing)
+        for receiver, number in commits[0].past.numbers.items() if commits[0].past else ():
+            outgoing[receiver] = max(number, outgoing.get(receiver, 0))
         outbox: list[tuple[str, int, int, bytes, Jsonb | None]] = []
         for position, event in enumerate(events, head.size + 1):
             for index, message in enumerate(event.messages):
@@ -352,6 +365,7 @@ class Store:
         keys = [key for commit in commits for key in commit.keys]
         lines = [line for commit in commits for line in commit.index]
         requests = [commit.request for commit in commits if commit.request]
+        past = commits[0].past
         return {
             "channel": CHANNEL,
             "at": commits[-1].at,
@@ -359,6 +373,9 @@ class Store:
             "old_frontier": b"".join(head.frontier),
             "old_outgoing": Jsonb(head.outgoing),
             "key_epoch": head.key_epoch,
+            "past": past is not None,
+            "settles": past is not None and past.settles,
+            "given_up": past.given_up if past else 0,
             "recent": RECENT_FRAMES,
             "new_size": new.size,
             "frontier": b"".join(new.frontier),
@@ -481,6 +498,13 @@ def _parked_digest(row: Parked) -> bytes:
     """
     kind = "" if row.sequence is None else f"{row.sequence} {row.reason == 'UNREADABLE_SEAL'}"
     return sha256(f"{kind}\n".encode() + row.raw).digest()
+
+
+def _only_there(commits: Sequence[Commit], head: Head) -> None:
+    """What goes past a hold goes alone, and only to where it was made for. Raises Conflict."""
+    past = commits[0].past
+    if len(commits) > 1 or past is None or past.size != head.size:
+        raise Conflict(f"the log ends at {head.size}, and not where this was to go")
 
 
 def _epochal(commit: Commit) -> Sequence[PersonKey | IndexLine]:

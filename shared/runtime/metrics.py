@@ -94,6 +94,12 @@ def _families(found: dict[str, Any], now: datetime) -> list[GaugeMetricFamily]:
             (),
             [((), found["worker"] == "active")],
         ),
+        _family(
+            "pulang_log_held",
+            "Whether nothing is recorded, as the log was restored and may lack events",
+            (),
+            [((), found["held"] is not None)],
+        ),
         _family("pulang_log_events", "Events in the log", (), [((), found["log"]["size"])]),
         *(
             _family(

@@ -17,6 +17,7 @@ from psycopg_pool import PoolTimeout
 from starlette.exceptions import HTTPException
 
 from shared.kernel.handling import RefusedUnit, Undecided
+from shared.kernel.hold import Held
 from shared.kernel.keyring import NoKeys
 from shared.kernel.keys import Unopened
 from shared.runtime.hardware_keys import HardwareUnusable
@@ -183,6 +184,18 @@ def install(app: FastAPI) -> None:
                 "PAPER_NOT_COVERED",
                 "Belum ada checkpoint yang mencakup peristiwa terakhir dari naskah ini.",
                 "Coba lagi sebentar lagi. Bila tetap begitu, worker kantor ini tidak berjalan.",
+            )
+        )
+
+    @app.exception_handler(Held)
+    async def _held(_: Request, why: Held) -> JSONResponse:
+        log.warning("held: %s", why)
+        return document(
+            Problem(
+                409,
+                "LOG_HELD",
+                "Kantor ini dipulihkan dari cadangan dan mungkin belum lengkap.",
+                "Catat di kertas dan hubungi operator; kirim lagi setelah kantor ini dilanjutkan.",
             )
         )
 

@@ -15,6 +15,7 @@ from pydantic import TypeAdapter, ValidationError
 from shared.contracts.values import Line, draw_id
 from shared.custody.replay import Outcome, RecordReplay
 from shared.kernel.handling import Unit
+from shared.kernel.hold import Held, read_hold
 from shared.kernel.projector import Projector, RebuildRunning, Rebuilt, Record, digest
 from shared.kernel.store import Conflict
 from shared.runtime.office import VERSION, Office
@@ -46,7 +47,10 @@ async def replay(
     by: str,
     progress: Callable[[int, int], None],
 ) -> Rebuilt:
-    """Rebuilds one read model and puts it on the record. Raises NotReplayed, RebuildRunning."""
+    """Rebuilds one read model and puts it on the record.
+
+    Raises NotReplayed, RebuildRunning, and Held where nothing can be put on the record.
+    """
     reached = 0
 
     def noted(done: int, total: int) -> None:
@@ -56,6 +60,9 @@ async def replay(
 
     name = projector.projection.name
     grounds = check_reason(reason)
+    async with office.pool.connection() as connection:
+        if why := (await read_hold(connection)).why:
+            raise Held(why)
     try:
         return await projector.rebuild(noted, _switched(office, projector, run, grounds, by))
     except (OperationalError, InterfaceError, RebuildRunning, Conflict):

@@ -11,6 +11,7 @@ from pydantic import TypeAdapter, ValidationError
 
 from shared.contracts.values import FactTime
 from shared.kernel import checkpoints, merkle
+from shared.kernel.hold import read_hold
 from shared.kernel.keyring import Keyring
 from shared.kernel.projector import rows
 from shared.kernel.store import read_head
@@ -118,6 +119,7 @@ async def _status_of_one_moment(
     return {
         "log": {"size": head.size, "root": merkle.root(head.frontier).hex()},
         "checkpoint": {"size": signed.size, "head": signed.head.hex()} if signed else None,
+        "held": (await read_hold(connection)).why,
         "worker": "active" if await worker_active(connection) else "absent",
         "troubles": await rows(
             connection, "select name, says, since from worker_troubles order by name"
@@ -159,6 +161,8 @@ def _broken(found: dict[str, Any]) -> list[str]:
         troubles = [f"worker: {row['says']}" for row in found["troubles"]]
     else:
         troubles = ["no worker is active: start `pulang worker`"]
+    if found["held"]:
+        troubles.append(f"nothing is recorded: {found['held']}")
     for row in found["projections"]:
         if row["lag"] < 0:
             troubles.append(

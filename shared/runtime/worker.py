@@ -19,11 +19,13 @@ from pydantic import ValidationError
 
 from shared.custody.eraser import Eraser
 from shared.kernel.checkpoints import Checkpoints, HistoryBroken
+from shared.kernel.hold import Held
 from shared.kernel.inbox import Inbox, passing
 from shared.kernel.link import Receipt, encode
 from shared.kernel.outbox import Relay
 from shared.kernel.projector import AheadOfLog
 from shared.kernel.store import CHANNEL
+from shared.runtime import missing
 from shared.runtime.audit import asking
 from shared.runtime.office import Office
 from shared.runtime.replaying import follow
@@ -97,6 +99,7 @@ class Worker:
                 asyncio.create_task(self._loop("troubles", self._tell)),
                 asyncio.create_task(self._loop("checkpoints", self._checkpoint)),
                 asyncio.create_task(self._loop("eraser", self._erase)),
+                asyncio.create_task(self._loop("restored log", self._compare)),
                 *(
                     asyncio.create_task(self._loop(f"receipts to {name}", self._announce(name)))
                     for name in self._inboxes
@@ -150,7 +153,7 @@ class Worker:
                     done = await step()
                     self.troubles.pop(name, None)
                     failures = 0
-                except (ConnectionError, AheadOfLog, HistoryBroken) as error:
+                except (ConnectionError, AheadOfLog, Held, HistoryBroken) as error:
                     self.troubles[name] = f"{name}: {error}"
                     done, failures = 0, failures + 1
                 except Exception as error:
@@ -176,6 +179,10 @@ class Worker:
     async def _checkpoint(self) -> int:
         await self._office.keyring.refresh()
         return await self._checkpoints.step(self._office.clock())
+
+    async def _compare(self) -> int:
+        """A log that was restored goes on once it is known to be whole."""
+        return await missing.go_on_compared(self._office)
 
     async def _erase(self) -> int:
         return await self._eraser.step(self._office.clock())

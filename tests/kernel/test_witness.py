@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import AsyncIterator
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -13,7 +14,8 @@ from psycopg_pool import AsyncConnectionPool
 from shared.kernel import merkle, note, outbox, witness
 from shared.kernel.checkpoints import HistoryBroken
 from shared.kernel.handling import Handling
-from shared.kernel.link import Receipt
+from shared.kernel.hold import Held
+from shared.kernel.link import Receipt, Witnessed
 from shared.kernel.note import Checkpoint
 from shared.kernel.outbox import CLAIM_SECONDS, Relay
 from shared.kernel.store import Commit, Store
@@ -189,11 +191,29 @@ async def test_an_office_that_was_restored_hears_that_it_is_behind_and_sends_not
     offices.restore()
     # Its partner says every five seconds what it has kept.
     await offices.relay.confirm(await offices.inbox.receipt(gap=False, now=NOW), NOW)
-    await offices.record(1)
-    with pytest.raises(HistoryBroken, match=r"35 has witnessed 5 events.*which has 3"):
+    with pytest.raises(Held, match=r"35 has witnessed 5 events.*which has 2"):
+        await offices.record(1)
+    with pytest.raises(HistoryBroken, match=r"35 has witnessed 5 events.*which has 2"):
         await offices.relay.step(NOW)
+    assert (await offices.city.store.head()).size == 2
     assert offices.wire.frames == []
     assert not await offices.forked()
+
+
+@pytest.mark.parametrize("signed", [False, True])
+async def test_no_partner_holds_this_office_by_a_number_alone(
+    offices: Offices, signed: bool
+) -> None:
+    """Not with a checkpoint that it has made itself, either."""
+    await offices.record(2)
+    await offices.cross()
+    receipt = await offices.inbox.receipt(gap=False, now=NOW)
+    invented = note.signed("53.71", 99, b"\0" * 32, offices.there.sign)
+    text = offices.there.cosign(invented, NOW).note if signed else ""
+    said = replace(receipt, witnessed=Witnessed(99, text, False, False))
+    await offices.relay.confirm(said, NOW)
+    await offices.record(1)
+    assert (await offices.city.store.head()).size == 3
 
 
 async def test_claims_that_stay_below_what_was_kept_are_a_fork(offices: Offices) -> None:

@@ -278,9 +278,16 @@ def _unsent(db: Database, p: Any) -> Rows:
     return found
 
 
-@answers("select coalesce(max(sequence), 0) from outbox")
+@answers("select coalesce((outgoing ->> %s)::bigint, 0) from log_head")
 def _last_recorded(db: Database, p: Any) -> Rows:
-    return [(max((row[0] for row in db.outbox.get(p[0], ())[-1:]), default=0),)]
+    return [(db.outgoing.get(p[0], 0),)]
+
+
+@answers("select h.size, h.restored_at, h.restored_size, h.given_up")
+def _hold(db: Database, p: Any) -> Rows:
+    """Nothing is restored in these worlds."""
+    size, office = max(((size, office) for office, size in db.cosignatures), default=(0, None))
+    return [(db.size, None, 0, 0, size, office)]
 
 
 @answers("select confirmed_through, sealing_epoch, sealing_key from link_out")
@@ -308,7 +315,7 @@ def _note_confirmed(db: Database, p: Any) -> Rows:
     return []
 
 
-@answers("insert into link_out (receiver, heard_at)", "write")
+@answers("insert into link_out (receiver, heard_at, said_at", "write")
 def _note_heard(db: Database, p: Any) -> Rows:
     db.link(p[0]).heard = p[1]
     return []

@@ -13,6 +13,7 @@ from typing import Any
 
 from psycopg import AsyncConnection
 
+from shared.custody.restored import RestoreSettled
 from shared.kernel.decider import Event
 from shared.kernel.event import NewEvent, Outgoing
 from shared.kernel.link import frame_numbers, verify_kept
@@ -83,13 +84,22 @@ class OutboxCheck:
             return
         try:
             owed = tuple(self._publisher(row.columns["stream"], event))
-            if not owed:
-                return
-            new = _as_new(row.document, event, owed)
+            new = as_new(row.document, event, owed) if owed else None
         except Exception:
             return  # Said already where the columns are looked at.
+        if isinstance(event, RestoreSettled):
+            await self._go_on(row, event)
+        if new is None:
+            return
         for index, outgoing in enumerate(new.messages):
             await self._owed(row, new, index, outgoing)
+
+    async def _go_on(self, row: Row, settled: RestoreSettled) -> None:
+        """Behind the numbers that an office used before it was restored, as it has on record."""
+        for receiver, number in settled.numbers.items():
+            link = self._links.setdefault(receiver, _Outbox(receiver))
+            await self._skip(link, row.position)
+            link.number = max(link.number, number)
 
     async def _owed(self, row: Row, new: NewEvent, index: int, outgoing: Outgoing) -> None:
         link = self._links.setdefault(outgoing.receiver, _Outbox(outgoing.receiver))
@@ -133,7 +143,7 @@ class OutboxCheck:
                                  outgoing.get(link.receiver, 0))  # fmt: skip
 
 
-def _as_new(document: dict[str, Any], event: Event, owed: tuple[Outgoing, ...]) -> NewEvent:
+def as_new(document: dict[str, Any], event: Event, owed: Iterable[Outgoing]) -> NewEvent:
     """The event as it was before it was appended: what its messages' bytes were made from."""
     return NewEvent(
         id=document["id"],
@@ -145,7 +155,7 @@ def _as_new(document: dict[str, Any], event: Event, owed: tuple[Outgoing, ...]) 
         actor=document["actor"],
         traceparent=document["traceparent"],
         causation=document["causationid"],
-        messages=owed,
+        messages=tuple(owed),
     )
 
 

@@ -10,6 +10,7 @@ from typing import Any
 
 from psycopg import AsyncConnection
 
+from shared.custody.restored import RestoreSettled
 from shared.kernel import merkle, note
 from shared.kernel.decider import Event
 from shared.kernel.event import EventTypes, StoredEvent
@@ -83,6 +84,8 @@ class LogCheck:
         self._expected = 1
         self._frontier: tuple[bytes, ...] = ()
         self._size = 0
+        self.given_up: list[tuple[int, int]] = []
+        """Where the log went on after a restore, and through which size partners had more of it."""
 
     def take(self, row: Row) -> Event | None:
         """Gives the event, where it can be read."""
@@ -115,11 +118,17 @@ class LogCheck:
                 "events", place, words, note.name_of(self._office), document.get("source")
             )
         try:
-            return self._types.parse(document)
+            event = self._types.parse(document)
         except Exception as error:
             words = "the event can't be read by this version of the software"
             self._faults.add("events", place, words, row.columns["type"], type(error).__name__)
             return None
+        if isinstance(event, RestoreSettled) and event.witnessed > event.events:
+            self.given_up.append((event.events, event.witnessed))
+        return event
+
+    def is_given_up(self, size: int) -> bool:
+        return any(end < size <= witnessed for end, witnessed in self.given_up)
 
     @property
     def size(self) -> int:
@@ -278,15 +287,18 @@ class CheckpointCheck:
         if not self._signed(partner, one):
             words = "the note is not signed by a key of this office, or not cosigned by its partner"
             faults.add(table, place, words, "a valid signature", "none")
+        same = size == log.size and merkle.root(log.frontier) == one.head
         if one.size != size:
             # Where in the log it belongs is not known then, or past already.
             faults.add(table, place, "column size is not what the note says", one.size, size)
+        elif same:
+            self._held = size
+        elif partner and log.is_given_up(size):
+            pass  # It is on the record who decided that, and why.
         elif size > log.size:
             who = f"partner {partner} has witnessed" if partner else "this office has signed"
             words = f"{who} more events than the log has: events were lost"
             faults.add(table, place, words, size, log.size)
-        elif size == log.size and merkle.root(log.frontier) == one.head:
-            self._held = size
         elif partner not in self._broken:
             # What follows one that does not hold can't hold either.
             self._broken.add(partner)

@@ -32,6 +32,8 @@ class Report:
     witnessed: int = 0
     messages_in: int = 0
     read_models: list[str] = field(default_factory=list)
+    given_up: list[tuple[int, int]] = field(default_factory=list)
+    """After restores, on the record: where the log went on, and how far it was witnessed."""
     faults: Faults = field(default_factory=Faults)
 
     def document(self) -> dict[str, Any]:
@@ -42,6 +44,7 @@ class Report:
             "witnessed": self.witnessed,
             "messages_in": self.messages_in,
             "read_models": self.read_models,
+            "given_up": self.given_up,
             "faults": self.faults.number,
             "found": self.faults.document(),
         }
@@ -170,6 +173,7 @@ async def _verify(
         await notes.finish(events)
     await log.check_head(connection, events, faults)
     await log.check_versions(connection, faults)
+    report.given_up = events.given_up
     report.events, report.checkpoints = events.size, own.number
     report.messages_in = sum(map(len, heard.values()))
     report.witnessed = await _check_witnessed(connection, code, keys, faults)

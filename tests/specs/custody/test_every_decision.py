@@ -29,7 +29,15 @@ from ..spec import (
     unmentioned,
     words_without_a_field,
 )
-from . import test_access, test_erasure, test_fork, test_parked, test_reconciliation, test_replay
+from . import (
+    test_access,
+    test_erasure,
+    test_fork,
+    test_parked,
+    test_reconciliation,
+    test_replay,
+    test_restored,
+)
 
 HERE = Path(__file__).parent
 BY_CATEGORY = {decider.category: decider for decider in DECIDERS}
@@ -45,6 +53,7 @@ VALUES = {
     "fork": test_fork.VALUES,
     "replay": test_replay.VALUES,
     "reconciliation": test_reconciliation.VALUES,
+    "restore": test_restored.VALUES,
 }
 PATHS = {
     "custody": [test_erasure.PATH, test_erasure.PATH_OF_AN_ORDER],
@@ -57,6 +66,7 @@ SPECS = {
     "fork": ("test_fork.py",),
     "replay": ("test_replay.py",),
     "reconciliation": ("test_reconciliation.py",),
+    "restore": ("test_restored.py",),
 }
 
 every_decider = pytest.mark.parametrize("name", sorted(BY_CATEGORY))

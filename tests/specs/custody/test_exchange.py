@@ -9,7 +9,17 @@ from services.city import reactor as city_reactor
 from services.province import publisher as province_publisher
 from services.province import reactor as province_reactor
 from shared.contracts import messages
-from shared.custody import DECIDERS, access, erasure, exchange, fork, parked, reconciliation, replay
+from shared.custody import (
+    DECIDERS,
+    access,
+    erasure,
+    exchange,
+    fork,
+    parked,
+    reconciliation,
+    replay,
+    restored,
+)
 from shared.kernel.decider import Refused
 from shared.kernel.event import Outgoing, UnknownType
 
@@ -20,6 +30,7 @@ from ..spec import ANN, BEA, HOUR, NOW, SEALED, Office
 from .test_erasure import APPROVE, BEGIN, DAY, PROPOSE, SOON, TODAY, execute, hold, on
 from .test_hold import LIFT
 from .test_replay import REPLAYED
+from .test_restored import FOUND
 
 PUBLISHERS = {"city": city_publisher.publish, "province": province_publisher.publish}
 REACTORS = {"city": city_reactor.react, "province": province_reactor.react}
@@ -75,6 +86,7 @@ KEPT = [
     reconciliation.ReconciliationEnded(
         partner="35", run="RC-1", outcome="different", differences=3
     ),
+    restored.RestoreSettled(events=1204, **FOUND),
     parked.MessageDiscarded(parked="1", sender="35", sequence=2, grounds="Kiriman uji"),
     access.UnusualLookingNoticed(at=NOW, by="penyusun", persons=31, minutes=10),
     access.IdentityLookedUp(by="penyusun", purpose="identity_check", person=ANN, at=NOW),
