@@ -5,7 +5,7 @@ PYTHON = .venv/bin/python
 LOCK = uv export --quiet --frozen --no-emit-project --no-header --no-annotate
 
 .DEFAULT_GOAL = help
-.PHONY: help demo test simulate chaos bench lint docs lock clean runtime dev
+.PHONY: help demo test simulate chaos bench lint pytest docs lock clean runtime dev
 
 help: ## list the targets
 	@sed -n 's/^\([a-z]*\):.*## /\1\t/p' $(MAKEFILE_LIST)
@@ -13,7 +13,10 @@ help: ## list the targets
 demo: runtime ## three offices on embedded servers; ONCE=1 prints the board as JSON and ends
 	.venv/bin/pulang demo$(if $(ONCE), --once)
 
-test: lint ## everything that is checked before a change goes in
+test: dev ## everything that is checked before a change goes in
+	$(MAKE) --no-print-directory --jobs=2 lint pytest
+
+pytest: dev
 	$(PYTHON) -m pytest
 
 simulate: dev ## offices in a world that a seed breaks; SEEDS=2000 worlds, or SEED=17 alone
