@@ -95,6 +95,8 @@ def settings(servers: Servers, tmp_path: Path) -> Callable[..., Settings]:
     def make(office: str, partners: tuple[str, ...], **more: Any) -> Settings:
         key = tmp_path / f"{office}.key"
         SealedFile.make(key, PASSPHRASE, office)
+        # A connection costs the server more than most tests ask of it, and offices start with many.
+        more.setdefault("pool_connections", 4)
         return Settings(
             office=office,
             office_name=f"Kantor {office}",

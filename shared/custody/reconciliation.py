@@ -12,8 +12,8 @@ from pydantic import Field
 from shared.contracts.values import Identifier, OfficeCode
 from shared.kernel.decider import Command, Decider, Decision, Event
 
-Outcome = Literal["equal", "different", "silent", "refused"]
-"""*silent*: no answer came in time. *refused*: what came could not be compared."""
+Outcome = Literal["agreed", "differed", "unanswered", "not_compared"]
+"""*unanswered*: no answer came in time. *not_compared*: what came could not be."""
 
 
 class ReconciliationAsked(Event):

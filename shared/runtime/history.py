@@ -64,6 +64,9 @@ PLAIN = {
     "case_work": "pendampingan", "reading_reason": "membaca alasan", "correction": "koreksi",
     "equal": "sama, dialihkan", "different": "berbeda, dialihkan",
     "another_version": "versi sebelumnya lain, dialihkan", "refused": "gagal, salinan lama tetap",
+    "agreed": "cocok", "differed": "tidak cocok", "unanswered": "tidak dijawab",
+    "not_compared": "tidak dapat dibandingkan",
+    "compared": "telah dibandingkan dengan kantor lain", "accepted": "diterima oleh operator",
 }  # fmt: skip
 """The codes that stand in events, as staff would say them."""
 

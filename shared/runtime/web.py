@@ -57,7 +57,7 @@ PREFIX = "/api/v1"
 JSON = "application/json"
 PLAN_TRIES = 20
 ADDRESS_BYTES = 8
-QUIET_SECONDS = 0.25
+QUIET_SECONDS = 0.5
 """What answers quietly takes a multiple of this."""
 QueryText = Annotated[str, Query(max_length=64, pattern=r"^[^\x00-\x1F\x7F]+$")]
 PathValue = Annotated[str, Path(max_length=64, pattern=r"^[^\x00-\x1F\x7F]+$")]

@@ -61,7 +61,7 @@ async def test_offices_that_agree_say_so_and_only_the_question_is_recorded(
         partner = partner_of(desk)
         first, last = await record(desk, partner)
         assert (first["partner"], last["run"]) == (partner, first["run"])
-        assert (last["outcome"], last["differences"]) == ("equal", 0)
+        assert (last["outcome"], last["differences"]) == ("agreed", 0)
         assert await other.size() == there
         assert await questions(desk) == await questions(other) == 0
     history = await pulang("history", "reconciliation-35", "--json", **environment(city))
@@ -86,7 +86,7 @@ async def test_each_word_is_said_over_the_link_from_either_end(
         assert (code, named(found)) == (1, wanted)
         assert all(one["type"] and one["subject"] for one in found["differences"])
         *_, last = await record(desk, partner_of(desk))
-        assert (last["outcome"], last["differences"]) == ("different", 3)
+        assert (last["outcome"], last["differences"]) == ("differed", 3)
     code, out, _ = await pulang("audit", "reconcile", "35", **environment(city))
     assert code == 1
     assert "different: 53.71 to 35, number 1, pulang.handover.issued.v1 HO-1: 35 has other" in out
@@ -137,7 +137,7 @@ async def test_a_silent_partner_is_said_after_a_wait_and_can_be_asked_again(
             await asking.over_link(city.office, "53", "auditor")
         found = await record(city, "53")
         assert len(found) == 2 * times
-        assert found[-1]["outcome"] == "silent"
+        assert found[-1]["outcome"] == "unanswered"
         assert await questions(city) == 0
 
 

@@ -241,14 +241,14 @@ async def over_link(office: Office, partner: str, by: str) -> Comparison:
         try:
             asked = AskReconciliation(**_said(office, by), partner=partner, run=run)
             await _record(office, asked, by, run)
-            outcome: Outcome = "refused"
+            outcome: Outcome = "not_compared"
             differences = 0
             try:
                 found = await _compare(office, partner)
-                outcome, differences = "different" if found.faults else "equal", found.faults
+                outcome, differences = "differed" if found.faults else "agreed", found.faults
                 return found
             except Silent:
-                outcome = "silent"
+                outcome = "unanswered"
                 raise
             finally:
                 end = EndReconciliation(

@@ -84,7 +84,7 @@ KEPT = [
     replay.ReplayRecorded(**REPLAYED),
     reconciliation.ReconciliationAsked(partner="35", run="RC-1"),
     reconciliation.ReconciliationEnded(
-        partner="35", run="RC-1", outcome="different", differences=3
+        partner="35", run="RC-1", outcome="differed", differences=3
     ),
     restored.RestoreSettled(events=1204, **FOUND),
     parked.MessageDiscarded(parked="1", sender="35", sequence=2, grounds="Kiriman uji"),

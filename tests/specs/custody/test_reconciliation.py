@@ -14,12 +14,12 @@ from shared.custody.reconciliation import (
 from ..spec import given, say
 
 RUN = {"partner": "35", "run": "RC-1"}
-END = RUN | {"outcome": "different", "differences": 3}
+END = RUN | {"outcome": "differed", "differences": 3}
 ASKED, ENDED = ReconciliationAsked(**RUN), ReconciliationEnded(**END)
 VALUES = {
     "partner": ["35"],
     "run": ["RC-1", "RC-2"],
-    "outcome": ["equal", "different", "silent", "refused"],
+    "outcome": ["agreed", "differed", "unanswered", "not_compared"],
     "differences": [0, 3],
 }
 
