@@ -12,6 +12,7 @@ own key of each person before anything is decided, and stands nowhere else.
 
 from __future__ import annotations
 
+import asyncio
 import logging
 import re
 from collections.abc import Callable, Collection, Mapping, Sequence
@@ -112,6 +113,7 @@ class Inbox:
         self._office = vault.keyring.office
         self._sender = sender
         self._witness = Witness(vault.keyring, sender)
+        self._seen: dict[int, float] = {}
 
     async def receive(
         self, raws: Sequence[bytes], now: datetime, *, again: bool = False
@@ -421,20 +423,25 @@ class Inbox:
 
         Tried are the `chosen`, those that only waited and are free now, and, after a while and
         only so often, those that a decision refused: what it lacked may have come by another link.
+        That while is over, too, when this process has seen it pass: a clock may be set back.
         """
         applied: list[int] = []
         held: set[str] = set()
         after = 0
+        elapsed = asyncio.get_running_loop().time()
         if (await self._witness.kept())[1]:
             # Nothing of a forked history is applied, however it is asked for.
             return applied
+        seen, self._seen = self._seen, {}
         while rows := await self._links.waiting(self._sender, after, SETTLE_MESSAGES):
             for row in rows:
+                since = self._seen[row.id] = seen.get(row.id, elapsed)
+                waited = max(now - row.parked_at, timedelta(seconds=elapsed - since))
                 again = (
                     # Looked at first: an operator may have tried so often that no time is so long.
                     row.tries < RETRIES
                     and row.reason not in FOR_OPERATORS
-                    and now - row.parked_at >= RETRY_AFTER * 4 ** (row.tries - 1)
+                    and waited >= RETRY_AFTER * 4 ** (row.tries - 1)
                 )
                 tried = row.id in chosen or row.reason in (WAITS.code, FORKED[0]) or again
                 if tried and not row.affairs & held and await self._try_again(row, now, by):

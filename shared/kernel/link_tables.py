@@ -96,10 +96,11 @@ class LinkTables:
     async def note_confirmed(self, receiver: str, through: int, at: datetime) -> None:
         async with self._pool.connection() as connection:
             await connection.execute(
-                "with link as (insert into link_out (receiver, confirmed_through, confirmed_at)"
-                " values (%(receiver)s, %(through)s, %(at)s) on conflict (receiver) do update"
-                " set confirmed_at = excluded.confirmed_at,"
-                " confirmed_through = excluded.confirmed_through"
+                "with link as (insert into link_out (receiver, confirmed_through, confirmed_at,"
+                " applied_there) values (%(receiver)s, %(through)s, %(at)s, %(through)s)"
+                " on conflict (receiver) do update set confirmed_at = excluded.confirmed_at,"
+                " confirmed_through = excluded.confirmed_through,"
+                " applied_there = excluded.applied_there"
                 " where link_out.confirmed_through < excluded.confirmed_through returning receiver)"
                 " insert into link_times select receiver, 'received', %(through)s, %(at)s from link"
                 " on conflict do nothing",

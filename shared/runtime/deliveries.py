@@ -2,7 +2,8 @@
 
 *recorded* here; *sent* to the transport; *received* there and not applied (parked, or discarded);
 *applied* there; *acknowledged* there by a person, for all whom it names. The times are those at
-which this office learned it.
+which this office learned it. What a partner says to lack since it was restored to an earlier time
+is *sent*, and no more than that, until it has it again.
 """
 
 from __future__ import annotations
@@ -14,12 +15,12 @@ from psycopg import AsyncConnection
 
 from shared.kernel.projector import rows
 from shared.runtime.manifest import Acknowledged, Desk, ReadRoute, Service
-from shared.runtime.status import POSITION_DIGITS, parse_position
+from shared.runtime.status import CONFIRMED, POSITION_DIGITS, parse_position
 
 DELIVERIES = 200
 NEWEST = int("9" * POSITION_DIGITS)
 
-_SQL = """
+_SQL = f"""
 select b.position, b.receiver, b.sequence, b.body, e.recorded_at,
   (select t.at from link_times t where t.receiver = b.receiver and t.state = 'sent'
     and t.sequence >= b.sequence order by t.sequence limit 1) as sent_at,
@@ -31,11 +32,12 @@ from (select * from outbox where position < %s
 join events e on e.position = b.position
 left join link_out o on o.receiver = b.receiver
 left join lateral (select t.at from link_times t where t.receiver = b.receiver
-  and t.state = 'received' and t.sequence >= b.sequence order by t.sequence limit 1) r on true
+  and t.state = 'received' and t.sequence >= b.sequence order by t.sequence limit 1) r
+  on b.sequence <= {CONFIRMED}
 left join link_times a on a.receiver = b.receiver and a.state = 'applied'
-  and a.sequence = b.sequence
+  and a.sequence = b.sequence and b.sequence <= {CONFIRMED}
 order by b.position desc, b.receiver, b.sequence
-"""
+"""  # noqa: S608
 
 
 async def deliveries(
@@ -64,7 +66,7 @@ def _told(
 ) -> dict[str, Any]:
     answered = answer is not None and answer.persons == answer.of > 0
     states = (
-        ("acknowledged", answered),
+        ("acknowledged", answered and row["received_at"]),
         ("applied", row["applied_at"]),
         ("received", row["received_at"]),
         ("sent", row["sent_at"]),

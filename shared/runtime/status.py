@@ -26,14 +26,20 @@ LINK_WAIT = timedelta(minutes=10)
 SILENCE = timedelta(minutes=2)
 """A partner's worker says every 5 s how far it is, also when there is nothing to say."""
 
+CONFIRMED = (
+    "coalesce(least(o.confirmed_through, case when o.said_at > 0 then o.applied_there end), 0)"
+)
+"""Through which number a partner (`o` of link_out) has what was sent: as it has confirmed, or fewer
+where it says so by now, since it was restored to an earlier time."""
+
 
 async def links(connection: AsyncConnection[Any], partners: Sequence[str]) -> list[dict[str, Any]]:
     """Each link, both ways: recorded, sent and confirmed there; applied here; parked."""
     return await rows(
         connection,
-        "select p.partner,"
+        "select p.partner,"  # noqa: S608
         " coalesce((select max(sequence) from outbox where receiver = p.partner), 0) as recorded,"
-        " coalesce(o.sent_through, 0) as sent, coalesce(o.confirmed_through, 0) as confirmed,"
+        f" coalesce(o.sent_through, 0) as sent, {CONFIRMED} as confirmed,"
         " o.confirmed_at, coalesce(i.applied_through, 0) as applied, i.applied_at,"
         " coalesce((select sum(upper(r) - lower(r))::int from unnest(o.unapplied) as r), 0)"
         " as unapplied_there,"
@@ -44,7 +50,7 @@ async def links(connection: AsyncConnection[Any], partners: Sequence[str]) -> li
         " (select count(*)::int from parked where sender = p.partner and settled_at is null)"
         " as parked,"
         " (select e.recorded_at from outbox b join events e on e.position = b.position"
-        " where b.receiver = p.partner and b.sequence = coalesce(o.confirmed_through, 0) + 1)"
+        f" where b.receiver = p.partner and b.sequence = {CONFIRMED} + 1)"
         " as waiting_since"
         " from unnest(%s::text[]) as p(partner) left join link_out o on o.receiver = p.partner"
         " left join link_in i on i.sender = p.partner order by 1",

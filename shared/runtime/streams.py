@@ -86,6 +86,7 @@ class RedisLinks:
             subscribers = {p: self._subscribe(broker, p) for p in self._partners}
             try:
                 await broker.connect()
+                self._watch(broker)
                 for partner in self._partners:
                     await self._make_group(broker, stream_name(partner, self._office))
                 self._broker, self.trouble, failures = broker, None, 0
@@ -164,6 +165,28 @@ class RedisLinks:
             socket_timeout=REPLY_SECONDS,
             health_check_interval=15,
         )
+
+    def _watch(self, broker: RedisBroker) -> None:
+        """Says of whom nothing can be read, until it can: on a thin line a ping still succeeds.
+
+        The framework tries again for ever, and only its log, which is silenced, would say so.
+        """
+        client = _client(broker)
+        read = client.xreadgroup
+        senders = {stream_name(partner, self._office): partner for partner in self._partners}
+
+        async def watched(groupname: str, consumername: str, streams: Any, **more: Any) -> Any:
+            (name,) = streams
+            try:
+                found = await read(groupname, consumername, streams, **more)
+            except (RedisError, OSError) as error:
+                why = f"what {senders[name]} sends can't be read: {type(error).__name__}"
+                self._stuck[name] = why
+                raise
+            self._stuck.pop(name, None)
+            return found
+
+        client.xreadgroup = watched
 
     def _subscribe(self, broker: RedisBroker, partner: str) -> Any:
         """A subscriber to what that partner sends, not started."""

@@ -622,6 +622,18 @@ async def test_a_refused_message_is_tried_again_by_itself_but_only_so_often(pair
     assert await pair.received() == 0
 
 
+async def test_a_clock_that_is_set_back_keeps_no_refused_message_waiting(pair: Pair) -> None:
+    await pair.deliver(pair.frame_of(about(1, 1, "closed")))
+    before = NOW - timedelta(hours=2)
+    await pair.inbox.settle(before, "worker")
+    assert await rows(pair.province, "select tries from parked") == [(1,)]
+    # As if so long had passed since, which no clock on the wall says.
+    (first,) = pair.inbox._seen
+    pair.inbox._seen[first] -= inbox.RETRY_AFTER.total_seconds()
+    await pair.inbox.settle(before, "worker")
+    assert await rows(pair.province, "select tries from parked") == [(2,)]
+
+
 async def test_what_an_operator_tried_a_hundred_times_in_vain_stops_nobody(pair: Pair) -> None:
     """The time to wait grows with each try, and must not be reckoned beyond what a time can be."""
     await pair.deliver(pair.frame_of(about(1, 1, "closed")))

@@ -3,8 +3,10 @@
 from __future__ import annotations
 
 import asyncio
+import copy
 from collections.abc import AsyncIterator, Awaitable, Callable, Sequence
 from contextlib import AsyncExitStack, asynccontextmanager, suppress
+from urllib.parse import urlsplit
 
 import pytest
 from redis.asyncio import Redis
@@ -186,6 +188,61 @@ async def test_a_link_whose_server_is_away_says_so_and_waits(
     with pytest.raises(ConnectionError):
         await links.send("53.71", b"x")
     assert not task.done()
+
+
+@asynccontextmanager
+async def thin_line(servers: Servers, bytes_a_second: int) -> AsyncIterator[str]:
+    """The address of the same Redis at the end of a line on which answers come slowly."""
+    at = urlsplit(servers.redis_url)
+
+    async def pass_on(
+        reader: asyncio.StreamReader, writer: asyncio.StreamWriter, pace: int = 0
+    ) -> None:
+        with suppress(OSError):
+            while data := await reader.read(4_096):
+                if pace:
+                    await asyncio.sleep(len(data) / pace)
+                writer.write(data)
+                await writer.drain()
+
+    async def serve(reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
+        redis, to_redis = await (
+            asyncio.open_unix_connection(at.path)
+            if at.scheme == "unix"
+            else asyncio.open_connection(at.hostname, at.port)
+        )
+        ways = [
+            asyncio.create_task(pass_on(reader, to_redis)),
+            asyncio.create_task(pass_on(redis, writer, bytes_a_second)),
+        ]
+        try:
+            await asyncio.wait(ways, return_when=asyncio.FIRST_COMPLETED)
+        finally:
+            for way in ways:
+                way.cancel()
+            for one in (writer, to_redis):
+                one.transport.abort()
+
+    async with await asyncio.start_server(serve, "127.0.0.1", 0) as server:
+        yield f"redis://127.0.0.1:{server.sockets[0].getsockname()[1]}"
+
+
+async def test_a_line_too_thin_to_read_by_is_said_until_reading_works_again(
+    servers: Servers, redis: Redis, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """A ping still succeeds, and the framework tries again in silence."""
+    monkeypatch.setattr(streams, "REPLY_SECONDS", 1.0)
+    received = Received()
+    far = copy.copy(servers)
+    async with thin_line(servers, 50_000) as far.redis_url, running(far, received) as links:
+        await put(redis, bytes(500_000))
+        await eventually(lambda: asyncio.sleep(0, links.trouble is not None))
+        assert links.trouble == "what 53.71 sends can't be read: TimeoutError"
+        await redis.xtrim(INCOMING, maxlen=0)
+        await put(redis, b"small")
+        await received.wait_for(1)
+        await eventually(lambda: asyncio.sleep(0, links.trouble is None))
+    assert received == [b"small"]
 
 
 async def test_a_frame_stands_as_plain_text_in_its_stream(servers: Servers, redis: Redis) -> None:

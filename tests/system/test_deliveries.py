@@ -3,14 +3,18 @@
 from __future__ import annotations
 
 import json
-from datetime import datetime
+from collections.abc import Callable
+from contextlib import AsyncExitStack
+from datetime import UTC, datetime, timedelta
 from typing import Any
 
 import pytest
 
+from services.city.service import SERVICE as CITY
 from shared.runtime import deliveries
+from shared.runtime.settings import Settings
 from tests.system import story
-from tests.system.offices import Desk, eventually
+from tests.system.offices import Desk, eventually, open_desk
 from tests.system.test_command import environment
 from tests.system.typed import pulang
 
@@ -128,6 +132,33 @@ async def test_pages_leave_nothing_out(
     asked = ("deliveries", "--before", str(oldest + 1), "--json")
     code, out, _ = await pulang(*asked, **environment(city))
     assert (code, {row["position"] for row in json.loads(out)}) == (0, {oldest})
+
+
+async def test_what_a_partner_lost_by_a_restore_is_not_said_to_be_applied_there(
+    broker: None, stack: AsyncExitStack, settings: Callable[..., Settings]
+) -> None:
+    city = await open_desk(stack, settings("53.71", ("35",)), CITY)
+    await story.issued(city, 1)
+    links = city.office.store.links
+    last = await links.last_recorded("35")
+
+    async def the_partner_says(through: int, minutes: int) -> None:
+        at = datetime.now(UTC) + timedelta(minutes=minutes)
+        await links.note_heard("35", at, int(at.timestamp() * 1_000_000), through)
+
+    await links.note_sent("35", last, datetime.now(UTC))
+    await the_partner_says(last, 0)
+    await links.note_confirmed("35", last, datetime.now(UTC))
+    applied = await issued_message(city)
+    assert applied["state"] == "applied"
+    await the_partner_says(last - 1, 1)
+    one = await issued_message(city)
+    assert (one["state"], one["received_at"], one["applied_at"]) == ("sent", None, None)
+    (link,) = await city.get("operator", "/links")
+    assert (link["recorded"], link["confirmed"]) == (last, last - 1)
+    assert link["waiting_since"] is not None
+    await the_partner_says(last, 2)
+    assert await issued_message(city) == applied
 
 
 async def test_a_parameter_that_is_not_known_is_refused_by_name(city: Desk) -> None:

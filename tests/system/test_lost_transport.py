@@ -3,11 +3,15 @@
 from __future__ import annotations
 
 import asyncio
+import json
 import shutil
 import tempfile
 from collections.abc import AsyncIterator, Callable, Iterator
 from contextlib import AsyncExitStack, asynccontextmanager
+from dataclasses import dataclass, field
+from itertools import count
 from pathlib import Path
+from typing import Any, LiteralString
 
 import pytest
 
@@ -66,18 +70,50 @@ async def hand_over(city: Desk, number: int, persons: int) -> None:
     await city.post("issuer", f"/handovers/{handover}/departure")
 
 
+@dataclass
+class Noting(Desk):
+    """A desk that notes what was accepted."""
+
+    accepted: list[str] = field(default_factory=list)
+
+    async def post(self, role: str, path: str, body: Any = None, **more: Any) -> dict[str, Any]:
+        answer = await super().post(role, path, body, **more)
+        self.accepted += [event["id"] for event in answer["events"]]
+        return answer
+
+
 @asynccontextmanager
-async def under_load(city: Desk) -> AsyncIterator[None]:
+async def under_load(desk: Desk) -> AsyncIterator[list[str]]:
+    """Gives the handovers that have departed. No command may fail, whatever becomes of Redis."""
+    departed: list[str] = []
+    stopping = asyncio.Event()
+
     async def work() -> None:
-        for number in range(1_000, 2_000):
-            await hand_over(city, number, 2)
+        for number in count(1_000):
+            if stopping.is_set():
+                return
+            await hand_over(desk, number, 2)
+            departed.append(f"HO-{number}")
 
     task = asyncio.create_task(work())
     try:
-        yield
+        yield departed
     finally:
-        task.cancel()
-        await asyncio.gather(task, return_exceptions=True)
+        stopping.set()
+        await task
+
+
+async def until_departed(province: Desk, wanted: set[str]) -> None:
+    async def seen() -> bool:
+        found = await province.get("auditor", "/arrivals")
+        return {one["handover"] for one in found if one["departed_at"]} == wanted
+
+    await eventually(seen)
+
+
+async def stored(desk: Desk, query: LiteralString) -> list[Any]:
+    async with desk.office.pool.connection() as connection:
+        return await (await connection.execute(query)).fetchall()
 
 
 async def test_after_a_flush_under_load_all_is_in_sync_within_ten_seconds(
@@ -85,7 +121,9 @@ async def test_after_a_flush_under_load_all_is_in_sync_within_ten_seconds(
 ) -> None:
     city, province = both
     await story.open_operation(city)
-    async with under_load(city):
+    before = await city.size()
+    noting = Noting(city.app, city.http, city.tokens)
+    async with under_load(noting) as handovers:
         for _ in range(FLUSHES):
             await asyncio.sleep(1)
             with valkey.client() as client:
@@ -97,6 +135,13 @@ async def test_after_a_flush_under_load_all_is_in_sync_within_ten_seconds(
 
             await eventually(what_came_after_it_too, IN_SYNC_SECONDS)
     await story.in_sync(city, province)
+    # What was accepted is there, each once, and nothing else; so is each message to the province.
+    events = await stored(city, "select body from events order by position")
+    assert [json.loads(body)["id"] for (body,) in events[before:]] == noting.accepted
+    sent = await stored(city, "select sequence, body from outbox order by 1")
+    assert sent == await stored(province, "select sequence, body from inbox order by 1")
+    assert len(sent) == 2 * len(handovers)
+    await until_departed(province, set(handovers))
 
 
 async def test_while_redis_is_away_everything_is_recorded_and_goes_out_afterwards(
@@ -128,10 +173,4 @@ async def test_while_redis_is_away_everything_is_recorded_and_goes_out_afterward
 
     await eventually(drained, DRAINED_SECONDS)
     await story.in_sync(city, province)
-
-    async def seen() -> bool:
-        found = await province.get("auditor", "/arrivals")
-        departed = {one["handover"] for one in found if one["departed_at"]}
-        return departed == {f"HO-{n}" for n in range(HANDOVERS + 1)}
-
-    await eventually(seen)
+    await until_departed(province, {f"HO-{n}" for n in range(HANDOVERS + 1)})

@@ -198,12 +198,15 @@ async def test_a_database_that_hangs_is_said_in_time_and_takes_one_connection(
 
 
 async def test_a_database_that_ends_its_connections_is_said_and_comes_back(
-    province: Desk, servers: Servers
+    province: Desk, servers: Servers, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     await eventually(lambda: ready(province))
+    # It would be back before anybody looked.
+    monkeypatch.setattr("shared.runtime.worker.STANDBY_SECONDS", 3.0)
     async with province.office.pool.connection() as connection:
         await connection.execute(
             "select pg_terminate_backend(pid) from pg_stat_activity"
             " where datname = current_database() and pid <> pg_backend_pid()"
         )
+    await until_said(province, "the database is away: ")
     await eventually(lambda: ready(province))
