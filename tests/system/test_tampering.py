@@ -21,6 +21,7 @@ from shared.runtime import audit
 from tests.servers import Servers
 from tests.system.offices import Desk
 from tests.system.test_audit import whole_story
+from tests.system.test_command import environment, pulang
 
 EDITS = 1_000
 SHARES = 4
@@ -280,3 +281,15 @@ async def test_every_single_edit_is_found_and_located(
         for connection, desk in ((one, city), (other, province)):
             assert (await audited(connection, desk)).faults.document() == []
     assert missed == []
+
+
+async def test_what_was_written_into_the_database_moves_no_auditor_s_cursor(
+    city: Desk, province: Desk, servers: Servers
+) -> None:
+    await whole_story(city, province)
+    async with owners(city, servers) as db:
+        await db.execute("update events set stream = E'\\x1b[8m' || stream where position = 2")
+    code, out, _ = await pulang("audit", "verify", **environment(city))
+    assert code == 1
+    assert "position 2, stream \\x1b[8m" in out
+    assert "\x1b" not in out
