@@ -26,6 +26,7 @@ from services.cli.command import (
     operator,
     plain,
     print_json,
+    printable,
     with_office,
 )
 from shared.contracts.values import draw_id
@@ -170,5 +171,5 @@ def replay(
                 said = "of another version before, switched"
             console.print(f"{name}: {said} at {one.through}, {one.rebuilt}", highlight=False)
             for line in one.differences:
-                console.print(f"  {line}", markup=False)
+                console.print(f"  {printable(line)}", markup=False)
     raise typer.Exit(FOUND_WRONG if any(one.differences for one in found.values()) else 0)

@@ -11,6 +11,7 @@ from pathlib import Path
 import psycopg
 from alembic import command
 from alembic.config import Config
+from alembic.script import ScriptDirectory
 from psycopg import sql
 from psycopg.conninfo import conninfo_to_dict
 
@@ -31,6 +32,12 @@ def migrate(owner_url: str, running_url: str | None = None) -> None:
     command.upgrade(config, "head")
     if running_url is not None:
         admit(owner_url, running_url)
+
+
+def knows(revision: str) -> bool:
+    """Whether this version of the software can bring tables of that revision to its own."""
+    known = ScriptDirectory(str(MIGRATIONS)).walk_revisions()
+    return revision in {one.revision for one in known}
 
 
 def admit(owner_url: str, running_url: str) -> None:

@@ -46,6 +46,8 @@ HEARD_SECONDS = 5.0
 """That a partner is heard is noted so often at most."""
 RESEND_AFTER_SECONDS = 5.0
 RESEND_AT_MOST_SECONDS = 120.0
+COSIGNED_SECONDS = 30.0
+"""What a partner says to have kept is noted again so often: who took it away has it back here."""
 CLAIM_SECONDS = 5.0
 """So often an office says how its log stands where it has nothing else to say."""
 GO_BACK_SECONDS = 1.0
@@ -95,6 +97,7 @@ class Relay:
         self._claimed: int | None = None
         self._claimed_at = -CLAIM_SECONDS
         self._cosigned = 0
+        self._cosigned_at = 0.0
 
     async def step(self, now: datetime) -> int:
         """Says how the log stands, and sends what was not yet sent and has room in the window.
@@ -206,7 +209,8 @@ class Relay:
             self._claimed = said.size
         async with self._keyring.pool.connection() as connection:
             await witness.note_said(connection, self.receiver, said.size, said.forked)
-            if said.size <= self._cosigned or not said.note:
+            fresh = _elapsed() - self._cosigned_at < COSIGNED_SECONDS
+            if not said.note or (said.size <= self._cosigned and fresh):
                 return
             cosigned = note.parse(said.note)
             # Its own signature beside it: no partner alone says how long this log was.
@@ -214,7 +218,7 @@ class Relay:
                 connection, cosigned
             ):
                 await witness.note_cosigned(connection, self.receiver, cosigned, now)
-                self._cosigned = said.size
+                self._cosigned, self._cosigned_at = said.size, _elapsed()
 
     async def confirm(self, receipt: Receipt, now: datetime) -> None:
         """Takes a receipt in: remembers what is confirmed, goes back where there is a gap.

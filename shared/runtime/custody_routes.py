@@ -260,7 +260,7 @@ async def _equations(desk: Desk, _: dict[str, str]) -> Any:
             503,
             "LOG_TOO_LONG",
             "Catatan kantor ini terlalu panjang untuk dihitung ulang di sini.",
-            "Minta operator menjalankan `pulang audit reconcile --json`.",
+            "Minta operator menjalankan `pulang audit equations --json`.",
         )
     try:
         found = await derive(desk.reading, desk.settings.office, desk.service, desk.handling.types)

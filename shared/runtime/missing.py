@@ -12,7 +12,7 @@ that others keep (`offered`); their messages follow from them under the numbers 
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
-from dataclasses import asdict, dataclass
+from dataclasses import asdict, dataclass, replace
 from datetime import datetime
 from itertools import groupby
 from pathlib import Path
@@ -30,12 +30,16 @@ from shared.kernel.store import Commit, Head, read_head
 from shared.runtime import offered
 from shared.runtime.audit.account import Account
 from shared.runtime.audit.links import as_new
+from shared.runtime.audit.reconcile import is_signed
 from shared.runtime.audit.verify import Keys
 from shared.runtime.offered import Offered
 from shared.runtime.office import Office
 
 WORKER = "worker"
 BATCH = 500
+BELIEVED = 200_000
+"""So many messages more than are here a partner is believed to have: links go on behind the number,
+and no number can be taken back. Who says more is as one who was not heard."""
 
 
 class NotMissing(Exception):
@@ -117,7 +121,11 @@ async def _partners(connection: AsyncConnection[Any], office: Office, hold: Hold
         " left join link_out o on o.receiver = p.partner order by 1",
         (since, list(office.settings.partners)),
     )
-    return [Partner(*row) for row in await cursor.fetchall()]
+    found = [Partner(*row) for row in await cursor.fetchall()]
+    return [
+        one if one.applied <= one.last + BELIEVED else replace(one, heard=False, applied=one.last)
+        for one in found
+    ]
 
 
 async def _settle(
@@ -163,39 +171,56 @@ async def accept(
         hold = await read_hold(connection)
         if hold.why is None:
             raise NotMissing("the log is not held: there is nothing to decide")
+        keys = await _keys(connection, office)
         partners = await _partners(connection, office, hold)
-    told = {one.office: one for one in _of_this_office(office, accounts)}
-    partners = [
-        Partner(
-            one.partner,
-            one.heard or one.partner in told,
-            one.witnessed,
-            max(one.applied, told[one.partner].received.last if one.partner in told else 0),
-            one.last,
-            one.forked,
-        )
-        for one in partners
-    ]
+    told = _of_partners(office, keys, accounts)
+    partners = [_with_accounts(one, hold, told) for one in partners]
     await _settle(office, hold, partners, "accepted", reason, by)
     return partners
 
 
-def _of_this_office(office: Office, accounts: Sequence[Account]) -> Sequence[Account]:
+def _with_accounts(one: Partner, hold: Hold, told: Sequence[Account]) -> Partner:
+    """An account from before the restore says what its partner has at least, and no more."""
+    for account in told:
+        if account.office == one.partner:
+            if account.received.last > one.last + BELIEVED:
+                raise NotMissing(
+                    f"the account of office {one.partner} counts {account.received.last} messages,"
+                    f" and {one.last} are here: that can't be; nothing was decided"
+                )
+            fresh = hold.restored_at is None or account.made_at > hold.restored_at
+            applied = max(one.applied, account.received.last)
+            one = replace(one, heard=one.heard or fresh, applied=applied)
+    return one
+
+
+async def _keys(connection: AsyncConnection[Any], office: Office) -> Keys:
+    keys = Keys(office.settings.office)
+    await keys.read(connection)
+    return keys
+
+
+def _of_partners(office: Office, keys: Keys, accounts: Sequence[Account]) -> Sequence[Account]:
+    """The accounts, where partners made them: the numbers in them can't be taken back."""
     for one in accounts:
         if one.partner != office.settings.office or one.office not in office.settings.partners:
             raise NotMissing(
                 f"an account of office {one.office} of its link with {one.partner} is none of a"
                 " partner's of its link with this office"
             )
+        if not is_signed(keys, one):
+            raise NotMissing(
+                f"the account of office {one.office} is signed by no key of it that this office"
+                " has ever trusted, or was changed after it was signed"
+            )
     return accounts
 
 
 async def find(office: Office, evidence: Sequence[Path], accounts: Sequence[Account]) -> Missing:
     """Names what is missing. Changes nothing. Raises NotMissing, offered.NotOffered."""
-    _of_this_office(office, accounts)
     async with office.pool.connection() as connection:
-        keys = Keys(office.settings.office)
-        await keys.read(connection)
+        keys = await _keys(connection, office)
+        _of_partners(office, keys, accounts)
         hold, head = await read_hold(connection), await read_head(connection)
         partners = await _partners(connection, office, hold)
     folders = [offered.read(path, keys) for path in evidence]
@@ -297,8 +322,7 @@ async def recover(office: Office, evidence: Sequence[Path]) -> int:
         hold, head = await read_hold(connection), await read_head(connection)
         if hold.why is None:
             raise NotMissing("the log is not held: nothing is appended to it")
-        keys = Keys(office.settings.office)
-        await keys.read(connection)
+        keys = await _keys(connection, office)
     have = {one.index: one for path in evidence for one in offered.read(path, keys).events}
     events, now = _continuing(office, head, have), office.clock()
     for start in range(0, len(events), BATCH):

@@ -24,8 +24,8 @@ import psycopg
 from psycopg import AsyncConnection, sql
 
 from shared.kernel import checkpoints, merkle, note
-from shared.kernel.migrate import admit, migrate
-from shared.kernel.note import Checkpoint
+from shared.kernel.migrate import admit, knows, migrate
+from shared.kernel.note import Checkpoint, NotANote
 from shared.kernel.store import AWAY, read_events, read_head
 from shared.kernel.witness import note_cosigned
 from shared.runtime import audit, offered
@@ -43,7 +43,7 @@ from shared.runtime.backup import (
 from shared.runtime.backup import read as read_backup
 from shared.runtime.clock import system_clock
 from shared.runtime.manifest import Service
-from shared.runtime.office import Office, open_office
+from shared.runtime.office import Office, open_office, provider_of
 from shared.runtime.settings import Settings
 
 DRILL_LOCK = 53710007
@@ -61,6 +61,10 @@ end $$;
 WITHOUT_ACCOUNT = """
 delete from public.staff_totp where username not in (select username from public.staff);
 """
+UNHEARD = """
+update public.link_out set said_at = 0;
+"""
+"""What a partner whose clock is ahead said before the backup is not said since."""
 HOLD = "update log_head set restored_at = clock_timestamp(), restored_size = size"
 
 
@@ -108,7 +112,7 @@ async def restore(
 ) -> Report:
     """Into the office's own database, which must be empty. Raises NoBackup; then it still is."""
     owner = settings.owner_database_url or settings.database_url
-    report = _checked(settings, events, keys)
+    report = _checked(settings, events, keys, evidence)
     await _load(report, owner, settings.database_url, events, keys)
     async with open_office(settings, service) as office:
         await _prove(report, office, evidence)
@@ -131,7 +135,7 @@ async def drill(
         if keys is None:
             keys, now = Path(folder) / "keys", system_clock(settings.zone)()
             await asyncio.to_thread(back_up, owner, settings.office, keys, "keys", now)
-        report = _checked(settings, events, keys)
+        report = _checked(settings, events, keys, evidence)
         async with _scratch(owner, settings.office) as name:
             running = at(settings.database_url, name)
             await _load(report, at(owner, name), running, events, keys)
@@ -142,11 +146,27 @@ async def drill(
     return report
 
 
-def _checked(settings: Settings, events: Path, keys: Path) -> Report:
+def _checked(settings: Settings, events: Path, keys: Path, evidence: Sequence[Path]) -> Report:
+    """What can be known before anything is restored. Raises NoBackup, KeysUnusable."""
+    for path in evidence:
+        if not path.exists():
+            raise NoBackup(f"{path} is not there: nothing was restored")
     manifest = read_backup(events, settings.office, "events")
     report = Report(settings.office, manifest)
     with report.step("check") as step:
         of_keys = read_backup(keys, settings.office, "keys")
+        for one in (manifest, of_keys):
+            if not knows(one.migration):
+                raise NoBackup(
+                    f"the backup of {one.kind} was made by version {one.software}, whose tables"
+                    f" ({one.migration}) this version does not know: restore with that one"
+                )
+        living = provider_of(settings).epochs()
+        if of_keys.key_epoch not in living:
+            raise Damaged(
+                f"the backup of keys is of epoch {of_keys.key_epoch}, and what holds this office's"
+                f" keys has {', '.join(map(str, living)) or 'none'}: take the newest of both"
+            )
         step.says.append(
             f"{manifest.events} events of {manifest.made_at:%Y-%m-%d %H:%M %Z}; keys of"
             f" {of_keys.made_at:%Y-%m-%d %H:%M %Z}, epoch {of_keys.key_epoch}"
@@ -179,7 +199,7 @@ def _into_empty(owner: str, events: Path, keys: Path) -> None:
     run = programs(server)
     where, environment = reach(owner)
     psql = subprocess.Popen(  # noqa: S603 - every word is ours, or in the office's settings
-        [run("psql"), "-Xq", "-v", "ON_ERROR_STOP=1", "-1", "-d", where, "-f", "-"],
+        [run("psql"), "-Xq", "-v", "ON_ERROR_STOP=1", "-d", where, "-f", "-"],
         env=environment,
         stdin=subprocess.PIPE,
         stdout=subprocess.DEVNULL,
@@ -202,13 +222,14 @@ def _feed(psql: subprocess.Popen[bytes], run: Programs, events: Path, keys: Path
     """All of it as one script: events, keys, and what makes them fit each other."""
     if psql.stdin is None:
         raise NoBackup("psql takes nothing")
-    psql.stdin.write(BEFORE.encode())
+    # Its own option for one transaction would commit what it has when we die halfway.
+    psql.stdin.write(f"begin;\n{BEFORE}".encode())
     _as_sql(run, events, psql.stdin)
     # An account may be newer than the backup of events; its second factor then belongs to nobody.
     _as_sql(run, keys, psql.stdin, "--section=pre-data", "--section=data")
     psql.stdin.write(WITHOUT_ACCOUNT.encode())
     _as_sql(run, keys, psql.stdin, "--section=post-data")
-    psql.stdin.write(f"update public.{HOLD.removeprefix('update ')};\n".encode())
+    psql.stdin.write(f"{UNHEARD}update public.{HOLD.removeprefix('update ')};\ncommit;\n".encode())
 
 
 def _as_sql(run: Programs, dump: Path, into: IO[bytes], *more: str) -> None:
@@ -236,7 +257,7 @@ def _migrated(owner: str, running: str) -> None:
 
 
 async def _prove(
-    report: Report, office: Office, evidence: Sequence[Path], live: list[Witnessed] | None = None
+    report: Report, office: Office, evidence: Sequence[Path], live: list[Told] | None = None
 ) -> None:
     with report.step("rebuild") as step:
         for projector in office.projectors:
@@ -261,8 +282,13 @@ async def _prove(
         with report.step("witnesses") as step:
             keys = Keys(report.office)
             await keys.read(connection)
-            notes = [one for path in evidence for one in offered.read(path, keys).notes]
-            await _witnesses(connection, [*notes, *(live or [])], step)
+            notes = list[Witnessed]()
+            for path in evidence:
+                try:
+                    notes += offered.read(path, keys).notes
+                except offered.NotOffered as error:
+                    step.faults.append(str(error))
+            await _witnesses(connection, [*notes, *_read(live or [], step)], step)
             for partner, one in notes:
                 if partner != report.office:
                     # As if that partner had said it again: a log that is shorter is held by it.
@@ -273,7 +299,11 @@ async def _prove(
 
 async def _as_in(manifest: Manifest, connection: AsyncConnection[Any], step: Step) -> None:
     """The log that was restored is the one that was dumped."""
-    head, newest = await read_head(connection), await checkpoints.latest(connection)
+    head = await read_head(connection)
+    try:
+        newest = await checkpoints.latest(connection)
+    except NotANote:
+        newest = None
     if (head.size, merkle.root(head.frontier).hex()) != (manifest.events, manifest.root):
         step.faults.append("the log is not the one that the manifest names")
     if (newest.note if newest else None) != manifest.checkpoint:
@@ -283,9 +313,11 @@ async def _as_in(manifest: Manifest, connection: AsyncConnection[Any], step: Ste
 
 Witnessed = tuple[str, Checkpoint]
 """Who says so, and what: an office, and a checkpoint of this office's log."""
+Told = tuple[str, str]
+"""The same as it is kept, a note that may be none."""
 
 
-async def _live(settings: Settings) -> list[Witnessed] | None:
+async def _live(settings: Settings) -> list[Told] | None:
     """What the live database knows; None where there is none. It is only read."""
     try:
         async with await AsyncConnection.connect(settings.database_url) as connection:
@@ -294,9 +326,20 @@ async def _live(settings: Settings) -> list[Witnessed] | None:
                 " select office, note from cosignatures",
                 (settings.office,),
             )
-            return [(office, note.parse(text)) for office, text in await cursor.fetchall()]
+            return [(office, text) for office, text in await cursor.fetchall()]
     except psycopg.Error:
         return None
+
+
+def _read(told: Sequence[Told], step: Step) -> Iterator[Witnessed]:
+    for office, text in told:
+        try:
+            yield office, note.parse(text)
+        except NotANote:
+            step.faults.append(
+                f"office {office}: a checkpoint in the live database can't be read: run"
+                " `pulang audit verify` there"
+            )
 
 
 async def _witnesses(

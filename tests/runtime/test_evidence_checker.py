@@ -45,3 +45,18 @@ def test_an_edit_is_found(folder: Path, made: str) -> None:
     change(folder)
     found = checker.Evidence(folder, lambda words: None).check()
     assert [fault for fault in found if not fault.startswith("contents: ")] != []
+
+
+def test_no_name_in_a_folder_moves_the_reader_s_cursor(
+    folder: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    """Whoever made the folder could else write "Semua yang diperiksa benar." over what is wrong."""
+    keys = folder / "keys"
+    name, _, key = keys.read_text().partition("\n")[0].split("+", 2)
+    hidden = f"{name}\x1b[2J\x1b[8m"
+    keys.write_text(checker.key_line(hidden, 1, checker.exact(key)[1:]) + "\n")
+    (folder / "events" / "\x1b[8m").write_text("x")
+    assert checker.main([str(folder)]) == 1
+    said = capsys.readouterr().out
+    assert "\\x1b[2J" in said
+    assert "\x1b" not in said

@@ -10,7 +10,7 @@ import pytest
 
 from shared.runtime.audit import account
 from shared.runtime.audit.account import Account, Direction, Line, NoAccount, State
-from shared.runtime.audit.reconcile import compare
+from shared.runtime.audit.reconcile import Counted, compare
 
 WHEN = datetime(2019, 10, 5, tzinfo=UTC)
 
@@ -124,6 +124,15 @@ def test_what_the_partner_says_was_confirmed_here_and_is_not_here_was_lost() -> 
 
 def test_what_the_partner_has_and_this_office_no_longer_counts_is_extra() -> None:
     assert kinds(city(end(2)), province(end(3))) == [("extra", 3)]
+
+
+def test_who_is_asked_can_t_have_less_than_it_had_counted_before() -> None:
+    """A partner that tells of nothing, or less, is not one that is asked a little early."""
+    found = compare(city(end(3)), province(end(1)), Counted(confirmed=2))
+    assert [(one.kind, one.number) for one in found.differences] == [("missing", 2), ("not_yet", 3)]
+    found = compare(province(end(3)), city(end(1)), Counted(received=2))
+    assert [(one.kind, one.number) for one in found.differences] == [("extra", 2), ("not_yet", 3)]
+    assert found.faults == 1
 
 
 def test_a_hole_at_both_ends_is_named_once_however_wide() -> None:

@@ -13,7 +13,7 @@ from pydantic import ValidationError
 from services.city.service import SERVICE as CITY
 from shared.kernel.link import Receipt
 from shared.runtime.audit import asking
-from shared.runtime.audit.account import NoAccount
+from shared.runtime.audit.account import Account, NoAccount, direction
 from shared.runtime.settings import Settings
 from tests.servers import Servers
 from tests.system import story
@@ -90,6 +90,26 @@ async def test_each_word_is_said_over_the_link_from_either_end(
     code, out, _ = await pulang("audit", "reconcile", "35", **environment(city))
     assert code == 1
     assert "different: 53.71 to 35, number 1, pulang.handover.issued.v1 HO-1: 35 has other" in out
+
+
+async def test_a_partner_that_tells_of_nothing_does_not_agree(
+    city: Desk, province: Desk, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    await whole_story(city, province)
+    honest = asking.export
+
+    async def nothing(*given: Any) -> Account:
+        made = await honest(*given)
+        none = direction(0, [])
+        return made.model_copy(update={"sent": none, "received": none})
+
+    # Here the offices' workers answer, and in a process of its own the command asks.
+    monkeypatch.setattr(asking, "export", nothing)
+    for desk in (city, province):
+        code, found = await asked(desk)
+        assert code == 1
+        assert {one["kind"] for one in found["differences"]} == {"missing", "extra"}
+        assert found["faults"] == found["sent"] + found["received"] > 0
 
 
 async def test_what_is_parked_or_discarded_is_said_over_the_link(

@@ -16,11 +16,12 @@ import pytest
 from psycopg import AsyncConnection
 from psycopg.types.json import Jsonb
 
-from shared.kernel import merkle, note
+from shared.kernel import merkle, note, outbox
 from shared.runtime import audit
 from tests.servers import Servers
-from tests.system.offices import Desk
+from tests.system.offices import Desk, eventually
 from tests.system.test_audit import whole_story
+from tests.system.test_command import environment, pulang
 
 EDITS = 1_000
 SHARES = 4
@@ -166,6 +167,13 @@ async def the_heads_counts(db: AsyncConnection[Any], chance: random.Random, _: D
 
 
 @tamper
+async def what_the_head_gives_up(db: AsyncConnection[Any], chance: random.Random, _: Desk) -> Edit:
+    """So that a log which is cut short is not held."""
+    await db.execute("update log_head set given_up = %s", (chance.randint(1, 10**6),))
+    return Edit("what is given up", "log_head, given_up")
+
+
+@tamper
 async def an_outbox_row(db: AsyncConnection[Any], chance: random.Random, _: Desk) -> Edit:
     receiver, number, body, personal = await one_of(
         db, chance, "select receiver, sequence, body, personal from outbox"
@@ -280,3 +288,41 @@ async def test_every_single_edit_is_found_and_located(
         for connection, desk in ((one, city), (other, province)):
             assert (await audited(connection, desk)).faults.document() == []
     assert missed == []
+
+
+async def test_what_was_written_into_the_database_moves_no_auditor_s_cursor(
+    city: Desk, province: Desk, servers: Servers
+) -> None:
+    await whole_story(city, province)
+    async with owners(city, servers) as db:
+        await db.execute("update events set stream = E'\\x1b[8m' || stream where position = 2")
+    code, out, _ = await pulang("audit", "verify", **environment(city))
+    assert code == 1
+    assert "position 2, stream \\x1b[8m" in out
+    assert "\x1b" not in out
+
+
+async def test_who_takes_the_witnesses_copies_away_is_found_by_what_they_say_again(
+    city: Desk, province: Desk, servers: Servers, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Of an office that records nothing more, too, and by somebody who has no key."""
+    monkeypatch.setattr(outbox, "COSIGNED_SECONDS", 0.5)
+    await whole_story(city, province)
+    async with owners(city, servers) as db:
+        rows = await (await db.execute("select body from events order by position")).fetchall()
+        bodies = [bytes(body) for (body,) in rows]
+        bodies[0] = bodies[0].replace(b"2019-10-04", b"2019-10-05")
+        assert bodies[0] != bytes(rows[0][0])
+        async with db.transaction():
+            await db.execute("update events set body = %s where position = 1", (bodies[0],))
+            frontier = b"".join(merkle.extend(0, (), bodies))
+            await db.execute("update log_head set frontier = %s", (frontier,))
+            for table in ("tiles", "checkpoints", "cosignatures"):
+                await db.execute(f"delete from {table}".encode())
+
+        async def found() -> bool:
+            faults = (await audited(db, city, models=False)).faults.kept
+            return any((one.table, "changed" in one.words) == ("cosignatures", True)
+                       for one in faults)  # fmt: skip
+
+        await eventually(found)

@@ -37,6 +37,7 @@ from shared.runtime.audit.account import (
     groups_of,
 )
 from shared.runtime.audit.reconcile import Comparison, export, reconcile
+from shared.runtime.audit.reconcile import counted as counted_before
 from shared.runtime.office import Office
 
 PAGE = 2_000
@@ -271,12 +272,14 @@ async def _compare(office: Office, partner: str) -> Comparison:
         return await _ask(office, partner, question)
 
     interview = Interview(ask, partner, office.settings.office)
+    async with office.pool.connection() as connection:
+        before = await counted_before(connection, partner)
     await interview.begin()
     async with office.pool.connection() as connection:
         ours = await export(connection, office, partner)
     theirs = await interview.finish(ours)
     async with office.pool.connection() as connection:
-        return await reconcile(connection, office, partner, theirs, by_file=False)
+        return await reconcile(connection, office, partner, theirs, asked_after=before)
 
 
 async def _ask(office: Office, partner: str, question: Question) -> Answer:

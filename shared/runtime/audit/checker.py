@@ -50,6 +50,11 @@ def must(holds: object, fault: str) -> None:
         raise Fault(fault)
 
 
+def plain(words: str) -> str:
+    """Names that whoever made the folder chose, without what a terminal would obey."""
+    return "".join(one if one.isprintable() else ascii(one)[1:-1] for one in words)
+
+
 def node(left: bytes, right: bytes) -> bytes:
     return sha256(b"\x01" + left + right).digest()
 
@@ -269,9 +274,9 @@ class Evidence:
 
 def main(arguments: list[str]) -> int:
     folder = Path(arguments[0]) if arguments else Path(__file__).resolve().parent
-    evidence = Evidence(folder, lambda words: sys.stdout.write(f"  {words}\n"))
+    evidence = Evidence(folder, lambda words: sys.stdout.write(f"  {plain(words)}\n"))
     for fault in evidence.check():
-        sys.stdout.write(f"SALAH: {fault}\n")
+        sys.stdout.write(f"SALAH: {plain(fault)}\n")
     number = len(evidence.faults)
     verdict = f"{number} hal TIDAK benar." if number else "Semua yang diperiksa benar."
     sys.stdout.write(f"{verdict}\n")

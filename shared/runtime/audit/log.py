@@ -14,6 +14,7 @@ from shared.custody.restored import RestoreSettled
 from shared.kernel import merkle, note
 from shared.kernel.decider import Event
 from shared.kernel.event import EventTypes, StoredEvent
+from shared.kernel.hold import read_hold
 from shared.kernel.note import Checkpoint, NotANote
 from shared.kernel.store import read_head
 from shared.kernel.tiles import TILE_HASHES, perfect_root
@@ -86,6 +87,8 @@ class LogCheck:
         self._size = 0
         self.given_up: list[tuple[int, int]] = []
         """Where the log went on after a restore, and through which size partners had more of it."""
+        self.settled = 0
+        """How many events partners had witnessed at most where a restore was settled."""
 
     def take(self, row: Row) -> Event | None:
         """Gives the event, where it can be read."""
@@ -123,8 +126,10 @@ class LogCheck:
             words = "the event can't be read by this version of the software"
             self._faults.add("events", place, words, row.columns["type"], type(error).__name__)
             return None
-        if isinstance(event, RestoreSettled) and event.witnessed > event.events:
-            self.given_up.append((event.events, event.witnessed))
+        if isinstance(event, RestoreSettled):
+            self.settled = max(self.settled, event.witnessed)
+            if event.witnessed > event.events:
+                self.given_up.append((event.events, event.witnessed))
         return event
 
     def is_given_up(self, size: int) -> bool:
@@ -159,6 +164,10 @@ async def check_head(connection: AsyncConnection[Any], log: LogCheck, faults: Fa
         faults.add(
             "log_head", "frontier", words, merkle.root(log.frontier), merkle.root(head.frontier)
         )
+    hold = await read_hold(connection)
+    if hold.given_up > log.settled:
+        words = "more is given up than the log has on record: a shorter log would not be held"
+        faults.add("log_head", "given_up", words, log.settled, hold.given_up)
 
 
 async def check_versions(connection: AsyncConnection[Any], faults: Faults) -> None:

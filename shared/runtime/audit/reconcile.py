@@ -83,8 +83,20 @@ class Comparison:
         }
 
 
-def compare(ours: Account, theirs: Account) -> Comparison:
-    """Both directions. `theirs` was made before `ours`. Raises NoAccount where they don't meet."""
+@dataclass(frozen=True, slots=True)
+class Counted:
+    """What the partner is known to have counted to, whatever it tells: of what this office sent
+    and it confirmed, and of what it sent and is here."""
+
+    confirmed: int = 0
+    received: int = 0
+
+
+def compare(ours: Account, theirs: Account, before: Counted = Counted()) -> Comparison:
+    """Both directions. `theirs` was made before `ours`, and after what it had counted `before`.
+
+    Raises NoAccount where they don't meet.
+    """
     if (theirs.office, theirs.partner) != (ours.partner, ours.office):
         raise NoAccount(
             f"the file is the account of office {theirs.office} of its link with {theirs.partner},"
@@ -92,8 +104,16 @@ def compare(ours: Account, theirs: Account) -> Comparison:
         )
     when = theirs.made_at.isoformat(timespec="seconds")
     found = [
-        *_differ(_Link(ours.office, theirs.office, ours.sent, theirs.received, True, when)),
-        *_differ(_Link(theirs.office, ours.office, theirs.sent, ours.received, False, when)),
+        *_differ(
+            _Link(
+                ours.office, theirs.office, ours.sent, theirs.received, True, when, before.confirmed
+            )
+        ),
+        *_differ(
+            _Link(
+                theirs.office, ours.office, theirs.sent, ours.received, False, when, before.received
+            )
+        ),
     ]
     return Comparison(
         ours.office,
@@ -107,7 +127,10 @@ def compare(ours: Account, theirs: Account) -> Comparison:
 
 @dataclass(frozen=True, slots=True)
 class _Link:
-    """One direction; `sent_here` says whether this office is its sender, and so reads it live."""
+    """One direction; `sent_here` says whether this office is its sender, and so reads it live.
+
+    Through `counted` the partner had it before it told its account.
+    """
 
     sender: str
     receiver: str
@@ -115,6 +138,7 @@ class _Link:
     received: Direction
     sent_here: bool
     exported: str
+    counted: int = 0
 
     def difference(self, kind: Kind, line: Line, words: str) -> Difference:
         return Difference(
@@ -185,13 +209,13 @@ def _not_received(link: _Link, line: Line) -> Difference:
     if line.number <= link.received.last:
         words = f"{link.sender} has sent it; {link.receiver} counts it as come and does not have it"
         return link.difference("missing", line, words)
-    if link.sent_here:
+    if link.sent_here and line.number > link.counted:
         words = (
             f"not there yet: the account of {link.receiver} ends at {link.received.last}"
             f" (it was made at {link.exported})"
         )
         return link.difference("not_yet", line, words)
-    if line.state in ("received", "applied"):
+    if link.sent_here or line.state in ("received", "applied"):
         words = (
             f"{link.receiver} has confirmed it to {link.sender}, and has only"
             f" {link.received.last} messages now: it was lost"
@@ -202,7 +226,7 @@ def _not_received(link: _Link, line: Line) -> Difference:
 
 
 def _not_sent(link: _Link, line: Line) -> Difference:
-    if line.number > link.sent.last and not link.sent_here:
+    if line.number > max(link.sent.last, link.counted) and not link.sent_here:
         words = (
             f"not in the file yet: the account of {link.sender} ends at {link.sent.last}"
             f" (it was made at {link.exported})"
@@ -218,26 +242,37 @@ async def reconcile(
     partner: str,
     theirs: Account,
     *,
-    by_file: bool = True,
+    asked_after: Counted | None = None,
 ) -> Comparison:
     """The partner's account against this office's tables, as of one moment. Raises NoAccount.
 
-    A file must be signed by the partner; what came over the link was. `connection` is in no
+    A file must be signed by the partner, and nobody knows when it was made; what came over the
+    link was signed, and asked for after the partner had counted so far. `connection` is in no
     transaction yet.
     """
     async with connection.transaction():
         await connection.execute("set transaction isolation level repeatable read, read only")
         ours = await account(connection, office, partner, office.clock())
-        found = compare(ours, theirs)
+        found = compare(ours, theirs, asked_after or Counted())
         keys = Keys(ours.office)
         await keys.read(connection)
         history = await _history(connection, keys, theirs)
-        if by_file and not _is_signed(keys, theirs):
+        if asked_after is None and not is_signed(keys, theirs):
             history.append(
                 f"the file is signed by no key of {theirs.office} that this office has ever"
                 " trusted, or was changed after it was signed"
             )
         return replace(found, history=history)
+
+
+async def counted(connection: AsyncConnection[Any], partner: str) -> Counted:
+    """What a partner asked from now on can't have less of."""
+    cursor = await connection.execute(
+        "select coalesce((select confirmed_through from link_out where receiver = %(partner)s), 0),"
+        " coalesce((select applied_through from link_in where sender = %(partner)s), 0)",
+        {"partner": partner},
+    )
+    return Counted(*(await cursor.fetchone() or (0, 0)))
 
 
 async def export(connection: AsyncConnection[Any], office: Office, partner: str) -> Account:
@@ -247,7 +282,8 @@ async def export(connection: AsyncConnection[Any], office: Office, partner: str)
         return await account(connection, office, partner, office.clock())
 
 
-def _is_signed(keys: Keys, theirs: Account) -> bool:
+def is_signed(keys: Keys, theirs: Account) -> bool:
+    """Whether its office made the file, with a key that this office has ever trusted."""
     if (by := theirs.signature) is None:
         return False
     return keys.trusts(theirs.office, by.key, signed_bytes(theirs), b64decode(by.value))
