@@ -41,6 +41,7 @@ from shared.runtime.papers.paper import Paper, typeset
 from shared.runtime.performing import PREFIX, Sent, desk_of, perform
 from shared.runtime.readiness import Readiness
 from shared.runtime.rows import XLSX, import_body, read_import
+from shared.runtime.screens import serving as screens
 from shared.runtime.sheets import to_csv, to_xlsx
 from shared.runtime.staff import ROLES, Staff
 from shared.runtime.tasks import end
@@ -88,11 +89,14 @@ def make_app(
     gate.install(app, body_bytes)
     problems.install(app)
     sign_in.install(app)
-    for command in (*service.commands, *custody_routes.commands(service.kind)):
+    commands = (*service.commands, *custody_routes.commands(service.kind))
+    for command in commands:
         _add_command(app, command)
     for read in reads_of(service):
         _add_read(app, read)
-    _add_open_routes(app)
+    _add_open_routes(app, "/baca" if service.screens else "/")
+    if service.screens:
+        screens.install(app, service, commands)
     return app
 
 
@@ -303,7 +307,9 @@ def _xlsx(rows: list[dict[str, Any]]) -> bytes:
     return to_xlsx(rows, "Daftar")
 
 
-def _add_open_routes(app: FastAPI) -> None:
+def _add_open_routes(app: FastAPI, list_path: str) -> None:
+    """Health, metrics, what can be read here, and the description of the API."""
+
     @app.get("/health/live", summary="Proses ini hidup", responses=_refusals(413))
     async def live() -> dict[str, str]:
         return {"status": "live"}
@@ -340,7 +346,7 @@ def _add_open_routes(app: FastAPI) -> None:
     )
 
     @app.get(
-        "/",
+        list_path,
         summary="Apa yang dapat dibaca di sini",
         response_class=HTMLResponse,
         responses=_refusals(401, 413, 503)

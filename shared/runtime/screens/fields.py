@@ -10,7 +10,7 @@ from __future__ import annotations
 import re
 import types
 from collections.abc import Mapping, Sequence
-from datetime import date, datetime
+from datetime import datetime
 from typing import Annotated, Any, Union, get_args, get_origin
 from zoneinfo import ZoneInfo
 
@@ -56,8 +56,6 @@ def _value(kind: Any, text: str, zone: ZoneInfo) -> Any:
         return int(text.replace(".", ""))
     if kind is datetime and DAY_AND_TIME.fullmatch(text):
         return datetime.fromisoformat(text).replace(tzinfo=zone).isoformat()
-    if kind is date:
-        return text
     return text
 
 
@@ -68,9 +66,10 @@ def _bare(annotation: Any) -> Any:
         if origin is Annotated:
             annotation = get_args(annotation)[0]
         elif origin in (Union, types.UnionType):
-            rest = [one for one in get_args(annotation) if one is not type(None)]
+            # Several constraints of one kind, such as a count or a sum, are that kind.
+            rest = {_bare(one) for one in get_args(annotation) if one is not type(None)}
             if len(rest) != 1:
                 return annotation
-            annotation = rest[0]
+            annotation = rest.pop()
         else:
             return annotation

@@ -17,6 +17,7 @@ from babel.dates import format_date, format_time
 from babel.messages.pofile import read_po
 from babel.numbers import format_decimal
 
+from shared.contracts.values import PROVINCES
 from shared.runtime.papers import words
 
 LANGUAGES = ("id", "en")
@@ -32,9 +33,7 @@ chosen: ContextVar[str] = ContextVar("language", default="id")
 def catalogue() -> dict[str, str]:
     with CATALOGUE.open("rb") as file:
         found = read_po(file, locale="en")
-    return {
-        message.id: message.string for message in found if message.id and message.string
-    }  # fmt: skip
+    return {str(one.id): str(one.string) for one in found if one.id and one.string}
 
 
 def gettext(text: str) -> str:
@@ -77,5 +76,17 @@ def clock(zone: ZoneInfo) -> Callable[[datetime | str], str]:
     return at
 
 
+def office_name(code: str) -> str:
+    """`Jawa Timur (35)`; of a city only its code is known here."""
+    name = PROVINCES.get(code)
+    return f"{name} ({code})" if name else code
+
+
 def filters(zone: ZoneInfo) -> dict[str, Any]:
-    return {"rupiah": rupiah, "number": number, "day": day, "moment": clock(zone)}
+    return {
+        "rupiah": rupiah,
+        "number": number,
+        "day": day,
+        "moment": clock(zone),
+        "office_name": office_name,
+    }
