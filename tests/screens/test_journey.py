@@ -88,7 +88,7 @@ async def test_from_sign_in_to_an_issued_handover_by_forms_alone(
     page = await approver.step(here, "approve", signatory="kepala", deed_date="2019-10-04")
     page = await issuer.step(here, "issue", deed_number="BAST/LAYAR/1")
     assert "BAST terbit, belum berangkat" in page.text
-    assert "tercatat" in page.text
+    assert "Kabar ke kantor penerima" in page.text
     page = await issuer.step(here, "depart", occurred_at="2019-10-04T08:00")
     assert "Jumat, 4 Oktober 2019, 08.00 WITA" in page.text
 

@@ -28,6 +28,7 @@ from shared.runtime.forms import path_names
 from shared.runtime.gate import csrf_token, require, staff_of
 from shared.runtime.manifest import CommandRoute, Problem, Service
 from shared.runtime.performing import PREFIX, Sent, desk_of, perform
+from shared.runtime.rows import Import
 from shared.runtime.screens import language
 from shared.runtime.screens.fields import body_of
 from shared.runtime.screens.filled import Filled
@@ -184,8 +185,9 @@ async def _carry_out(
     values = {name: path.get(name) or texts.get(name, [""])[0] for name in path_names(route.path)}
     if body is None:
         body = body_of(route.form, texts, ZoneInfo(request.app.state.office.settings.time_zone))
+    kind = Import if route.is_import else route.form
     try:
-        form = route.form.model_validate(body)
+        form = kind.model_validate(body)
     except ValidationError as error:
         raise _invalid(_of_fields(problems.field_errors(error.errors()), texts)) from None
     key = str(sent.get("key", ""))
