@@ -84,11 +84,12 @@ def _add(
             act = screen.acts.get(name)
             if act is None:
                 raise Problem(404, "NOT_FOUND", "Formulir ini tidak ada.", "Muat ulang halamannya.")
+            body = None
             try:
                 body = act.body(_lists(sent)) if act.body else None
                 answer = await _carry_out(request, commands[act.command], sent, path, body)
             except (Problem, RequestValidationError, Undecided, Held) as error:
-                return await _page(service, screen, request, path, _told(error), sent)
+                return await _page(service, screen, request, path, _told(error, body), sent)
         values = {**_texts(sent), **path, **answer}
         if len(answer.get("rows", ())) == 1:
             values |= answer["rows"][0]
@@ -130,9 +131,14 @@ def _add_language(app: FastAPI, roles: frozenset[str]) -> None:
     app.add_api_route(LANGUAGE_PATH, choose, methods=["POST"], include_in_schema=False)
 
 
-def _told(error: Problem | RequestValidationError | Undecided | Held) -> Problem:
+def _told(
+    error: Problem | RequestValidationError | Undecided | Held, body: dict[str, Any] | None
+) -> Problem:
     """What went wrong, for somebody with a form before her."""
     match error:
+        case Problem(code="INVALID_ROWS") if body and len(body["rows"]) == 1:
+            # A form for one person: its cells are the form's fields.
+            return _invalid([one | {"where": one["cell"]} for one in error.errors])
         case Problem(code="IDEMPOTENCY_KEY_REUSED"):
             return Problem(
                 409,

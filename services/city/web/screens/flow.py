@@ -13,10 +13,10 @@ from typing import Any
 HEIGHT = 320
 GAP = 26
 WIDTH = 14
-COLUMNS = (0, 300, 600)
+COLUMNS = (0, 280, 560)
 ORDER = (
-    "undetermined", "assigned", "departed", "arrived", "returned_to_family", "closed",
-    "diverted", "absent", "withdrawn", "unlisted",
+    "assigned", "departed", "arrived", "returned_to_family", "closed", "diverted", "absent",
+    "withdrawn", "unlisted", "undetermined",
 )  # fmt: skip
 
 
