@@ -99,8 +99,7 @@ def document(problem: Problem) -> JSONResponse:
 def answer(request: Request, problem: Problem) -> Response:
     """A page for whom a browser brought here, where this office has pages; else a document."""
     page = getattr(request.app.state, "problem_page", None)
-    signed_in = getattr(request.state, "staff", None) is not None
-    if page and signed_in and "text/html" in request.headers.get("accept", ""):
+    if page and "text/html" in request.headers.get("accept", ""):
         shown: Response = page(request, problem)
         return shown
     return document(problem)

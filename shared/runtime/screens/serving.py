@@ -33,6 +33,7 @@ from shared.runtime.screens import language
 from shared.runtime.screens.fields import body_of
 from shared.runtime.screens.filled import Filled
 from shared.runtime.screens.screen import Files, Loaded, Screen
+from shared.runtime.staff import Staff
 
 TEMPLATES = Path(__file__).parent.parent / "templates"
 RECORDED = "tersimpan"
@@ -272,7 +273,9 @@ async def _page(
 def _render(
     service: Service, request: Request, template: str, status: int, **shown: Any
 ) -> HTMLResponse:
-    office, staff = request.app.state.office, staff_of(request)
+    office = request.app.state.office
+    # Nobody yet, where the gate itself could not look: then there is no menu either.
+    staff = staff_of(request) or Staff("", frozenset())
     wanted = request.cookies.get(language.COOKIE, "")
     language.chosen.set(wanted if wanted in language.LANGUAGES else language.LANGUAGES[0])
     environment = _environment(service.templates, office.settings.time_zone)
