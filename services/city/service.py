@@ -29,6 +29,7 @@ from services.city.web.reads import (
     may_read,
     retained,
 )
+from services.city.web.screens import SCREENS, TEMPLATES
 from shared.runtime.manifest import Service
 
 SERVICE = Service(
@@ -58,4 +59,6 @@ SERVICE = Service(
     evidence=evidence,
     corrections=corrections.CORRECTIONS,
     sums=CitySums,
+    screens=SCREENS,
+    templates=TEMPLATES,
 )

@@ -38,7 +38,8 @@ CSRF_FIELD = "csrf"
 CSRF_HEADER = "x-csrf-token"
 SECURITY_HEADERS = {
     "Content-Security-Policy": "default-src 'none'; style-src 'self'; img-src 'self';"
-    " form-action 'self'; frame-ancestors 'none'; base-uri 'none'",
+    " script-src 'self'; connect-src 'self'; form-action 'self'; frame-ancestors 'none';"
+    " base-uri 'none'",
     "X-Content-Type-Options": "nosniff",
     "Referrer-Policy": "no-referrer",
     "Cache-Control": "no-store",
@@ -111,7 +112,7 @@ class Gate:
         except Problem as problem:
             await _answer(problem, Request(scope))(scope, receive, send)
         except (OperationalError, PoolTimeout) as error:
-            await (await problems.database_away(scope["app"], error))(scope, receive, send)
+            await (await problems.database_away(Request(scope), error))(scope, receive, send)
         else:
             await self._counted(scope, receive, send)
 
@@ -139,7 +140,7 @@ class Gate:
         with contextlib.suppress(Problem):
             await self._from_our_page(scope, counted, answered)
         if received > self._limit_bytes:
-            await problems.document(self._too_long())(scope, receive, send)
+            await problems.answer(Request(scope), self._too_long())(scope, receive, send)
 
     async def _from_our_page(self, scope: Scope, receive: Receive, send: Send) -> None:
         """Lets a browser change something only from a page that this office made for it."""
@@ -153,7 +154,7 @@ class Gate:
         if given is None:
             given, receive = await _csrf_field(scope, receive)
         if not is_same_site(request) or not sessions.csrf_fits(session, given):
-            await problems.document(not_our_page())(scope, receive, send)
+            await problems.answer(request, not_our_page())(scope, receive, send)
             return
         await self._app(scope, receive, send)
 
@@ -272,7 +273,7 @@ async def authenticate(request: Request) -> Staff:
 def _answer(problem: Problem, request: Request) -> Response:
     """A person with a browser is led to the sign-in page; anybody else is told the problem."""
     if problem.status != 401:
-        return problems.document(problem)
+        return problems.answer(request, problem)
     if "text/html" in request.headers.get("accept", "") and "authorization" not in request.headers:
         return RedirectResponse(SIGN_IN_PATH, status_code=303)
     response = problems.document(problem)

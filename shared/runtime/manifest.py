@@ -5,7 +5,8 @@ from __future__ import annotations
 from collections.abc import Awaitable, Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
 from datetime import datetime
-from typing import Any, Literal
+from pathlib import Path
+from typing import TYPE_CHECKING, Any, Literal
 
 from fastapi.exceptions import RequestValidationError
 from psycopg import AsyncConnection
@@ -24,6 +25,9 @@ from shared.runtime.papers.paper import Paper
 from shared.runtime.papers.record import Kind, Source
 from shared.runtime.settings import Settings
 from shared.runtime.staff import Staff
+
+if TYPE_CHECKING:
+    from shared.runtime.screens.screen import Screen
 
 
 class Problem(Exception):
@@ -211,3 +215,7 @@ class Service:
     """Which events say of others that they were not so: what is asked as true heeds them."""
     sums: Callable[[], Sums] = NoSums
     """A new fold of what must add up here."""
+    screens: tuple[Screen, ...] = ()
+    """What its staff open in a browser, in the order of the menu."""
+    templates: Path = Path()
+    """The folder of the templates that its screens name."""

@@ -11,7 +11,7 @@ from typing import Any
 
 from fastapi import FastAPI, Request
 from fastapi.exceptions import RequestValidationError
-from fastapi.responses import JSONResponse
+from fastapi.responses import JSONResponse, Response
 from psycopg import DataError, InterfaceError, OperationalError
 from psycopg_pool import PoolTimeout
 from starlette.exceptions import HTTPException
@@ -96,6 +96,33 @@ def document(problem: Problem) -> JSONResponse:
     )
 
 
+def answer(request: Request, problem: Problem) -> Response:
+    """A page for whom a browser brought here, where this office has pages; else a document."""
+    page = getattr(request.app.state, "problem_page", None)
+    if page and "text/html" in request.headers.get("accept", ""):
+        shown: Response = page(request, problem)
+        return shown
+    return document(problem)
+
+
+def held() -> Problem:
+    return Problem(
+        409,
+        "LOG_HELD",
+        "Kantor ini dipulihkan dari cadangan dan mungkin belum lengkap.",
+        "Catat di kertas dan hubungi operator; kirim lagi setelah kantor ini dilanjutkan.",
+    )
+
+
+def try_again() -> Problem:
+    return Problem(
+        503,
+        "TRY_AGAIN",
+        "Banyak petugas sedang mencatat hal yang sama.",
+        "Kirim lagi dengan Idempotency-Key yang sama.",
+    )
+
+
 def refusal(refused: Sequence[RefusedUnit], rows: Sequence[int] = ()) -> Problem:
     """The 409 of refused units: the first one's sentence, and each with its place."""
     first = refused[0].refused
@@ -116,18 +143,19 @@ def unit_errors(refused: Sequence[RefusedUnit], rows: Sequence[int] = ()) -> lis
     ]
 
 
-async def database_away(app: FastAPI, error: Exception) -> JSONResponse:
+async def database_away(request: Request, error: Exception) -> Response:
     """The 503 of a database that can't be reached; has the pool look at its connections."""
     log.warning("database: %s", type(error).__name__)
     if isinstance(error, OperationalError):
-        await app.state.office.pool.check()
-    return document(
+        await request.app.state.office.pool.check()
+    return answer(
+        request,
         Problem(
             503,
             "DATABASE_AWAY",
             "Basis data sedang tidak terjangkau.",
             "Kirim lagi dengan Idempotency-Key yang sama; yang sudah tersimpan tidak terulang.",
-        )
+        ),
     )
 
 
@@ -135,23 +163,24 @@ def install(app: FastAPI) -> None:
     """Answers every error of the app with a problem document."""
 
     @app.exception_handler(Problem)
-    async def _problem(_: Request, problem: Problem) -> JSONResponse:
-        return document(problem)
+    async def _problem(request: Request, problem: Problem) -> Response:
+        return answer(request, problem)
 
     @app.exception_handler(RequestValidationError)
-    async def _invalid(_: Request, error: RequestValidationError) -> JSONResponse:
-        return document(
+    async def _invalid(request: Request, error: RequestValidationError) -> Response:
+        return answer(
+            request,
             Problem(
                 422,
                 "INVALID_INPUT",
                 "Ada isian yang tidak sah.",
                 "Perbaiki isian yang disebut di bawah dan kirim lagi.",
                 field_errors(error.errors()),
-            )
+            ),
         )
 
     @app.exception_handler(HTTPException)
-    async def _http(_: Request, error: HTTPException) -> JSONResponse:
+    async def _http(request: Request, error: HTTPException) -> Response:
         words = {
             400: ("INVALID_INPUT", "Kirimannya tidak terbaca.", "Kirim JSON yang sah."),
             404: ("NOT_FOUND", "Halaman atau data ini tidak ada.", "Periksa alamatnya."),
@@ -162,82 +191,72 @@ def install(app: FastAPI) -> None:
             ("REQUEST_REFUSED", "Permintaan tidak dapat dilayani.", "Periksa permintaannya."),
         )
         status = 422 if error.status_code == 400 else error.status_code
-        return document(Problem(status, code, detail, remedy))
+        return answer(request, Problem(status, code, detail, remedy))
 
     @app.exception_handler(Undecided)
-    async def _undecided(_: Request, error: Undecided) -> JSONResponse:
+    async def _undecided(request: Request, error: Undecided) -> Response:
         log.warning("undecided: %s", error)
-        return document(
-            Problem(
-                503,
-                "TRY_AGAIN",
-                "Banyak petugas sedang mencatat hal yang sama.",
-                "Kirim lagi dengan Idempotency-Key yang sama.",
-            )
-        )
+        return answer(request, try_again())
 
     @app.exception_handler(NotCovered)
-    async def _not_covered(_: Request, error: NotCovered) -> JSONResponse:
-        return document(
+    async def _not_covered(request: Request, error: NotCovered) -> Response:
+        return answer(
+            request,
             Problem(
                 409,
                 "PAPER_NOT_COVERED",
                 "Belum ada checkpoint yang mencakup peristiwa terakhir dari naskah ini.",
                 "Coba lagi sebentar lagi. Bila tetap begitu, worker kantor ini tidak berjalan.",
-            )
+            ),
         )
 
     @app.exception_handler(Held)
-    async def _held(_: Request, why: Held) -> JSONResponse:
+    async def _held(request: Request, why: Held) -> Response:
         log.warning("held: %s", why)
-        return document(
-            Problem(
-                409,
-                "LOG_HELD",
-                "Kantor ini dipulihkan dari cadangan dan mungkin belum lengkap.",
-                "Catat di kertas dan hubungi operator; kirim lagi setelah kantor ini dilanjutkan.",
-            )
-        )
+        return answer(request, held())
 
     @app.exception_handler(OperationalError)
     @app.exception_handler(InterfaceError)
     @app.exception_handler(PoolTimeout)
-    async def _database(request: Request, error: Exception) -> JSONResponse:
-        return await database_away(request.app, error)
+    async def _database(request: Request, error: Exception) -> Response:
+        return await database_away(request, error)
 
     @app.exception_handler(NoKeys)
     @app.exception_handler(Unopened)
     @app.exception_handler(KeyFileUnusable)
     @app.exception_handler(HardwareUnusable)
-    async def _keys(_: Request, error: Exception) -> JSONResponse:
+    async def _keys(request: Request, error: Exception) -> Response:
         log.error("keys: %s", type(error).__name__)
-        return document(
+        return answer(
+            request,
             Problem(
                 503,
                 "KEYS_UNUSABLE",
                 "Kunci kantor ini sedang tidak dapat dipakai.",
                 "Hubungi operator; kirim lagi dengan Idempotency-Key yang sama.",
-            )
+            ),
         )
 
     @app.exception_handler(DataError)
-    async def _unstorable(_: Request, error: DataError) -> JSONResponse:
-        return document(
+    async def _unstorable(request: Request, error: DataError) -> Response:
+        return answer(
+            request,
             Problem(
                 422,
                 "INVALID_INPUT",
                 "Ada isian yang tidak dapat disimpan.",
                 "Hapus karakter yang tidak terlihat dan kirim lagi.",
-            )
+            ),
         )
 
     @app.exception_handler(Exception)
-    async def _unexpected(_: Request, error: Exception) -> JSONResponse:
-        return document(
+    async def _unexpected(request: Request, error: Exception) -> Response:
+        return answer(
+            request,
             Problem(
                 500,
                 "UNEXPECTED",
                 "Terjadi kesalahan yang tidak terduga.",
                 "Kirim lagi dengan Idempotency-Key yang sama; bila tetap gagal, hubungi operator.",
-            )
+            ),
         )

@@ -8,12 +8,9 @@ from __future__ import annotations
 
 import asyncio
 import inspect
-import time
 from collections.abc import AsyncIterator, Callable, Coroutine
 from contextlib import AsyncExitStack, asynccontextmanager
 from dataclasses import replace
-from datetime import datetime, timedelta
-from hashlib import sha256
 from keyword import iskeyword
 from typing import Annotated, Any, Literal
 
@@ -23,12 +20,7 @@ from fastapi.responses import HTMLResponse, JSONResponse, PlainTextResponse
 from fastapi.routing import APIRoute
 
 from shared.custody import access
-from shared.kernel import trace
 from shared.kernel.asof import Moment
-from shared.kernel.handling import Outcome, StalePlan, Undecided
-from shared.kernel.keyring import Keyring
-from shared.kernel.store import Conflict, StaleKeys
-from shared.kernel.store import Request as AnsweredRequest
 from shared.runtime import (
     custody,
     custody_routes,
@@ -41,24 +33,21 @@ from shared.runtime import (
     status,
 )
 from shared.runtime.gate import require, staff_of
-from shared.runtime.manifest import CommandRoute, Desk, Plan, Problem, ReadRoute, Service
+from shared.runtime.manifest import CommandRoute, Problem, ReadRoute, Service
 from shared.runtime.metrics import CONTENT_TYPE as METRICS_TYPE
 from shared.runtime.metrics import METRICS_ROLES, exposition
 from shared.runtime.office import Office, open_office
 from shared.runtime.papers.paper import Paper, typeset
+from shared.runtime.performing import PREFIX, Sent, desk_of, perform
 from shared.runtime.readiness import Readiness
 from shared.runtime.rows import XLSX, import_body, read_import
+from shared.runtime.screens import serving as screens
 from shared.runtime.sheets import to_csv, to_xlsx
 from shared.runtime.staff import ROLES, Staff
 from shared.runtime.tasks import end
 from shared.runtime.worker import Worker
 
-PREFIX = "/api/v1"
 JSON = "application/json"
-PLAN_TRIES = 20
-ADDRESS_BYTES = 8
-QUIET_SECONDS = 0.5
-"""What answers quietly takes a multiple of this."""
 QueryText = Annotated[str, Query(max_length=64, pattern=r"^[^\x00-\x1F\x7F]+$")]
 PathValue = Annotated[str, Path(max_length=64, pattern=r"^[^\x00-\x1F\x7F]+$")]
 AS_OF = ("known_at", "true_at")
@@ -66,7 +55,6 @@ AS_OF = ("known_at", "true_at")
 
 PDF = "application/pdf"
 FORMATS, PAPER_FORMATS = Literal["json", "csv", "xlsx"], Literal["json", "pdf"]
-FUTURE_TOLERANCE = timedelta(minutes=5)
 IDEMPOTENCY_KEY = r"^[A-Za-z0-9._:-]{8,128}$"
 
 
@@ -101,11 +89,14 @@ def make_app(
     gate.install(app, body_bytes)
     problems.install(app)
     sign_in.install(app)
-    for command in (*service.commands, *custody_routes.commands(service.kind)):
+    commands = (*service.commands, *custody_routes.commands(service.kind))
+    for command in commands:
         _add_command(app, command)
     for read in reads_of(service):
         _add_read(app, read)
-    _add_open_routes(app)
+    _add_open_routes(app, "/baca" if service.screens else "/")
+    if service.screens:
+        screens.install(app, service, commands)
     return app
 
 
@@ -144,27 +135,6 @@ def reads_of(service: Service) -> tuple[ReadRoute, ...]:
     )
 
 
-def _desk(request: Request, staff: Staff, occurred_at: datetime | None) -> Desk:
-    office: Office = request.app.state.office
-    now = office.clock()
-    if occurred_at is not None and occurred_at > now + FUTURE_TOLERANCE:
-        raise Problem(
-            422,
-            "NOT_YET_OCCURRED",
-            "Waktu kejadian berada di masa depan.",
-            "Rencana bukan kejadian; catat setelah terjadi.",
-        )
-    return Desk(
-        settings=office.settings,
-        handling=office.handling,
-        vault=office.vault,
-        service=office.service,
-        staff=staff,
-        now=now,
-        occurred_at=occurred_at or now,
-    )
-
-
 def _parameters(path: str) -> list[inspect.Parameter]:
     names = [part[1:-1] for part in path.split("/") if part.startswith("{")]
     kind = inspect.Parameter.KEYWORD_ONLY
@@ -179,34 +149,9 @@ def _add_command(app: FastAPI, route: CommandRoute) -> None:
     async def endpoint(
         *, request: Request, staff: Staff, idempotency_key: str, form: Any, **path: str
     ) -> JSONResponse:
-        began = time.monotonic()
-        keyring = request.app.state.office.vault.keyring
-        # An HMAC, since a plain hash of a short body could be guessed back into a name or a NIK.
-        sent = _digest_of(keyring, f"{request.method} {request.url.path}", await request.body())
-        store = request.app.state.office.store
-        if answered := await store.answered(staff.username, idempotency_key):
-            return _repeat(answered, sent)
-        with trace.command(f"POST {PREFIX}{route.path}", _cause(staff, idempotency_key)):
-            for _ in range(PLAN_TRIES):
-                desk = _desk(request, staff, form.occurred_at)
-                plan = await custody.sealed(desk, await route.plan(desk, form, path))
-                try:
-                    outcome, answer = await _carry_out(desk, plan, idempotency_key, sent)
-                    break
-                except (StalePlan, StaleKeys):
-                    await asyncio.sleep(0.01)
-            else:
-                raise Undecided(f"{PLAN_TRIES} plans were stale")
-        if outcome is None:
-            again = await store.answered(staff.username, idempotency_key)
-            if again is None:
-                raise Undecided(idempotency_key)
-            return _repeat(again, sent)
-        if route.quiet:
-            await asyncio.sleep(QUIET_SECONDS - (time.monotonic() - began) % QUIET_SECONDS)
-        else:
-            answer["visible"] = await _wait_visible(request.app.state.office, outcome.position)
-        return JSONResponse(answer, status_code=201)
+        sent = Sent(f"{request.method} {request.url.path}", await request.body(), idempotency_key)
+        status_code, answer = await perform(request, staff, route, form, path, sent)
+        return JSONResponse(answer, status_code=status_code)
 
     endpoint.roles = route.roles  # type: ignore[attr-defined]
     kind = inspect.Parameter.KEYWORD_ONLY
@@ -230,11 +175,6 @@ def _add_command(app: FastAPI, route: CommandRoute) -> None:
         responses={code: one for code, one in _PROBLEMS.items() if code != 404} | _REPEATED,
         openapi_extra=import_body(route.form) if route.is_import else None,
     )
-
-
-def _cause(staff: Staff, key: str) -> str:
-    """What the request is known by: sent again, it has the same correlation id."""
-    return f"{staff.username}\n{key}"
 
 
 def _form(route: CommandRoute) -> Any:
@@ -270,88 +210,6 @@ def _refusals(*codes: int) -> dict[int | str, dict[str, Any]]:
     return {code: _PROBLEMS[code] for code in codes}
 
 
-async def _carry_out(
-    desk: Desk, plan: Plan, key: str, sent: tuple[int, bytes]
-) -> tuple[Outcome | None, dict[str, Any]]:
-    """Decides and appends. No outcome: the same key was answered meanwhile."""
-    answer: dict[str, Any] = {}
-
-    def request(outcome: Outcome) -> AnsweredRequest:
-        refused = {one.index for one in outcome.refused}
-        answer.update(plan.answer)
-        if plan.per_unit:
-            answer["rows"] = [one for n, one in enumerate(plan.per_unit) if n not in refused]
-        answer["events"] = [
-            {"id": event.id, "type": event.event.type, "subject": event.stream}
-            for event in outcome.events[:1_000]
-        ]
-        answer["recorded"] = len(outcome.events)
-        answer["refused"] = [
-            *plan.row_errors,
-            *problems.unit_errors(outcome.refused, plan.rows),
-        ]
-        return AnsweredRequest(desk.staff.username, key, sent[1], dict(answer), sent[0])
-
-    try:
-        outcome = await desk.handling.handle(
-            plan.units,
-            at=desk.now,
-            actor=desk.staff.username,
-            cause=_cause(desk.staff, key),
-            all_or_nothing=plan.all_or_nothing,
-            planned_on=desk.planned_on,
-            request=request,
-        )
-    except StaleKeys:
-        raise
-    except Conflict:
-        return None, {}
-    if outcome.refused and (plan.all_or_nothing or not outcome.events):
-        raise problems.refusal(outcome.refused, plan.rows)
-    return outcome, answer
-
-
-def _digest_of(keyring: Keyring, address: str, body: bytes) -> tuple[int, bytes]:
-    """The key epoch, and a digest of the address beside an HMAC of the body."""
-    epoch, digest = keyring.digest(address, body)
-    return epoch, sha256(address.encode()).digest()[:ADDRESS_BYTES] + digest
-
-
-def _repeat(answered: AnsweredRequest, sent: tuple[int, bytes]) -> JSONResponse:
-    """The same answer again. Bodies can be compared only until their key epoch ends."""
-    same = answered.digest == sent[1]
-    if answered.digest_epoch != sent[0]:
-        same = answered.digest[:ADDRESS_BYTES] == sent[1][:ADDRESS_BYTES]
-    if not same:
-        raise Problem(
-            422,
-            "IDEMPOTENCY_KEY_REUSED",
-            "Idempotency-Key ini sudah dipakai untuk kiriman lain.",
-            "Pakai kunci baru untuk kiriman yang berbeda.",
-        )
-    return JSONResponse(answered.response | {"repeated": True}, status_code=200)
-
-
-async def _wait_visible(office: Office, position: int) -> bool:
-    """Waits a little for the read models, so that people read what they wrote.
-
-    Where no worker is active nothing would come of waiting, and people go on recording.
-    """
-    deadline = time.monotonic() + office.settings.read_your_writes_seconds
-    names = [projector.projection.name for projector in office.projectors]
-    while True:
-        async with office.pool.connection() as connection:
-            cursor = await connection.execute(
-                "select min(position) from projections where name = any(%s)", (names,)
-            )
-            row = await cursor.fetchone()
-            if row and (row[0] or 0) >= position:
-                return True
-            if time.monotonic() > deadline or not await status.worker_active(connection):
-                return False
-        await asyncio.sleep(0.02)
-
-
 def _add_read(app: FastAPI, route: ReadRoute) -> None:
     known = {*route.optional, "format", "purpose", *(AS_OF if route.models else ())}
 
@@ -365,7 +223,7 @@ def _add_read(app: FastAPI, route: ReadRoute) -> None:
                 f"Isian '{unknown[0][:40]}' tidak dikenal di sini.",
                 f"Yang dikenal: {', '.join(sorted(known))}.",
             )
-        desk = replace(_desk(request, staff, None), purpose=purpose)
+        desk = replace(desk_of(request, staff), purpose=purpose)
         given = {name.rstrip("_"): value for name, value in path.items() if value is not None}
         moment = history.moment_of(staff, given) if route.models else Moment()
         async with request.app.state.office.pool.connection() as connection:
@@ -449,7 +307,9 @@ def _xlsx(rows: list[dict[str, Any]]) -> bytes:
     return to_xlsx(rows, "Daftar")
 
 
-def _add_open_routes(app: FastAPI) -> None:
+def _add_open_routes(app: FastAPI, list_path: str) -> None:
+    """Health, metrics, what can be read here, and the description of the API."""
+
     @app.get("/health/live", summary="Proses ini hidup", responses=_refusals(413))
     async def live() -> dict[str, str]:
         return {"status": "live"}
@@ -486,7 +346,7 @@ def _add_open_routes(app: FastAPI) -> None:
     )
 
     @app.get(
-        "/",
+        list_path,
         summary="Apa yang dapat dibaca di sini",
         response_class=HTMLResponse,
         responses=_refusals(401, 413, 503)

@@ -82,6 +82,30 @@ GET    /api/v1/equations                                        auditor
 GET    /api/v1/retention                                        approver auditor admin
 """
 AT_THE_CITY = """
+GET    /baca                                                    staff
+POST   /bahasa                                                  staff
+GET    /kegiatan                                                intake issuer approver treasurer auditor
+POST   /kegiatan                                                intake issuer approver treasurer auditor
+GET    /kegiatan/{operation}                                    intake issuer approver treasurer auditor
+POST   /kegiatan/{operation}                                    intake issuer approver treasurer auditor
+GET    /kegiatan/{operation}/orang                              intake issuer approver treasurer auditor
+GET    /penerima-manfaat/{person}                               intake issuer approver treasurer auditor
+POST   /penerima-manfaat/{person}                               intake issuer approver treasurer auditor
+GET    /kegiatan/{operation}/daftarkan                          intake
+POST   /kegiatan/{operation}/daftarkan                          intake
+GET    /kegiatan/{operation}/impor                              intake
+POST   /kegiatan/{operation}/impor                              intake
+GET    /kegiatan/{operation}/impor/contoh                       intake
+GET    /serah-terima                                            intake issuer approver treasurer auditor
+GET    /serah-terima/baru                                       issuer
+POST   /serah-terima/baru                                       issuer
+GET    /serah-terima/{handover}/pilih                           issuer
+POST   /serah-terima/{handover}/pilih                           issuer
+GET    /serah-terima/{handover}                                 intake issuer approver treasurer auditor
+POST   /serah-terima/{handover}                                 intake issuer approver treasurer auditor
+GET    /kewenangan                                              intake issuer approver treasurer auditor admin
+POST   /kewenangan                                              intake issuer approver treasurer auditor admin
+
 POST   /api/v1/operations                                       issuer
 POST   /api/v1/operations/{operation}/claims                    issuer
 POST   /api/v1/operations/{operation}/explanations              approver

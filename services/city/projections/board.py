@@ -398,6 +398,80 @@ async def person(connection: AsyncConnection[Any], code: str) -> dict[str, Any] 
     return found[0] if found else None
 
 
+SOME = (
+    " from rm_board.person where operation = %(operation)s"
+    " and (%(destination)s::text is null or coalesce(destination, 'undetermined')"
+    " = %(destination)s) and (%(state)s::text is null or state = %(state)s)"
+    " and (%(willing)s::boolean is null or willing = %(willing)s)"
+    " and (%(listed)s::boolean is null or listed = %(listed)s)"
+)
+
+
+async def some(
+    connection: AsyncConnection[Any],
+    operation: str,
+    *,
+    destination: str | None = None,
+    state: str | None = None,
+    willing: bool | None = None,
+    listed: bool | None = None,
+    limit: int,
+    offset: int,
+) -> list[dict[str, Any]]:
+    """One page of the people behind a number; `of` is how many there are."""
+    return await rows(
+        connection,
+        "select person, origin, destination, listed, willing, state, office, handover, since,"
+        " count(*) over ()::int as of" + SOME + " order by person"
+        " limit %(limit)s offset %(offset)s",
+        operation=operation,
+        destination=destination,
+        state=state,
+        willing=willing,
+        listed=listed,
+        limit=limit,
+        offset=offset,
+    )
+
+
+async def ready(
+    connection: AsyncConnection[Any], operation: str, office: str, limit: int
+) -> list[dict[str, Any]]:
+    """Who can be put on a handover to that office: assigned, willing, on no other."""
+    return await rows(
+        connection,
+        "select person, origin, since, count(*) over ()::int as of from rm_board.person"
+        " where operation = %s and destination = %s and willing and listed and handover is null"
+        " and received_in is null and state in ('assigned', 'absent', 'diverted')"
+        " order by person limit %s",
+        operation,
+        office,
+        limit,
+    )
+
+
+async def one(connection: AsyncConnection[Any], code: str) -> dict[str, Any] | None:
+    """One person, pseudonymous, or None."""
+    found = await rows(
+        connection,
+        "select person, operation, origin, destination, listed, willing, state, office, handover,"
+        " case_status, said_by, since from rm_board.person where person = %s",
+        code,
+    )
+    return found[0] if found else None
+
+
+async def unready(connection: AsyncConnection[Any]) -> list[dict[str, Any]]:
+    """For each operation, how many have no destination yet, or have not said that they will."""
+    return await rows(
+        connection,
+        "select operation, count(*) filter (where state = 'undetermined')::int as undetermined,"
+        " count(*) filter (where state = 'assigned' and not willing)::int as unwilling,"
+        " count(*) filter (where state = 'assigned' and willing and handover is null)::int as ready"
+        " from rm_board.person where listed group by operation order by operation",
+    )
+
+
 async def ended(connection: AsyncConnection[Any], before: datetime) -> list[dict[str, Any]]:
     """Whose affairs with this city ended before a time."""
     return await rows(

@@ -1,4 +1,4 @@
-"""The handovers, each with the state of every entry."""
+"""The handovers, each with the state of every entry, and who may sign their deeds."""
 
 from __future__ import annotations
 
@@ -8,7 +8,7 @@ from typing import Any
 
 from psycopg import AsyncConnection
 
-from services.city.domain import answer, handover
+from services.city.domain import answer, authority, handover
 from shared.kernel.projector import Projection, Recorded, Statement, rows
 
 TABLES = """
@@ -23,6 +23,10 @@ create table entry (
   listed boolean not null, state text not null, answer integer, answered_at timestamptz,
   learned_at timestamptz,
   absence text, diverted_to text, primary key (handover, person)
+);
+create table authority (
+  position bigint primary key, signatory text not null, office_position text not null,
+  acting boolean not null, decree text not null, valid_from date not null, valid_until date
 );
 """
 
@@ -135,9 +139,21 @@ def apply(recorded: Recorded) -> Iterator[Statement]:
             )
         case handover.HandoverClosed(handover=id_):
             yield PHASE, {"handover": id_, "phase": "closed"}
+        case authority.AuthorityConferred() as conferred:
+            yield (
+                "insert into authority values (%(at)s, %(signatory)s, %(position)s, %(acting)s,"
+                " %(decree)s, %(valid_from)s, %(valid_until)s)",
+                conferred.model_dump() | {"at": recorded.position},
+            )
+        case authority.AuthorityEnded() as ended:
+            yield (
+                "update authority set valid_until = least(valid_until, %(valid_until)s)"
+                " where signatory = %(signatory)s and decree = %(decree)s",
+                ended.model_dump(),
+            )
 
 
-projection = Projection("handovers", 4, TABLES, apply)
+projection = Projection("handovers", 5, TABLES, apply)
 
 
 async def answered(
@@ -181,3 +197,68 @@ async def one(connection: AsyncConnection[Any], handover: str) -> dict[str, Any]
         handover,
     )
     return found[0] | {"entries": entries}
+
+
+async def page(
+    connection: AsyncConnection[Any], phase: str | None, limit: int, offset: int
+) -> list[dict[str, Any]]:
+    """Some handovers, the latest departure first, each with how many go and how many arrived."""
+    return await rows(
+        connection,
+        "select h.handover, h.operation, h.receiving_office, h.phase, h.planned_departure,"
+        " h.deed_number, e.persons, e.answered, count(*) over ()::int as of"
+        " from rm_handovers.handover h left join lateral (select"
+        " count(*) filter (where listed and state <> 'withdrawn')::int as persons,"
+        " count(answered_at) filter (where listed)::int as answered"
+        " from rm_handovers.entry where handover = h.handover) e on true"
+        " where %s::text is null or h.phase = %s"
+        " order by h.planned_departure desc, h.handover limit %s offset %s",
+        phase,
+        phase,
+        limit,
+        offset,
+    )
+
+
+async def head(connection: AsyncConnection[Any], handover: str) -> dict[str, Any] | None:
+    """One handover without its entries, but with how many are in which state."""
+    found = await rows(
+        connection,
+        "select h.*, (select coalesce(jsonb_object_agg(state, n), '{}') from"
+        " (select state, count(*)::int as n from rm_handovers.entry e"
+        " where e.handover = h.handover group by state) s) as states"
+        " from rm_handovers.handover h where handover = %s",
+        handover,
+    )
+    return found[0] if found else None
+
+
+async def entries(
+    connection: AsyncConnection[Any], handover: str, limit: int, offset: int
+) -> list[dict[str, Any]]:
+    """Some of the people of one handover."""
+    return await rows(
+        connection,
+        "select person, origin, listed, state, answered_at, absence, diverted_to"
+        " from rm_handovers.entry where handover = %s order by person limit %s offset %s",
+        handover,
+        limit,
+        offset,
+    )
+
+
+async def waiting(connection: AsyncConnection[Any]) -> dict[str, int]:
+    """How many handovers are in each phase."""
+    found = await rows(
+        connection, "select phase, count(*)::int as n from rm_handovers.handover group by phase"
+    )
+    return {row["phase"]: row["n"] for row in found}
+
+
+async def authorities(connection: AsyncConnection[Any]) -> list[dict[str, Any]]:
+    """Who may sign, by which decree, for which days."""
+    return await rows(
+        connection,
+        "select signatory, office_position, acting, decree, valid_from, valid_until"
+        " from rm_handovers.authority order by valid_from desc, signatory",
+    )

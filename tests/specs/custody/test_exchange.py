@@ -83,9 +83,7 @@ KEPT = [
     fork.HistoryAccepted(fork="1", partner="35", size=7, grounds="Dipulihkan"),
     replay.ReplayRecorded(**REPLAYED),
     reconciliation.ReconciliationAsked(partner="35", run="RC-1"),
-    reconciliation.ReconciliationEnded(
-        partner="35", run="RC-1", outcome="differed", differences=3
-    ),
+    reconciliation.ReconciliationEnded(partner="35", run="RC-1", outcome="differed", differences=3),
     restored.RestoreSettled(events=1204, **FOUND),
     parked.MessageDiscarded(parked="1", sender="35", sequence=2, grounds="Kiriman uji"),
     access.UnusualLookingNoticed(at=NOW, by="penyusun", persons=31, minutes=10),

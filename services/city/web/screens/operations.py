@@ -1,0 +1,118 @@
+"""Operations: the list, the board with its picture, and the people behind each number."""
+
+from __future__ import annotations
+
+import re
+from typing import Any
+
+from services.city.projections import board, ledger
+from services.city.web.reads import STAFF
+from services.city.web.screens.flow import flow
+from services.city.web.screens.paging import PAGE_ROWS, offset_of, page_of
+from shared.runtime.manifest import Desk
+from shared.runtime.screens.screen import Act, Loaded, Screen
+
+FLAGS = {"ya": True, "tidak": False}
+PERSON = re.compile(r"PM-[0-9A-HJKMNP-TV-Z]{10}")
+
+
+async def operations(desk: Desk, _: dict[str, str]) -> Loaded:
+    return {"operations": await board.operations(desk.reading)}
+
+
+async def one_board(desk: Desk, given: dict[str, str]) -> Loaded | None:
+    more = await ledger.findings(desk.reading, given["operation"])
+    found = await board.board(desk.reading, given["operation"], more)
+    if found is None:
+        return None
+    groups: list[dict[str, Any]] = found["by_destination"]
+    destinations = sorted(
+        {group["destination"] for group in groups}, key=lambda one: (one == "undetermined", one)
+    )
+    return found | {
+        "flow": flow(groups),
+        "destinations": [
+            {
+                "destination": destination,
+                "persons": sum(g["persons"] for g in groups if g["destination"] == destination),
+                "groups": [g for g in groups if g["destination"] == destination],
+            }
+            for destination in destinations
+        ],
+        "partners": desk.settings.partners,
+        "unlisted": sum(group["persons"] for group in groups if not group["listed"]),
+    }
+
+
+async def people(desk: Desk, given: dict[str, str]) -> Loaded | None:
+    operation = given["operation"]
+    if operation not in {one["operation"] for one in await board.operations(desk.reading)}:
+        return None
+    asked = given.get("cari", "").strip().upper()
+    found: dict[str, Any] | None = None
+    if asked:
+        if PERSON.fullmatch(asked):
+            found = await board.one(desk.reading, asked)
+        rows = [found | {"of": 1}] if found and found["operation"] == operation else []
+    else:
+        rows = await board.some(
+            desk.reading,
+            operation,
+            destination=given.get("tujuan"),
+            state=given.get("keadaan"),
+            willing=FLAGS.get(given.get("bersedia", "")),
+            listed=FLAGS.get(given.get("terdaftar", "")),
+            limit=PAGE_ROWS,
+            offset=offset_of(given),
+        )
+    return {
+        "operation": operation,
+        "page": page_of(rows, given, "tujuan", "keadaan", "bersedia", "terdaftar"),
+        "asked": asked,
+        "given": given,
+        "destinations": (*desk.settings.partners, "undetermined"),
+    }
+
+
+async def person(desk: Desk, given: dict[str, str]) -> Loaded | None:
+    found = await board.one(desk.reading, given["person"])
+    return {"one": found, "partners": desk.settings.partners} if found else None
+
+
+OPERATIONS = Screen(
+    "/kegiatan",
+    "operations.html",
+    STAFF,
+    operations,
+    acts={"open": Act("/operations", "/kegiatan/{operation}")},
+    menu="Kegiatan",
+)
+BOARD = Screen(
+    "/kegiatan/{operation}",
+    "board.html",
+    STAFF,
+    one_board,
+    acts={
+        "claim": Act("/operations/{operation}/claims"),
+        "explain": Act("/operations/{operation}/explanations"),
+    },
+)
+PEOPLE = Screen(
+    "/kegiatan/{operation}/orang",
+    "people.html",
+    STAFF,
+    people,
+    optional=("tujuan", "keadaan", "bersedia", "terdaftar", "cari", "halaman"),
+)
+PERSON_SCREEN = Screen(
+    "/penerima-manfaat/{person}",
+    "person.html",
+    STAFF,
+    person,
+    acts={
+        "destination": Act("/beneficiaries/{person}/destination"),
+        "willing": Act("/beneficiaries/{person}/willingness"),
+        "unwilling": Act("/beneficiaries/{person}/willingness-withdrawal"),
+        "protect": Act("/beneficiaries/{person}/protection-path"),
+    },
+)

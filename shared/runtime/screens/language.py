@@ -1,0 +1,92 @@
+"""Words and formats of screens: Indonesian as it stands in the templates, English as translated.
+
+A catalogue has every text of every template; `tests/test_language.py` holds that none is missing.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from contextvars import ContextVar
+from datetime import date, datetime
+from functools import cache
+from pathlib import Path
+from typing import Any
+from zoneinfo import ZoneInfo
+
+from babel.dates import format_date, format_time
+from babel.messages.pofile import read_po
+from babel.numbers import format_decimal
+
+from shared.contracts.values import PROVINCES
+from shared.runtime.papers import words
+
+LANGUAGES = ("id", "en")
+COOKIE = "bahasa"
+CATALOGUE = Path(__file__).with_name("en.po")
+ZONES = {"Asia/Jakarta": "WIB", "Asia/Makassar": "WITA", "Asia/Jayapura": "WIT"}
+
+chosen: ContextVar[str] = ContextVar("language", default="id")
+"""Of the request that is worked on."""
+
+
+@cache
+def catalogue() -> dict[str, str]:
+    with CATALOGUE.open("rb") as file:
+        found = read_po(file, locale="en")
+    return {str(one.id): str(one.string) for one in found if one.id and one.string}
+
+
+def gettext(text: str) -> str:
+    """The text in the language of this request."""
+    return catalogue().get(text, text) if chosen.get() == "en" else text
+
+
+def ngettext(one: str, many: str, number: int) -> str:
+    """Indonesian has one form for both."""
+    return gettext(one if number == 1 else many)
+
+
+def rupiah(amount: int) -> str:
+    """`Rp1.500.000`, in English `Rp1,500,000`."""
+    if chosen.get() == "en":
+        return "Rp" + format_decimal(amount, locale="en")
+    return words.rupiah(amount)
+
+
+def number(whole: int) -> str:
+    return str(format_decimal(whole, locale=chosen.get()))
+
+
+def day(on: date | str) -> str:
+    """`Jumat, 4 Oktober 2019`."""
+    found = date.fromisoformat(on) if isinstance(on, str) else on
+    return str(format_date(found, "EEEE, d MMMM y", locale=chosen.get()))
+
+
+def clock(zone: ZoneInfo) -> Callable[[datetime | str], str]:
+    """`Jumat, 4 Oktober 2019, 14.30 WITA`, in the office's zone."""
+
+    def at(when: datetime | str) -> str:
+        found = datetime.fromisoformat(when) if isinstance(when, str) else when
+        local = found.astimezone(zone)
+        separator = "." if chosen.get() == "id" else ":"
+        time = format_time(local, f"HH'{separator}'mm", locale=chosen.get())
+        return f"{day(local.date())}, {time} {ZONES.get(zone.key, local.strftime('%Z'))}"
+
+    return at
+
+
+def office_name(code: str) -> str:
+    """`Jawa Timur (35)`; of a city only its code is known here."""
+    name = PROVINCES.get(code)
+    return f"{name} ({code})" if name else code
+
+
+def filters(zone: ZoneInfo) -> dict[str, Any]:
+    return {
+        "rupiah": rupiah,
+        "number": number,
+        "day": day,
+        "moment": clock(zone),
+        "office_name": office_name,
+    }

@@ -1,0 +1,53 @@
+"""A screen, and the acts that it offers."""
+
+from __future__ import annotations
+
+from collections.abc import Awaitable, Callable, Mapping, Sequence
+from dataclasses import dataclass, field
+from typing import Any
+
+from fastapi import Response
+
+from shared.runtime.manifest import Desk
+
+Loaded = Mapping[str, Any]
+Texts = Mapping[str, Sequence[str]]
+"""What a form's fields held, as text."""
+Files = Mapping[str, tuple[str, bytes]]
+"""What files came with a form: field → name, content."""
+
+
+@dataclass(frozen=True)
+class Act:
+    """A form on a screen: the command's address, and the screen to go to once it is recorded.
+
+    What stands in braces in either is filled from the screen's address, the form's fields and the
+    command's answer. `body` makes the command's body where it is not the form's fields one by one.
+    """
+
+    command: str
+    then: str | None = None
+    """The screen itself where it is None."""
+    body: Callable[[Texts], dict[str, Any]] | None = None
+
+
+@dataclass(frozen=True)
+class Screen:
+    """One address that a person opens.
+
+    `load` gives what the template shows, or a file to download; None is a page that is not there.
+    `optional` names the query parameters that it heeds. With `menu` it stands in the navigation,
+    under that word. `previews` are forms that record nothing: they show what would become of what
+    was sent.
+    """
+
+    path: str
+    template: str
+    roles: frozenset[str]
+    load: Callable[[Desk, dict[str, str]], Awaitable[Loaded | Response | None]]
+    acts: Mapping[str, Act] = field(default_factory=dict)
+    previews: Mapping[str, Callable[[Desk, Texts, Files], Awaitable[Loaded]]] = field(
+        default_factory=dict
+    )
+    optional: tuple[str, ...] = ()
+    menu: str | None = None

@@ -1,0 +1,306 @@
+"""Serves screens: shows them, takes their forms, and says what was recorded or why it was not."""
+
+from __future__ import annotations
+
+import inspect
+import json
+import re
+from collections.abc import Mapping, Sequence
+from dataclasses import replace
+from functools import cache
+from pathlib import Path
+from typing import Any
+from urllib.parse import quote, urlencode
+from uuid import uuid4
+from zoneinfo import ZoneInfo
+
+from fastapi import FastAPI, Request
+from fastapi.exceptions import RequestValidationError
+from fastapi.responses import HTMLResponse, RedirectResponse, Response
+from jinja2 import ChoiceLoader, Environment, FileSystemLoader, StrictUndefined
+from pydantic import ValidationError
+from starlette.datastructures import FormData, UploadFile
+
+from shared.kernel.handling import Undecided
+from shared.kernel.hold import Held
+from shared.runtime import problems
+from shared.runtime.forms import path_names
+from shared.runtime.gate import csrf_token, require, staff_of
+from shared.runtime.manifest import CommandRoute, Problem, Service
+from shared.runtime.performing import PREFIX, Sent, desk_of, perform
+from shared.runtime.rows import Import
+from shared.runtime.screens import language
+from shared.runtime.screens.fields import body_of
+from shared.runtime.screens.filled import Filled
+from shared.runtime.screens.screen import Files, Loaded, Screen
+from shared.runtime.staff import Staff
+
+TEMPLATES = Path(__file__).parent.parent / "templates"
+RECORDED = "tersimpan"
+"""The query parameter by which a page says what was just recorded."""
+KEY = re.compile(r"[A-Za-z0-9._:-]{8,128}")
+LANGUAGE_PATH = "/bahasa"
+
+
+def install(app: FastAPI, service: Service, commands: Sequence[CommandRoute]) -> None:
+    """Adds each screen's address, the switch of language, and pages for what goes wrong."""
+    by_path = {route.path: route for route in commands}
+    for screen in service.screens:
+        for act in screen.acts.values():
+            if not by_path[act.command].roles & screen.roles:
+                raise ValueError(f"{screen.path}: nobody who opens it may {act.command}")
+        _add(app, service, screen, by_path)
+    _add_language(app, frozenset().union(*(screen.roles for screen in service.screens)))
+    app.state.problem_page = lambda request, problem: _problem_page(service, request, problem)
+
+
+@cache
+def _environment(folder: Path, zone: str) -> Environment:
+    made = Environment(
+        autoescape=True,
+        trim_blocks=True,
+        lstrip_blocks=True,
+        undefined=StrictUndefined,
+        extensions=["jinja2.ext.i18n"],
+        loader=ChoiceLoader([FileSystemLoader(folder), FileSystemLoader(TEMPLATES)]),
+    )
+    made.install_gettext_callables(  # type: ignore[attr-defined]
+        language.gettext, language.ngettext, newstyle=True
+    )
+    made.filters |= language.filters(ZoneInfo(zone))
+    return made
+
+
+def _add(
+    app: FastAPI, service: Service, screen: Screen, commands: Mapping[str, CommandRoute]
+) -> None:
+    async def show(*, request: Request, **path: str) -> Response:
+        return await _page(service, screen, request, path)
+
+    async def take(*, request: Request, **path: str) -> Response:
+        async with request.form() as sent:
+            name = str(sent.get("act", ""))
+            if name in screen.previews:
+                return await _preview(service, screen, request, path, sent)
+            act = screen.acts.get(name)
+            if act is None:
+                raise Problem(404, "NOT_FOUND", "Formulir ini tidak ada.", "Muat ulang halamannya.")
+            body = None
+            try:
+                body = act.body(_lists(sent)) if act.body else None
+                answer = await _carry_out(request, commands[act.command], sent, path, body)
+            except (Problem, RequestValidationError, Undecided, Held) as error:
+                return await _page(service, screen, request, path, _told(error, body), sent)
+        values = {**_texts(sent), **path, **answer}
+        if len(answer.get("rows", ())) == 1:
+            values |= answer["rows"][0]
+        quoted = {name: quote(str(value), safe="") for name, value in values.items()}
+        where = (act.then or screen.path).format_map(quoted)
+        return RedirectResponse(f"{where}?{urlencode({RECORDED: name})}", status_code=303)
+
+    for method, endpoint in (("GET", show), ("POST", take)):
+        if method == "POST" and not (screen.acts or screen.previews):
+            continue
+        endpoint.roles = screen.roles  # type: ignore[attr-defined]
+        endpoint.__signature__ = inspect.Signature(  # type: ignore[attr-defined]
+            [
+                inspect.Parameter(name, inspect.Parameter.KEYWORD_ONLY, annotation=kind)
+                for name, kind in {
+                    "request": Request,
+                    **dict.fromkeys(sorted(path_names(screen.path)), str),
+                }.items()
+            ]
+        )
+        app.add_api_route(screen.path, endpoint, methods=[method], include_in_schema=False)
+
+
+def _add_language(app: FastAPI, roles: frozenset[str]) -> None:
+    async def choose(request: Request) -> Response:
+        async with request.form() as sent:
+            to, here = str(sent.get("to", "")), str(sent.get("here", ""))
+        if to not in language.LANGUAGES:
+            to = language.LANGUAGES[0]
+        # Only to an address of this office.
+        fits = re.fullmatch(r"/[A-Za-z0-9][A-Za-z0-9/._-]*", here)
+        response = RedirectResponse(here if fits else "/", status_code=303)
+        response.set_cookie(
+            language.COOKIE, to, max_age=365 * 86_400, samesite="strict", httponly=True
+        )
+        return response
+
+    choose.roles = roles  # type: ignore[attr-defined]
+    app.add_api_route(LANGUAGE_PATH, choose, methods=["POST"], include_in_schema=False)
+
+
+def _told(
+    error: Problem | RequestValidationError | Undecided | Held, body: dict[str, Any] | None
+) -> Problem:
+    """What went wrong, for somebody with a form before her."""
+    match error:
+        case Problem(code="INVALID_ROWS") if body and len(body["rows"]) == 1:
+            # A form for one person: its cells are the form's fields.
+            return _invalid([one | {"where": one["cell"]} for one in error.errors])
+        case Problem(code="IDEMPOTENCY_KEY_REUSED"):
+            return Problem(
+                409,
+                error.code,
+                "Formulir ini sudah terkirim sebelumnya dengan isi lain.",
+                "Lihat dahulu apa yang tercatat; bila kiriman ini memang baru, kirim lagi.",
+            )
+        case Problem():
+            return error
+        case RequestValidationError():
+            return _invalid(problems.field_errors(error.errors()))
+        case Held():
+            return problems.held()
+        case Undecided():
+            return problems.try_again()
+
+
+def _invalid(errors: list[dict[str, Any]]) -> Problem:
+    return Problem(
+        422,
+        "INVALID_INPUT",
+        "Ada isian yang belum benar.",
+        "Perbaiki isian yang disebut di bawah, lalu kirim lagi.",
+        errors,
+    )
+
+
+def _of_fields(errors: list[dict[str, Any]], sent: Mapping[str, Any]) -> list[dict[str, Any]]:
+    """The errors by the fields of the page: one of a list's, or one of several kinds, is its."""
+    found: dict[str, dict[str, Any]] = {}
+    for error in errors:
+        parts = error["where"].split(".")
+        known = [name for n in range(len(parts), 1, -1) if (name := ".".join(parts[:n])) in sent]
+        where = known[0] if known else parts[0]
+        found.setdefault(where, error | {"where": where})
+    return list(found.values())
+
+
+async def _carry_out(
+    request: Request,
+    route: CommandRoute,
+    sent: FormData,
+    path: dict[str, str],
+    body: dict[str, Any] | None,
+) -> dict[str, Any]:
+    """The command's answer. Raises Problem, also where a field is wrong."""
+    staff = staff_of(request)
+    require(staff, route.roles)
+    texts = _lists(sent)
+    values = {name: path.get(name) or texts.get(name, [""])[0] for name in path_names(route.path)}
+    if body is None:
+        body = body_of(route.form, texts, ZoneInfo(request.app.state.office.settings.time_zone))
+    kind = Import if route.is_import else route.form
+    try:
+        form = kind.model_validate(body)
+    except ValidationError as error:
+        raise _invalid(_of_fields(problems.field_errors(error.errors()), texts)) from None
+    key = str(sent.get("key", ""))
+    if not KEY.fullmatch(key):
+        raise Problem(422, "INVALID_INPUT", "Formulirnya tidak utuh.", "Muat ulang halamannya.")
+    address = f"POST {PREFIX}{route.path.format_map(values)}"
+    given = Sent(address, json.dumps(body, sort_keys=True).encode(), key)
+    _, answer = await perform(request, staff, route, form, values, given)
+    return answer
+
+
+async def _preview(
+    service: Service, screen: Screen, request: Request, path: dict[str, str], sent: FormData
+) -> Response:
+    files: Files = {
+        name: (one.filename or "", await one.read())
+        for name, one in sent.items()
+        if isinstance(one, UploadFile) and one.filename
+    }
+    desk = desk_of(request, staff_of(request))
+    try:
+        more = await screen.previews[str(sent["act"])](desk, _lists(sent), files)
+    except Problem as problem:
+        return await _page(service, screen, request, path, problem, sent)
+    return await _page(service, screen, request, path, more=more)
+
+
+async def _page(
+    service: Service,
+    screen: Screen,
+    request: Request,
+    path: dict[str, str],
+    problem: Problem | None = None,
+    sent: FormData | None = None,
+    more: Loaded | None = None,
+) -> Response:
+    office = request.app.state.office
+    asked = {
+        name: text[:64] for name in screen.optional if (text := request.query_params.get(name))
+    }
+    async with office.pool.connection() as connection:
+        desk = replace(desk_of(request, staff_of(request)), connection=connection)
+        loaded = await screen.load(desk, path | asked)
+    if isinstance(loaded, Response):
+        return loaded
+    if loaded is None:
+        raise Problem(404, "NOT_FOUND", "Data ini tidak ada.", "Periksa kodenya.")
+    csrf, texts = csrf_token(request), _texts(sent) if sent else {}
+    act, lists = texts.get("act", ""), _lists(sent) if sent else {}
+    wrong = {
+        error.get("where") or error.get("cell", ""): error["message"]
+        for error in (problem.errors if problem else ())
+    }
+    # Kept when a form comes back with an error, so that one try stays one try.
+    key = texts.get("key", "")[: len(uuid4().hex)]
+    if not key or (problem and problem.code == "IDEMPOTENCY_KEY_REUSED"):
+        key = uuid4().hex
+
+    def form(name: str) -> Filled:
+        return Filled(name, csrf, f"{key}-{name}", name == act, lists, wrong)
+
+    shown = dict(loaded) | {"preview": None} | dict(more or {})
+    return _render(
+        service,
+        request,
+        screen.template,
+        problem.status if problem else 200,
+        **shown,
+        act=act,
+        form=form,
+        problem=problem,
+        recorded=request.query_params.get(RECORDED),
+    )
+
+
+def _render(
+    service: Service, request: Request, template: str, status: int, **shown: Any
+) -> HTMLResponse:
+    office = request.app.state.office
+    # Nobody yet, where the gate itself could not look: then there is no menu either.
+    staff = staff_of(request) or Staff("", frozenset())
+    wanted = request.cookies.get(language.COOKIE, "")
+    language.chosen.set(wanted if wanted in language.LANGUAGES else language.LANGUAGES[0])
+    environment = _environment(service.templates, office.settings.time_zone)
+    text = environment.get_template(template).render(
+        office=office.settings.office_name,
+        staff=staff,
+        roles=staff.roles,
+        menu=[one for one in service.screens if one.menu and one.roles & staff.roles],
+        here=request.url.path,
+        language=language.chosen.get(),
+        csrf=csrf_token(request),
+        **shown,
+    )
+    return HTMLResponse(text, status_code=status)
+
+
+def _problem_page(service: Service, request: Request, problem: Problem) -> Response:
+    return _render(
+        service, request, "problem.html", problem.status, problem=problem, recorded=None, act=""
+    )
+
+
+def _lists(sent: FormData) -> dict[str, list[str]]:
+    return {name: [text for text in sent.getlist(name) if isinstance(text, str)] for name in sent}
+
+
+def _texts(sent: FormData) -> dict[str, str]:
+    return {name: values[-1] for name, values in _lists(sent).items() if values}

@@ -1,0 +1,100 @@
+"""Lists a page at a time, tables that are looked at before they are imported, and English."""
+
+from __future__ import annotations
+
+import re
+from contextlib import AsyncExitStack
+
+from shared.runtime.sheets import to_xlsx
+from tests.screens.browser import HTML, form_of, signed_in
+from tests.system import story
+from tests.system.offices import Desk
+
+HEADER = "initials,origin,birth_date,sign_of_trafficking,destination,willingness"
+
+
+async def test_a_long_list_comes_by_the_page_and_is_searched_by_code(
+    city: Desk, stack: AsyncExitStack
+) -> None:
+    await story.open_operation(city)
+    persons = await story.register(
+        city, *(story.intake_row(willingness=f"SPK/{n}") for n in range(60))
+    )
+    auditor = await stack.enter_async_context(signed_in(city, "pemeriksa", "auditor"))
+    people = "/kegiatan/OP-TEST/orang"
+    first = (await auditor.open(f"{people}?tujuan=35&keadaan=assigned")).text
+    assert len(re.findall(r'href="/penerima-manfaat/PM-', first)) == 50
+    assert "1 sampai 50 dari 60" in first
+    following = re.search(r'href="(\?[^"]*)" rel="next"', first)
+    assert following
+    second = (await auditor.open(people + following[1].replace("&amp;", "&"))).text
+    assert len(re.findall(r'href="/penerima-manfaat/PM-', second)) == 10
+    shown = set(re.findall(r"PM-[0-9A-Z]{10}", first + second))
+    assert set(persons) <= shown
+    found = (await auditor.open(f"{people}?cari={persons[7].lower()}")).text
+    assert re.findall(r'href="/penerima-manfaat/(PM-\w+)"', found) == [persons[7]]
+    assert "Tidak ada kode ini" in (await auditor.open(f"{people}?cari=PM-X")).text
+    for odd in ("0", "-1", "99999999999999999999", "x", "²"):
+        await auditor.open(f"{people}?halaman={odd}")
+    # Nobody's initials stand on a list.
+    assert ">AB<" not in first
+
+
+async def test_a_table_is_looked_at_before_it_is_imported(
+    city: Desk, stack: AsyncExitStack
+) -> None:
+    await story.open_operation(city)
+    intake = await stack.enter_async_context(signed_in(city, "penerima", "intake"))
+    address = "/kegiatan/OP-TEST/impor"
+    before = await city.size()
+    page = await intake.open(address)
+    lines = [
+        HEADER,
+        "AB,35.78,1990-01-02,tidak,35,SPK/1",
+        "CD,99,1990-01-02,tidak,35,SPK/2",
+        "EF,35.78,kemarin,tidak,35,SPK/3",
+    ]
+    looked_at = await intake.submit(page, "preview", table="\n".join(lines))
+    assert looked_at.status_code == 200
+    assert "1 dari 3 baris benar" in looked_at.text
+    assert "kode provinsi 99 tidak dikenal" in looked_at.text
+    assert await city.size() == before
+    done = await intake.submit(looked_at, "import", partial="ya")
+    assert done.status_code == 303
+    size = await city.size()
+    assert size > before
+    assert (await intake.submit(looked_at, "import", partial="ya")).status_code == 303
+    assert await city.size() == size, "the same import again changes nothing"
+
+    tabs = "\n".join(line.replace(",", "\t") for line in lines[:2])
+    looked_at = await intake.submit(page, "preview", table=tabs.replace("SPK/1", "SPK/9"))
+    assert "1 dari 1 baris benar" in looked_at.text
+    row = dict(zip(HEADER.split(","), lines[1].replace("SPK/1", "SPK/7").split(","), strict=True))
+    to, fields = form_of(page, "preview")
+    for name, content in (
+        ("a.xlsx", to_xlsx([row], "Daftar")),
+        ("a.csv", "\n".join(lines[:2]).encode()),
+    ):
+        answer = await intake.http.post(
+            to, data={**fields, "table": ""}, files={"file": (name, content)}, headers=HTML
+        )
+        assert "1 dari 1 baris benar" in answer.text, name
+    assert (await intake.submit(page, "preview", table="")).status_code == 422
+    template = await intake.open(f"{address}/contoh")
+    looked_at = await intake.submit(page, "preview", table=template.text)
+    assert "1 dari 1 baris benar" in looked_at.text, "the template is itself a good table"
+
+
+async def test_english_is_a_switch_and_leads_back(city: Desk, stack: AsyncExitStack) -> None:
+    await story.open_operation(city)
+    auditor = await stack.enter_async_context(signed_in(city, "pemeriksa", "auditor"))
+    page = await auditor.open("/kegiatan/OP-TEST")
+    csrf = page.text.partition('name="csrf" value="')[2][:64]
+    for here, leads in (("/kegiatan/OP-TEST", "/kegiatan/OP-TEST"), ("//elsewhere.example", "/")):
+        sent = {"csrf": csrf, "to": "en", "here": here}
+        answer = await auditor.http.post("/bahasa", data=sent, headers=HTML)
+        assert (answer.status_code, answer.headers["location"]) == (303, leads)
+    english = (await auditor.open("/kegiatan/OP-TEST")).text
+    assert '<html lang="en">' in english
+    assert "Friday, 4 October 2019" in english or "Friday, October 4, 2019" in english
+    assert "Kegiatan</a>" not in english

@@ -1,0 +1,127 @@
+"""The words of the screens: none outside of the catalogue, none untranslated, none left over."""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Iterator
+from html.parser import HTMLParser
+from pathlib import Path
+
+import pytest
+from jinja2 import Environment
+
+from services.city.service import SERVICE as CITY
+from services.province.service import SERVICE as PROVINCE
+from shared.runtime.screens import language
+from shared.runtime.screens.serving import TEMPLATES
+
+FOLDERS = {TEMPLATES, *(one.templates for one in (CITY, PROVINCE) if one.screens)}
+FILES = sorted(path for folder in FOLDERS for path in folder.glob("*.html"))
+SAID = {"title", "aria-label", "alt", "placeholder", "data-on", "data-off", "data-label"}
+OWN_NAMES = {"English", "Bahasa Indonesia", "Pulang", "(Esc Esc)"}
+"""A language is called by its own name in every language; so are the software and a key."""
+ENVIRONMENT = Environment(extensions=["jinja2.ext.i18n"], autoescape=True)
+
+
+def wanted() -> Iterator[tuple[str, str]]:
+    """Every text that a screen says, with the file that says it."""
+    for path in FILES:
+        for _, function, text in ENVIRONMENT.extract_translations(path.read_text()):
+            assert function in ("_", "gettext"), (path.name, function)
+            if text is None and path.name == "base.html":
+                continue  # The words of the menu, which come from the screens below.
+            # With arguments there is None for each of them after the text.
+            text = text[0] if isinstance(text, tuple) else text
+            assert isinstance(text, str), path.name
+            yield text, path.name
+    for service in (CITY, PROVINCE):
+        for screen in service.screens:
+            if screen.menu:
+                yield screen.menu, screen.path
+
+
+class Bare(HTMLParser):
+    """What a template says outside of gettext."""
+
+    def __init__(self) -> None:
+        super().__init__(convert_charrefs=True)
+        self.found: list[str] = []
+
+    def handle_data(self, data: str) -> None:
+        if re.search(r"[^\W\d_]{2,}", data) and data.strip(" :–\n") not in OWN_NAMES:
+            self.found.append(data.strip())
+
+    def handle_starttag(self, tag: str, attrs: list[tuple[str, str | None]]) -> None:
+        for name, value in attrs:
+            if name in SAID and re.search(r"[^\W\d_]{2,}", value or ""):
+                self.found.append(f"{name}={value}")
+
+
+def bare(text: str) -> list[str]:
+    text = re.sub(r"{%-?\s*trans\b.*?endtrans\s*-?%}", "", text, flags=re.S)
+    text = re.sub(r"{#.*?#}|{%.*?%}|{{.*?}}", "", text, flags=re.S)
+    parser = Bare()
+    parser.feed(text)
+    parser.close()
+    # Attributes that a macro writes into a tag stand outside of one in the template.
+    return [one for one in parser.found if not re.match(r'aria-(describedby|invalid)="', one)]
+
+
+@pytest.mark.parametrize("path", FILES, ids=lambda path: path.name)
+def test_no_text_of_a_template_stands_outside_of_the_catalogue(path: Path) -> None:
+    assert bare(path.read_text()) == []
+
+
+def test_the_check_for_text_finds_what_it_is_for() -> None:
+    assert bare("<p>Halo {{ name }}</p>") == ["Halo"]
+    assert bare('<img alt="Gambar">') == ["alt=Gambar"]
+    assert bare('<p title="{{ _("x") }}">{{ _("Halo") }} {% trans %}Halo{% endtrans %}</p>') == []
+
+
+def test_no_words_stand_in_an_expression_outside_of_gettext() -> None:
+    """A sentence in quotes within braces is for gettext too."""
+    for path in FILES:
+        for inner in re.findall(
+            r"{{(.*?)}}|{%(?!-?\s*(?:trans|endtrans))(.*?)%}", path.read_text(), re.S
+        ):
+            rest = re.sub(r'_\(\s*"[^"]*"', "", "".join(inner))
+            said = [
+                one
+                for one in re.findall(r'"([^"]*)"', rest)
+                if re.search(r"[a-z]{2,} [a-z]{2,}", one)
+            ]
+            assert said == [], path.name
+
+
+def test_every_text_is_translated_and_none_is_left_over() -> None:
+    texts = {text for text, _ in wanted()}
+    catalogue = language.catalogue()
+    assert sorted(texts - set(catalogue)) == []
+    assert sorted(set(catalogue) - texts) == []
+
+
+def test_a_translation_names_what_its_text_names() -> None:
+    for text, english in language.catalogue().items():
+        names = [sorted(re.findall(r"%\(\w+\)s", one)) for one in (text, english)]
+        assert names[0] == names[1], text
+
+
+def test_numbers_and_times_are_said_as_the_language_says_them() -> None:
+    from zoneinfo import ZoneInfo
+
+    at = language.clock(ZoneInfo("Asia/Makassar"))
+    said: dict[str, list[str]] = {}
+    for one in language.LANGUAGES:
+        token = language.chosen.set(one)
+        said[one] = [
+            language.rupiah(1_500_000),
+            language.number(1234),
+            language.day("2019-10-04"),
+            at("2019-10-04T06:30:00+00:00"),
+        ]
+        language.chosen.reset(token)
+    assert said["id"] == [
+        "Rp1.500.000", "1.234", "Jumat, 4 Oktober 2019", "Jumat, 4 Oktober 2019, 14.30 WITA",
+    ]  # fmt: skip
+    assert said["en"][0] == "Rp1,500,000"
+    assert said["en"][3].endswith("14:30 WITA")
