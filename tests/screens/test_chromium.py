@@ -1,5 +1,6 @@
 """The journey in a real browser: with a mouse, and on a phone without JavaScript; axe on each page.
 
+They fail in CI where there is no chromium, and say so elsewhere: `apt-get install chromium`.
 With `PULANG_SCREENSHOTS` in the environment a picture of every page is left in that folder.
 """
 
@@ -143,7 +144,10 @@ async def enter(
 
 @pytest.fixture
 async def chromium() -> AsyncIterator[Browser]:
-    assert CHROMIUM.exists(), "these tests need Debian's chromium: apt-get install chromium"
+    if not CHROMIUM.exists():
+        if os.environ.get("CI"):
+            pytest.fail("chromium is missing, and no screen goes unopened in CI")
+        pytest.skip("chromium is missing, so the screens are NOT opened in a browser here")
     async with async_playwright() as playwright:
         arguments = ["--no-sandbox"] if os.getuid() == 0 else []
         browser = await playwright.chromium.launch(executable_path=CHROMIUM, args=arguments)
