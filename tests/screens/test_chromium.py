@@ -64,6 +64,7 @@ class Visitor:
 
     async def look(self, name: str) -> None:
         await expect(self.page.locator("h1")).to_be_visible()
+        await self.page.wait_for_load_state("load")  # With its style sheet.
         if self.javascript:
             await self.page.evaluate(AXE)
             await self._ask_axe(name)
