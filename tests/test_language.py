@@ -125,3 +125,13 @@ def test_numbers_and_times_are_said_as_the_language_says_them() -> None:
     ]  # fmt: skip
     assert said["en"][0] == "Rp1,500,000"
     assert said["en"][3].endswith("14:30 WITA")
+
+
+@pytest.mark.parametrize("path", FILES, ids=lambda path: path.name)
+def test_a_template_has_neither_script_nor_style_within(path: Path) -> None:
+    """The content policy would stop it, and nobody would see that it does nothing."""
+    text = path.read_text()
+    assert re.findall(r"<script(?! src=)|<style|\sstyle=|\son\w+=|javascript:", text) == []
+    for title in re.findall(r"{% block title %}(.*?){% endblock %}", text):
+        # Neutral: it may stand open on a screen that others see. Only words, no code of anybody.
+        assert re.fullmatch(r'({{ _\("[^"]*"\) }})?', title), title

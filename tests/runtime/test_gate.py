@@ -168,6 +168,15 @@ async def test_pages_need_no_script_and_say_nothing_of_the_office_in_their_title
             assert inline not in text.replace(" only", ""), inline
 
 
+def test_the_one_script_shows_text_as_text() -> None:
+    scripts = sorted(STYLE.parent.glob("*.js"))
+    assert [path.name for path in scripts] == ["pulang.js"]
+    text = scripts[0].read_text()
+    assert "textContent" in text
+    for way in ("innerHTML", "outerHTML", "insertAdjacent", "document.write", "eval", "Function("):
+        assert way not in text
+
+
 async def test_the_style_sheet_is_all_that_is_served_without_an_account(door: Door) -> None:
     async with door.browser() as browser:
         response = await browser.get("/static/pulang.css")

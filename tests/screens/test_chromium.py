@@ -1,5 +1,6 @@
 """The journey in a real browser: with a mouse, and on a phone without JavaScript; axe on each page.
 
+They fail in CI where there is no chromium, and say so elsewhere: `apt-get install chromium`.
 With `PULANG_SCREENSHOTS` in the environment a picture of every page is left in that folder.
 """
 
@@ -28,7 +29,6 @@ pytestmark = pytest.mark.xdist_group("chromium")
 CHROMIUM = Path("/usr/bin/chromium")
 AXE = (Path(__file__).parent / "axe" / "axe.min.js").read_text()
 RULES = ["wcag2a", "wcag2aa", "wcag21a", "wcag21aa", "wcag22aa", "best-practice"]
-NARROW_RULES = ["target-size", "scrollable-region-focusable"]
 SCREENSHOTS = os.environ.get("PULANG_SCREENSHOTS")
 WIDE, PHONE = (1280, 900), (360, 740)
 
@@ -64,12 +64,12 @@ class Visitor:
 
     async def look(self, name: str) -> None:
         await expect(self.page.locator("h1")).to_be_visible()
+        await self.page.wait_for_load_state("load")  # With its style sheet.
         if self.javascript:
             await self.page.evaluate(AXE)
-            await self._ask_axe(name, RULES)
+            await self._ask_axe(name)
             # The same page on a phone: what its width could break.
             await self.page.set_viewport_size({"width": PHONE[0], "height": PHONE[1]})
-            await self._ask_axe(name, NARROW_RULES)
             await self._fits(name)
             await self.page.set_viewport_size({"width": WIDE[0], "height": WIDE[1]})
         await self._fits(name)
@@ -79,10 +79,10 @@ class Visitor:
             path = Path(SCREENSHOTS) / f"{len(self.seen):02}-{self.name}-{name}-{width}.png"
             await self.page.screenshot(path=path, full_page=True)
 
-    async def _ask_axe(self, name: str, rules: list[str]) -> None:
+    async def _ask_axe(self, name: str) -> None:
         # It works with promises, which stand still where JavaScript is off.
         found = await self.page.evaluate(
-            "rules => axe.run(document, {runOnly: rules, resultTypes: ['violations']})", rules
+            "rules => axe.run(document, {runOnly: rules, resultTypes: ['violations']})", RULES
         )
         for one in found["violations"]:
             self.wrong.append(f"{name}: {one['id']} {[n['target'] for n in one['nodes']]}")
@@ -145,7 +145,10 @@ async def enter(
 
 @pytest.fixture
 async def chromium() -> AsyncIterator[Browser]:
-    assert CHROMIUM.exists(), "these tests need Debian's chromium: apt-get install chromium"
+    if not CHROMIUM.exists():
+        if os.environ.get("CI"):
+            pytest.fail("chromium is missing, and no screen goes unopened in CI")
+        pytest.skip("chromium is missing, so the screens are NOT opened in a browser here")
     async with async_playwright() as playwright:
         arguments = ["--no-sandbox"] if os.getuid() == 0 else []
         browser = await playwright.chromium.launch(executable_path=CHROMIUM, args=arguments)

@@ -14,7 +14,7 @@ from datetime import datetime
 from typing import Annotated, Any, Union, get_args, get_origin
 from zoneinfo import ZoneInfo
 
-from pydantic import BaseModel
+from pydantic import AwareDatetime, BaseModel
 
 AMOUNT = re.compile(r"-?[0-9]{1,3}(\.[0-9]{3})+|-?[0-9]+")
 DAY_AND_TIME = re.compile(r"\d{4}-\d\d-\d\dT\d\d:\d\d")
@@ -54,7 +54,7 @@ def body_of(
 def _value(kind: Any, text: str, zone: ZoneInfo) -> Any:
     if kind is int and AMOUNT.fullmatch(text):
         return int(text.replace(".", ""))
-    if kind is datetime and DAY_AND_TIME.fullmatch(text):
+    if kind in (datetime, AwareDatetime) and DAY_AND_TIME.fullmatch(text):
         return datetime.fromisoformat(text).replace(tzinfo=zone).isoformat()
     return text
 
