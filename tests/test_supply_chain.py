@@ -44,9 +44,11 @@ EXCEPTIONS = {
 
 BINARY = {".whl", ".png", ".woff2", ".pyc"}
 OTHERS = {
-    "tests/screens/axe/axe.min.js": "29348999450cdf2849a8e70b7912fc2da85a849da39c0d0d5394f51d4a9ed95c",
+    "tests/screens/axe/axe.min.js": (
+        "29348999450cdf2849a8e70b7912fc2da85a849da39c0d0d5394f51d4a9ed95c"
+    ),
 }
-"""As its makers published it: path and SHA-256. One line of half a megabyte takes minutes to scan."""
+"""As its makers published it: path and SHA-256. A line of half a megabyte takes minutes to scan."""
 
 
 def scanned(paths: list[Path], below: Path) -> set[tuple[str, str, int]]:
