@@ -91,6 +91,16 @@ async def expected(province: Desk, handover: str = "HO-1") -> dict[str, Any]:
     return found
 
 
+async def parked(desk: Desk) -> list[dict[str, Any]]:
+    """What an operator sees parked, once there is something."""
+
+    async def known() -> Any:
+        return await desk.get("operator", "/parked")
+
+    found: list[dict[str, Any]] = await eventually(known)
+    return found
+
+
 async def open_house(province: Desk, capacity: int = 10) -> None:
     await province.post(
         "admin", "/houses", {"house": "RS-1", "name": "Rumah contoh", "capacity": capacity}

@@ -119,11 +119,7 @@ async def test_what_is_parked_or_discarded_is_said_over_the_link(
     await story.expected(province)
     await told_of_nobody(province, "ready")
 
-    async def parked() -> list[dict[str, Any]]:
-        found: list[dict[str, Any]] = await city.get("operator", "/parked")
-        return found
-
-    (one,) = await eventually(parked)
+    (one,) = await story.parked(city)
     for kind in ("parked", "discarded"):
         for desk in (city, province):
             _, found = await asked(desk)

@@ -93,11 +93,7 @@ async def test_what_is_parked_and_then_discarded_is_named_both_ways(
     await story.expected(province)
     await told_of_nobody(province, "ready")
 
-    async def parked() -> list[dict[str, Any]]:
-        found: list[dict[str, Any]] = await city.get("operator", "/parked")
-        return found
-
-    (one,) = await eventually(parked)
+    (one,) = await story.parked(city)
     for kind in ("parked", "discarded"):
         await exported(city, tmp_path / f"{kind}-53.71.json")
         await exported(province, tmp_path / f"{kind}-35.json")
