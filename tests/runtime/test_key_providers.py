@@ -467,6 +467,7 @@ class TestSealedFile:
     ) -> None:
         # The clock stands still and the disk gives the same place: nothing tells them apart.
         monkeypatch.setattr(key_file, "_seen", lambda status: (0,))
+        monkeypatch.setattr(key_file, "CLOCK_TICK_SECONDS", 3_600)
         keys = SealedFile(path, PASSPHRASE, OFFICE)
         assert list(keys.epochs()) == [1, 2]
         SealedFile(path, PASSPHRASE, OFFICE).destroy(1)
