@@ -60,6 +60,7 @@ class Worker:
         self._told: dict[str, str] | None = None
         self._checkpoints = Checkpoints(office.keyring)
         self._wakes: list[asyncio.Event] = []
+        self._following: list[asyncio.Event] = []
         self.state = "standby"
         self.troubles: dict[str, str] = {}
 
@@ -96,12 +97,14 @@ class Worker:
             work = [
                 asyncio.create_task(self._listen(connection)),
                 asyncio.create_task(self.links.run()),
-                asyncio.create_task(self._loop("troubles", self._tell)),
+                asyncio.create_task(self._loop("troubles", self._tell, follows=False)),
                 asyncio.create_task(self._loop("checkpoints", self._checkpoint)),
                 asyncio.create_task(self._loop("eraser", self._erase)),
-                asyncio.create_task(self._loop("restored log", self._compare)),
+                asyncio.create_task(self._loop("restored log", self._compare, follows=False)),
                 *(
-                    asyncio.create_task(self._loop(f"receipts to {name}", self._announce(name)))
+                    asyncio.create_task(
+                        self._loop(f"receipts to {name}", self._announce(name), follows=False)
+                    )
                     for name in self._inboxes
                 ),
                 *(
@@ -128,11 +131,11 @@ class Worker:
                 task.result()
 
     async def _listen(self, connection: AsyncConnection[Any]) -> None:
-        """Wakes the loops at each append. Raises when the connection ends, and the lock with it."""
+        """Wakes what follows the log at each append. Raises when the connection ends."""
         await connection.execute(f"listen {CHANNEL}".encode())
         while True:
             async for _ in connection.notifies(timeout=POLL_SECONDS * 5, stop_after=1):
-                for wake in self._wakes:
+                for wake in self._following:
                     wake.set()
             await connection.execute("select 1")
 
@@ -142,9 +145,14 @@ class Worker:
 
         return step
 
-    async def _loop(self, name: str, step: Callable[[], Awaitable[int]]) -> None:
+    async def _loop(
+        self, name: str, step: Callable[[], Awaitable[int]], *, follows: bool = True
+    ) -> None:
+        """Steps again and again: at once after a partner's word and, if it follows, an append."""
         wake = asyncio.Event()
-        self._wakes.append(wake)
+        heard = (self._wakes, self._following) if follows else (self._wakes,)
+        for wakes in heard:
+            wakes.append(wake)
         failures = 0
         try:
             while True:
@@ -174,7 +182,8 @@ class Worker:
                         async with asyncio.timeout(back_off if failures else POLL_SECONDS):
                             await wake.wait()
         finally:
-            self._wakes.remove(wake)
+            for wakes in heard:
+                wakes.remove(wake)
 
     async def _checkpoint(self) -> int:
         await self._office.keyring.refresh()
