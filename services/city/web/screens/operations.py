@@ -114,5 +114,7 @@ PERSON_SCREEN = Screen(
         "willing": Act("/beneficiaries/{person}/willingness"),
         "unwilling": Act("/beneficiaries/{person}/willingness-withdrawal"),
         "protect": Act("/beneficiaries/{person}/protection-path"),
+        "break_glass": Act("/beneficiaries/{person}/break-glass"),
     },
+    openings={"identity": "/beneficiaries/{person}/identity"},
 )
