@@ -56,7 +56,7 @@ async def journey(city: Desk, province: Desk, chromium: Browser, stack: AsyncExi
     await reception.open("Keliru")
     await reception.look("koreksi")
     await reception.open("Kembali ke daftar")
-    await reception.open("Tidak tiba, dialihkan")
+    await reception.open("Jawaban lain")
     await expect(reception.page.get_by_label("Sebab tidak tiba")).to_be_hidden()
     await reception.page.get_by_label("Tidak tiba", exact=True).check()
     await expect(reception.page.get_by_label("Sebab tidak tiba")).to_be_visible()

@@ -85,6 +85,7 @@ async def test_nothing_of_a_sheet_that_is_wrong_as_a_whole_is_recorded(
         page, "copy", **WHEN | {"date": "2999-01-01"}, **{one: ["b"], two: ["3"]}
     )
     assert "2 baris belum dicatat" in late.text
+    assert "Tidak ada yang disimpan." in late.text
     assert "masa depan" in late.text
     assert await province.size() == size
 

@@ -113,7 +113,7 @@ def _add(
                 more = {"refused": _by_row(problem.errors, body)} if act.rows else None
                 return await _page(service, screen, request, path, problem, sent, more)
             if act.rows and answer["refused"]:
-                more = {"refused": _by_row(answer["refused"], body)}
+                more = {"refused": _by_row(answer["refused"], body), "taken": answer}
                 return await _page(service, screen, request, path, sent=sent, more=more)
         values = {**_texts(sent), **path, **answer}
         if len(answer.get("rows", ())) == 1:
@@ -325,7 +325,7 @@ async def _page(
     def form(name: str) -> Filled:
         return Filled(name, csrf, f"{key}-{name}", name == act, lists, wrong)
 
-    nothing: dict[str, Any] = {"preview": None, "opened": {}, "refused": {}}
+    nothing: dict[str, Any] = {"preview": None, "opened": {}, "refused": {}, "taken": None}
     shown = dict(loaded) | nothing | dict(more or {})
     return _render(
         service,

@@ -62,6 +62,8 @@ async def checklist(desk: Desk, given: dict[str, str]) -> Loaded | None:
     chosen = [one for one in beds if one["house"] == given.get("rumah")] or (
         beds if len(beds) == 1 else []
     )
+    person = await arrivals.entry(reading, code, wanted) if wanted else None
+    answered_at: datetime | None = person["answered_at"] if person else None
     states: dict[str, int] = found["states"]
     last = given.get("baru", "")
     return {
@@ -73,7 +75,10 @@ async def checklist(desk: Desk, given: dict[str, str]) -> Loaded | None:
         "of": sum(n for name, n in states.items() if name not in ("withdrawn", "unlisted")),
         "houses": beds,
         "house": chosen[0] if chosen else None,
-        "person": await arrivals.entry(reading, code, wanted) if wanted else None,
+        "person": person,
+        "person_at": f"{answered_at.astimezone(desk.settings.zone):%Y-%m-%dT%H:%M}"
+        if answered_at
+        else "",
         "last": await arrivals.entry(reading, code, last) if PERSON.fullmatch(last) else None,
         "offices": _other_offices(desk),
     }
