@@ -7,6 +7,7 @@ from services.province.domain import arrival, case, corrections, grant, house
 from services.province.equations import ProvinceSums
 from services.province.projections import arrivals, cases, grants, houses
 from services.province.web.commands import COMMANDS
+from services.province.web.imports import IMPORTS
 from services.province.web.reads import (
     PAPERS,
     READS,
@@ -16,6 +17,7 @@ from services.province.web.reads import (
     may_read,
     retained,
 )
+from services.province.web.screens import SCREENS, TEMPLATES
 from shared.runtime.manifest import Service
 
 SERVICE = Service(
@@ -29,7 +31,7 @@ SERVICE = Service(
         cases.projection,
         grants.projection,
     ),
-    commands=COMMANDS,
+    commands=COMMANDS + IMPORTS,
     reads=READS,
     texts=TEXTS,
     may_find=may_find,
@@ -39,4 +41,6 @@ SERVICE = Service(
     evidence=evidence,
     corrections=corrections.CORRECTIONS,
     sums=ProvinceSums,
+    screens=SCREENS,
+    templates=TEMPLATES,
 )

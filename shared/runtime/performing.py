@@ -83,13 +83,8 @@ def desk_of(request: Request, staff: Staff, occurred_at: datetime | None = None)
     """Where this request is worked on. Raises Problem where it happened in the future."""
     office: Office = request.app.state.office
     now = office.clock()
-    if occurred_at is not None and occurred_at > now + FUTURE_TOLERANCE:
-        raise Problem(
-            422,
-            "NOT_YET_OCCURRED",
-            "Waktu kejadian berada di masa depan.",
-            "Rencana bukan kejadian; catat setelah terjadi.",
-        )
+    if occurred_at is not None:
+        refuse_future(occurred_at, now)
     return Desk(
         settings=office.settings,
         handling=office.handling,
@@ -99,6 +94,17 @@ def desk_of(request: Request, staff: Staff, occurred_at: datetime | None = None)
         now=now,
         occurred_at=occurred_at or now,
     )
+
+
+def refuse_future(at: datetime, now: datetime) -> None:
+    """Refuses what lies in the future. Raises Problem (422)."""
+    if at > now + FUTURE_TOLERANCE:
+        raise Problem(
+            422,
+            "NOT_YET_OCCURRED",
+            "Waktu kejadian berada di masa depan.",
+            "Rencana bukan kejadian; catat setelah terjadi.",
+        )
 
 
 def _cause(staff: Staff, key: str) -> str:

@@ -10,7 +10,6 @@ import asyncio
 import inspect
 from collections.abc import AsyncIterator, Callable, Coroutine
 from contextlib import AsyncExitStack, asynccontextmanager
-from dataclasses import replace
 from keyword import iskeyword
 from typing import Annotated, Any, Literal
 
@@ -20,7 +19,6 @@ from fastapi.responses import HTMLResponse, JSONResponse, PlainTextResponse
 from fastapi.routing import APIRoute
 
 from shared.custody import access
-from shared.kernel.asof import Moment
 from shared.runtime import (
     custody,
     custody_routes,
@@ -38,8 +36,9 @@ from shared.runtime.metrics import CONTENT_TYPE as METRICS_TYPE
 from shared.runtime.metrics import METRICS_ROLES, exposition
 from shared.runtime.office import Office, open_office
 from shared.runtime.papers.paper import Paper, typeset
-from shared.runtime.performing import PREFIX, Sent, desk_of, perform
+from shared.runtime.performing import PREFIX, Sent, perform
 from shared.runtime.readiness import Readiness
+from shared.runtime.reading import read
 from shared.runtime.rows import XLSX, import_body, read_import
 from shared.runtime.screens import serving as screens
 from shared.runtime.sheets import to_csv, to_xlsx
@@ -92,11 +91,12 @@ def make_app(
     commands = (*service.commands, *custody_routes.commands(service.kind))
     for command in commands:
         _add_command(app, command)
-    for read in reads_of(service):
-        _add_read(app, read)
+    reads = reads_of(service)
+    for route in reads:
+        _add_read(app, route)
     _add_open_routes(app, "/baca" if service.screens else "/")
     if service.screens:
-        screens.install(app, service, commands)
+        screens.install(app, service, commands, reads)
     return app
 
 
@@ -223,18 +223,8 @@ def _add_read(app: FastAPI, route: ReadRoute) -> None:
                 f"Isian '{unknown[0][:40]}' tidak dikenal di sini.",
                 f"Yang dikenal: {', '.join(sorted(known))}.",
             )
-        desk = replace(desk_of(request, staff), purpose=purpose)
         given = {name.rstrip("_"): value for name, value in path.items() if value is not None}
-        moment = history.moment_of(staff, given) if route.models else Moment()
-        async with request.app.state.office.pool.connection() as connection:
-            reading = replace(desk, connection=connection, now=moment.today(desk.now))
-            async with history.past(reading, route, moment):
-                found = await route.query(reading, given)
-        if found is None:
-            raise Problem(404, "NOT_FOUND", "Data ini tidak ada.", "Periksa kodenya.")
-        if route.opens is not None:
-            # Without a connection in hand: recording the look takes one.
-            found = await route.opens(desk, found)
+        desk, found = await read(request, staff, route, given, purpose)
         if format == "pdf" and route.paper is not None:
             return await _pdf(route.paper(desk, found))
         return _as(format, custody.veiled(found))
@@ -354,7 +344,7 @@ def _add_open_routes(app: FastAPI, list_path: str) -> None:
     )
     async def home(request: Request, staff: Annotated[Staff, Depends(staff_of)]) -> HTMLResponse:
         office: Office = request.app.state.office
-        mine = [read for read in reads_of(office.service) if read.roles & staff.roles]
+        mine = [one for one in reads_of(office.service) if one.roles & staff.roles]
         return HTMLResponse(pages.home(request, office.settings.office_name, PREFIX, mine))
 
     @app.get("/openapi.json", summary="Uraian API ini", responses=_refusals(401, 403, 413, 503))

@@ -155,11 +155,33 @@ GET    /api/v1/beneficiaries/{person}/identity                  intake issuer tr
 GET    /api/v1/events/{position}/texts                          intake issuer approver treasurer auditor
 """  # noqa: E501 — a table
 AT_A_PROVINCE = """
+GET    /baca                                                    staff
+POST   /bahasa                                                  staff
+GET    /kedatangan                                              reception case_worker auditor
+GET    /kedatangan/{handover}                                   reception case_worker auditor
+POST   /kedatangan/{handover}                                   reception case_worker auditor
+GET    /kedatangan/{handover}/tidak-terdaftar                   reception
+POST   /kedatangan/{handover}/tidak-terdaftar                   reception
+GET    /kedatangan/{handover}/lembar                            reception
+POST   /kedatangan/{handover}/lembar                            reception
+GET    /kasus                                                   case_worker auditor
+GET    /kasus/{person}                                          case_worker auditor
+POST   /kasus/{person}                                          case_worker auditor
+GET    /penugasan                                               admin
+POST   /penugasan                                               admin
+GET    /bantuan                                                 case_worker auditor
+POST   /bantuan                                                 case_worker auditor
+GET    /rumah-singgah                                           reception case_worker auditor admin
+POST   /rumah-singgah                                           reception case_worker auditor admin
+GET    /penerima-manfaat/{person}                               reception case_worker auditor
+POST   /penerima-manfaat/{person}                               reception case_worker auditor
+
 POST   /api/v1/arrivals/{handover}/entries/{person}/answer      reception
 POST   /api/v1/arrivals/{handover}/entries/{person}/correction  reception
 POST   /api/v1/arrivals/{handover}/unlisted                     reception
 POST   /api/v1/arrivals/{handover}/unlisted/{person}/correction reception
 POST   /api/v1/arrivals/{handover}/decline                      reception
+POST   /api/v1/arrivals/{handover}/sheet                        reception
 POST   /api/v1/houses                                           admin
 POST   /api/v1/lookups                                          reception case_worker
 POST   /api/v1/beneficiaries/{person}/break-glass               reception case_worker

@@ -24,6 +24,7 @@ create table entry (
   answered_at timestamptz, answered_by text, absence text, diverted_to text,
   crossed boolean not null default false, primary key (handover, person)
 );
+create index on entry (person);
 """
 
 
@@ -121,7 +122,7 @@ def _cross(handover: str, persons: list[str]) -> Statement:
     )
 
 
-projection = Projection("arrivals", 2, TABLES, apply)
+projection = Projection("arrivals", 3, TABLES, apply)
 
 
 async def arrivals(connection: AsyncConnection[Any]) -> list[dict[str, Any]]:
@@ -170,3 +171,96 @@ async def person(connection: AsyncConnection[Any], code: str) -> dict[str, Any] 
         code,
     )
     return found[0] if found else None
+
+
+PAGE = (
+    "select h.*, e.persons, e.unanswered, e.arrived, count(*) over ()::int as of"
+    " from rm_arrivals.handover h left join lateral (select"
+    " count(*) filter (where listed and state <> 'withdrawn')::int as persons,"
+    " count(*) filter (where state = 'expected')::int as unanswered,"
+    " count(*) filter (where state in ('arrived', 'unlisted'))::int as arrived"
+    " from rm_arrivals.entry where handover = h.handover) e on true"
+)
+
+
+async def page(
+    connection: AsyncConnection[Any], state: str | None, limit: int, offset: int
+) -> list[dict[str, Any]]:
+    """Some announced handovers, the latest departure first; `waiting` are those with answers due.
+
+    Each with how many are listed, unanswered, and here.
+    """
+    return await rows(
+        connection,
+        PAGE + " where case %(state)s::text when 'waiting' then h.phase = 'expected'"
+        " and e.unanswered > 0 when 'answered' then h.phase = 'expected' and e.unanswered = 0"
+        " else h.phase = coalesce(%(state)s, h.phase) end"
+        " order by h.planned_departure desc, h.handover limit %(limit)s offset %(offset)s",
+        state=state,
+        limit=limit,
+        offset=offset,
+    )
+
+
+async def head(connection: AsyncConnection[Any], handover: str) -> dict[str, Any] | None:
+    """One handover without its entries, but with how many are in which state, and answered for."""
+    found = await rows(
+        connection,
+        "select h.*, (select coalesce(jsonb_object_agg(state, n), '{}') from"
+        " (select state, count(*)::int as n from rm_arrivals.entry e"
+        " where e.handover = h.handover group by state) s) as states,"
+        " (select count(*)::int from rm_arrivals.entry e where e.handover = h.handover"
+        " and answer > 0) as answered"
+        " from rm_arrivals.handover h where handover = %s",
+        handover,
+    )
+    return found[0] if found else None
+
+
+ENTRY = (
+    "select person, origin, listed, state, answer, answered_at, answered_by, absence, diverted_to,"
+    " crossed, count(*) over ()::int as of from rm_arrivals.entry where handover = %(handover)s"
+)
+
+
+async def entries(
+    connection: AsyncConnection[Any], handover: str, state: str | None, limit: int, offset: int
+) -> list[dict[str, Any]]:
+    """Some of the people of one handover, those without an answer first."""
+    return await rows(
+        connection,
+        ENTRY + " and (%(state)s::text is null or state = %(state)s)"
+        " order by state <> 'expected', person limit %(limit)s offset %(offset)s",
+        handover=handover,
+        state=state,
+        limit=limit,
+        offset=offset,
+    )
+
+
+async def entry(
+    connection: AsyncConnection[Any], handover: str, code: str
+) -> dict[str, Any] | None:
+    """One person of one handover, or None."""
+    found = await rows(
+        connection, ENTRY + " and person = %(person)s", handover=handover, person=code
+    )
+    return found[0] if found else None
+
+
+async def answers(connection: AsyncConnection[Any], handover: str) -> dict[str, dict[str, Any]]:
+    """What is answered of one handover, by person."""
+    found = await rows(connection, ENTRY + " and answer > 0", handover=handover)
+    return {row["person"]: row for row in found}
+
+
+async def appearances(connection: AsyncConnection[Any], code: str) -> list[dict[str, Any]]:
+    """Every handover that she was announced with or came with, the latest departure first."""
+    return await rows(
+        connection,
+        "select e.handover, e.state, e.listed, e.answered_at, e.answered_by, e.absence,"
+        " e.diverted_to, e.origin, h.city, h.planned_departure from rm_arrivals.entry e"
+        " join rm_arrivals.handover h using (handover) where e.person = %s"
+        " order by h.planned_departure desc, e.handover limit 20",
+        code,
+    )

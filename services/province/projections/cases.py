@@ -135,6 +135,69 @@ async def one(connection: AsyncConnection[Any], person: str) -> dict[str, Any] |
     return found[0] | {"notes": notes}
 
 
+WHICH = (
+    " from rm_cases.casework where (%(worker)s::text is null or worker = %(worker)s)"
+    " and (not %(unassigned)s or (worker is null and status <> 'closed'))"
+    " and (%(status)s::text is null or status = %(status)s)"
+    " and (%(house)s::text is null or house = %(house)s)"
+)
+
+
+async def page(
+    connection: AsyncConnection[Any],
+    *,
+    worker: str | None = None,
+    unassigned: bool = False,
+    status: str | None = None,
+    house: str | None = None,
+    limit: int,
+    offset: int,
+) -> list[dict[str, Any]]:
+    """Some cases without their sealed texts, the longest unchanged first."""
+    return await rows(
+        connection,
+        "select person, house, willing, status, worker, since, count(*) over ()::int as of"
+        + WHICH
+        + " order by status = 'closed', since, person limit %(limit)s offset %(offset)s",
+        worker=worker,
+        unassigned=unassigned,
+        status=status,
+        house=house,
+        limit=limit,
+        offset=offset,
+    )
+
+
+async def head(connection: AsyncConnection[Any], person: str) -> dict[str, Any] | None:
+    """One case, and whether it holds sealed texts; they themselves are left out."""
+    found = await rows(
+        connection,
+        "select person, city, handover, house, willing, status, offers, chosen, completed, worker,"
+        " follow_ups, since, potential is not null as assessed"
+        " from rm_cases.casework where person = %s",
+        person,
+    )
+    return found[0] if found else None
+
+
+async def waiting(connection: AsyncConnection[Any], worker: str) -> dict[str, int]:
+    """How many cases nobody has, and how many of this worker's wait for which step."""
+    found = await rows(
+        connection,
+        "select count(*) filter (where worker is null and status <> 'closed')::int as unassigned,"
+        " count(*) filter (where worker = %(w)s and status = 'in_house')::int as in_house,"
+        " count(*) filter (where worker = %(w)s and status = 'assessed')::int as assessed,"
+        " count(*) filter (where worker = %(w)s and status = 'in_training')::int as in_training,"
+        " count(*) filter (where worker = %(w)s and status = 'ready')::int as ready,"
+        " count(*) filter (where worker = %(w)s and status = 'declined_by_family')::int"
+        " as declined_by_family,"
+        " count(*) filter (where worker = %(w)s and status in ('returned_to_family', 'left_house'))"
+        "::int as gone from rm_cases.casework",
+        w=worker,
+    )
+    return found[0]
+
+
 async def ended(connection: AsyncConnection[Any], before: datetime) -> list[dict[str, Any]]:
     """Whose case here ended before a time."""
     return await rows(

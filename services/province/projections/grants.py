@@ -68,3 +68,28 @@ async def grants(connection: AsyncConnection[Any]) -> dict[str, Any]:
         "standing_rupiah": sum(row["standing_rupiah"] for row in credits_),
         "credits": credits_,
     }
+
+
+async def page(
+    connection: AsyncConnection[Any],
+    *,
+    answer: str | None = None,
+    person: str | None = None,
+    limit: int,
+    offset: int,
+) -> list[dict[str, Any]]:
+    """Some credits: `open` are those that stand and nobody has answered for."""
+    return await rows(
+        connection,
+        "select *, count(*) over ()::int as of from rm_grants.credit where case %(answer)s::text"
+        " when 'open' then answer is null and standing_rupiah > 0"
+        " when 'gone' then standing_rupiah = 0"
+        " else %(answer)s::text is null or answer = %(answer)s end"
+        " and (%(person)s::text is null or person = %(person)s)"
+        " order by answer is not null, credited_on, person, reference"
+        " limit %(limit)s offset %(offset)s",
+        answer=answer,
+        person=person,
+        limit=limit,
+        offset=offset,
+    )

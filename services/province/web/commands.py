@@ -59,7 +59,8 @@ class UnlistedCorrectionForm(Form):
     reason: Reason
 
 
-async def _handover(desk: Desk, key: str) -> tuple[arrival.State, arrival.HandoverExpected]:
+async def announced(desk: Desk, key: str) -> tuple[arrival.State, arrival.HandoverExpected]:
+    """What is expected of a handover, and what was answered. Raises Problem (409)."""
     state: arrival.State = await desk.state(arrival.decider, key)
     if state.expected is None:
         raise Problem(
@@ -72,20 +73,30 @@ async def _handover(desk: Desk, key: str) -> tuple[arrival.State, arrival.Handov
 
 
 async def acknowledge(desk: Desk, form: AnswerForm, path: dict[str, str]) -> Plan:
+    state, expected = await announced(desk, path["handover"])
+    commands = answering(desk, state, expected, path["person"], form)
+    return Plan([Unit(commands)], {"handover": path["handover"], "person": path["person"]})
+
+
+def answering(
+    desk: Desk,
+    state: arrival.State,
+    expected: arrival.HandoverExpected,
+    person: str,
+    form: AnswerForm,
+) -> list[Command]:
     """The answer, and with "arrived" her bed and her case in the same step (rules 5, 6, 9, 11)."""
-    state, expected = await _handover(desk, path["handover"])
-    said = {"handover": path["handover"], "person": path["person"]}
-    answer = desk.command(arrival.AcknowledgeArrival, **said, **_outcome(form))
-    commands = [answer]
-    before = state.answers.get(path["person"])
+    said = {"handover": expected.handover, "person": person}
+    commands = [desk.command(arrival.AcknowledgeArrival, **said, **_outcome(form))]
+    before = state.answers.get(person)
     if form.outcome == "arrived" and (before is None or before.outcome != "arrived"):
-        commands += _settle(desk, expected, path["person"], form.house, form.willing, form)
-    return Plan([Unit(commands)], dict(said))
+        commands += _settle(desk, expected, person, form.house, form.willing, form)
+    return commands
 
 
 async def correct(desk: Desk, form: CorrectionForm, path: dict[str, str]) -> Plan:
     """A wrong answer is replaced by a new one that cites it (rule 18)."""
-    state, expected = await _handover(desk, path["handover"])
+    state, expected = await announced(desk, path["handover"])
     person = path["person"]
     before = state.answers.get(person)
     said = {"handover": path["handover"], "person": person}
@@ -113,7 +124,7 @@ async def correct(desk: Desk, form: CorrectionForm, path: dict[str, str]) -> Pla
 
 
 async def unlisted(desk: Desk, form: UnlistedForm, path: dict[str, str]) -> Plan:
-    _, expected = await _handover(desk, path["handover"])
+    _, expected = await announced(desk, path["handover"])
     person = draw_person_code()
     commands = [
         desk.command(

@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Awaitable, Callable, Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import Any
+from zoneinfo import ZoneInfo
 
 from fastapi import Response
 
@@ -29,6 +30,9 @@ class Act:
     then: str | None = None
     """The screen itself where it is None."""
     body: Callable[[Texts], dict[str, Any]] | None = None
+    rows: Callable[[Texts, ZoneInfo], list[dict[str, Any]]] | None = None
+    """Makes an import's rows of the form. Each is recorded or refused on its own: the page comes
+    back with what was refused, and `refused` has it by the row's first field."""
 
 
 @dataclass(frozen=True)
@@ -38,7 +42,7 @@ class Screen:
     `load` gives what the template shows, or a file to download; None is a page that is not there.
     `optional` names the query parameters that it heeds. With `menu` it stands in the navigation,
     under that word. `previews` are forms that record nothing: they show what would become of what
-    was sent.
+    was sent. `openings` are forms that show what is sealed.
     """
 
     path: str
@@ -49,5 +53,8 @@ class Screen:
     previews: Mapping[str, Callable[[Desk, Texts, Files], Awaitable[Loaded]]] = field(
         default_factory=dict
     )
+    openings: Mapping[str, str] = field(default_factory=dict)
+    """Form → the address of the read that opens it: its roles, its purpose, its record of the look.
+    What it gave stands in `opened`, in the answer to that form alone."""
     optional: tuple[str, ...] = ()
     menu: str | None = None

@@ -5,6 +5,7 @@ from __future__ import annotations
 import inspect
 import json
 import re
+from collections import defaultdict
 from collections.abc import Mapping, Sequence
 from dataclasses import replace
 from functools import cache
@@ -18,16 +19,18 @@ from fastapi import FastAPI, Request
 from fastapi.exceptions import RequestValidationError
 from fastapi.responses import HTMLResponse, RedirectResponse, Response
 from jinja2 import ChoiceLoader, Environment, FileSystemLoader, StrictUndefined
-from pydantic import ValidationError
+from pydantic import TypeAdapter, ValidationError
 from starlette.datastructures import FormData, UploadFile
 
+from shared.custody.access import Purpose
 from shared.kernel.handling import Undecided
 from shared.kernel.hold import Held
-from shared.runtime import problems
+from shared.runtime import custody, problems
 from shared.runtime.forms import path_names
 from shared.runtime.gate import csrf_token, require, staff_of
-from shared.runtime.manifest import CommandRoute, Problem, Service
+from shared.runtime.manifest import CommandRoute, Problem, ReadRoute, Service
 from shared.runtime.performing import PREFIX, Sent, desk_of, perform
+from shared.runtime.reading import read
 from shared.runtime.rows import Import
 from shared.runtime.screens import language
 from shared.runtime.screens.fields import body_of
@@ -40,16 +43,23 @@ RECORDED = "tersimpan"
 """The query parameter by which a page says what was just recorded."""
 KEY = re.compile(r"[A-Za-z0-9._:-]{8,128}")
 LANGUAGE_PATH = "/bahasa"
+PURPOSE: TypeAdapter[Purpose] = TypeAdapter(Purpose)
 
 
-def install(app: FastAPI, service: Service, commands: Sequence[CommandRoute]) -> None:
+def install(
+    app: FastAPI, service: Service, commands: Sequence[CommandRoute], reads: Sequence[ReadRoute]
+) -> None:
     """Adds each screen's address, the switch of language, and pages for what goes wrong."""
     by_path = {route.path: route for route in commands}
+    sealed = {route.path: route for route in reads if route.opens is not None}
     for screen in service.screens:
         for act in screen.acts.values():
             if not by_path[act.command].roles & screen.roles:
                 raise ValueError(f"{screen.path}: nobody who opens it may {act.command}")
-        _add(app, service, screen, by_path)
+        for path in screen.openings.values():
+            if not sealed[path].roles & screen.roles:
+                raise ValueError(f"{screen.path}: nobody who opens it may see {path}")
+        _add(app, service, screen, by_path, sealed)
     _add_language(app, frozenset().union(*(screen.roles for screen in service.screens)))
     app.state.problem_page = lambda request, problem: _problem_page(service, request, problem)
 
@@ -72,7 +82,11 @@ def _environment(folder: Path, zone: str) -> Environment:
 
 
 def _add(
-    app: FastAPI, service: Service, screen: Screen, commands: Mapping[str, CommandRoute]
+    app: FastAPI,
+    service: Service,
+    screen: Screen,
+    commands: Mapping[str, CommandRoute],
+    sealed: Mapping[str, ReadRoute],
 ) -> None:
     async def show(*, request: Request, **path: str) -> Response:
         return await _page(service, screen, request, path)
@@ -82,24 +96,37 @@ def _add(
             name = str(sent.get("act", ""))
             if name in screen.previews:
                 return await _preview(service, screen, request, path, sent)
+            if name in screen.openings:
+                route = sealed[screen.openings[name]]
+                return await _open(service, screen, request, path, sent, route)
             act = screen.acts.get(name)
             if act is None:
                 raise Problem(404, "NOT_FOUND", "Formulir ini tidak ada.", "Muat ulang halamannya.")
             body = None
             try:
                 body = act.body(_lists(sent)) if act.body else None
+                if act.rows:
+                    body = {"rows": act.rows(_lists(sent), _zone(request)), "partial": True}
                 answer = await _carry_out(request, commands[act.command], sent, path, body)
             except (Problem, RequestValidationError, Undecided, Held) as error:
-                return await _page(service, screen, request, path, _told(error, body), sent)
+                problem = _told(error, None if act.rows else body)
+                more = {"refused": _by_row(problem.errors, body)} if act.rows else None
+                return await _page(service, screen, request, path, problem, sent, more)
+            if act.rows and answer["refused"]:
+                more = {"refused": _by_row(answer["refused"], body), "taken": answer}
+                return await _page(service, screen, request, path, sent=sent, more=more)
         values = {**_texts(sent), **path, **answer}
         if len(answer.get("rows", ())) == 1:
             values |= answer["rows"][0]
         quoted = {name: quote(str(value), safe="") for name, value in values.items()}
-        where = (act.then or screen.path).format_map(quoted)
-        return RedirectResponse(f"{where}?{urlencode({RECORDED: name})}", status_code=303)
+        # A field that was left out leaves its place in the address empty.
+        where = (act.then or screen.path).format_map(defaultdict(str, quoted))
+        where, mark, place = where.partition("#")
+        told = f"{'&' if '?' in where else '?'}{urlencode({RECORDED: name})}"
+        return RedirectResponse(f"{where}{told}{mark}{place}", status_code=303)
 
     for method, endpoint in (("GET", show), ("POST", take)):
-        if method == "POST" and not (screen.acts or screen.previews):
+        if method == "POST" and not (screen.acts or screen.previews or screen.openings):
             continue
         endpoint.roles = screen.roles  # type: ignore[attr-defined]
         endpoint.__signature__ = inspect.Signature(  # type: ignore[attr-defined]
@@ -191,7 +218,7 @@ async def _carry_out(
     texts = _lists(sent)
     values = {name: path.get(name) or texts.get(name, [""])[0] for name in path_names(route.path)}
     if body is None:
-        body = body_of(route.form, texts, ZoneInfo(request.app.state.office.settings.time_zone))
+        body = body_of(route.form, texts, _zone(request))
     kind = Import if route.is_import else route.form
     try:
         form = kind.model_validate(body)
@@ -204,6 +231,48 @@ async def _carry_out(
     given = Sent(address, json.dumps(body, sort_keys=True).encode(), key)
     _, answer = await perform(request, staff, route, form, values, given)
     return answer
+
+
+def _zone(request: Request) -> ZoneInfo:
+    return ZoneInfo(request.app.state.office.settings.time_zone)
+
+
+def _by_row(
+    errors: Sequence[dict[str, Any]], body: dict[str, Any] | None
+) -> dict[str, list[dict[str, Any]]]:
+    """What was refused, by what its row calls itself in its first field."""
+    found: dict[str, list[dict[str, Any]]] = {}
+    for error in errors:
+        if body and isinstance(number := error.get("row"), int):
+            row: dict[str, Any] = body["rows"][number - 1]
+            found.setdefault(str(next(iter(row.values()))), []).append(error)
+    return found
+
+
+async def _open(
+    service: Service,
+    screen: Screen,
+    request: Request,
+    path: dict[str, str],
+    sent: FormData,
+    route: ReadRoute,
+) -> Response:
+    """The page with what is sealed, as the API would open it: the look is on record first."""
+    staff, name = staff_of(request), str(sent["act"])
+    try:
+        require(staff, route.roles)
+        try:
+            purpose = PURPOSE.validate_python(sent.get("purpose"))
+        except ValidationError as error:
+            wrong = {"where": "purpose", "message": problems.sentence(error.errors()[0])}
+            raise _invalid([wrong]) from None
+        given = {one: path[one] for one in path_names(route.path)}
+        _, found = await read(request, staff, route, given, purpose)
+    except (Problem, RequestValidationError, Undecided, Held) as error:
+        return await _page(service, screen, request, path, _told(error, None), sent)
+    return await _page(
+        service, screen, request, path, more={"opened": {name: custody.veiled(found)}}
+    )
 
 
 async def _preview(
@@ -250,13 +319,14 @@ async def _page(
     }
     # Kept when a form comes back with an error, so that one try stays one try.
     key = texts.get("key", "")[: len(uuid4().hex)]
-    if not key or (problem and problem.code == "IDEMPOTENCY_KEY_REUSED"):
+    if not key or problem is None or problem.code == "IDEMPOTENCY_KEY_REUSED":
         key = uuid4().hex
 
     def form(name: str) -> Filled:
         return Filled(name, csrf, f"{key}-{name}", name == act, lists, wrong)
 
-    shown = dict(loaded) | {"preview": None} | dict(more or {})
+    nothing: dict[str, Any] = {"preview": None, "opened": {}, "refused": {}, "taken": None}
+    shown = dict(loaded) | nothing | dict(more or {})
     return _render(
         service,
         request,

@@ -8,8 +8,8 @@ from typing import Any
 from services.city.projections import board, ledger
 from services.city.web.reads import STAFF
 from services.city.web.screens.flow import flow
-from services.city.web.screens.paging import PAGE_ROWS, offset_of, page_of
 from shared.runtime.manifest import Desk
+from shared.runtime.screens.paging import PAGE_ROWS, offset_of, page_of
 from shared.runtime.screens.screen import Act, Loaded, Screen
 
 FLAGS = {"ya": True, "tidak": False}
@@ -114,5 +114,7 @@ PERSON_SCREEN = Screen(
         "willing": Act("/beneficiaries/{person}/willingness"),
         "unwilling": Act("/beneficiaries/{person}/willingness-withdrawal"),
         "protect": Act("/beneficiaries/{person}/protection-path"),
+        "break_glass": Act("/beneficiaries/{person}/break-glass"),
     },
+    openings={"identity": "/beneficiaries/{person}/identity"},
 )

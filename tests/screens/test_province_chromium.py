@@ -1,0 +1,109 @@
+"""A province in a real browser: the checklist, a sheet, a case; each page looked at by axe."""
+
+from __future__ import annotations
+
+from contextlib import AsyncExitStack
+from typing import Any
+
+import pytest
+from playwright.async_api import Browser, expect
+
+from tests.screens.chromium import WIDE, enter, served
+from tests.screens.test_province import HERE, handed_over
+from tests.system import story
+from tests.system.offices import Desk
+
+pytestmark = pytest.mark.xdist_group("chromium")
+
+
+async def test_from_an_expected_arrival_to_a_case_in_a_browser(
+    city: Desk, province: Desk, chromium: Browser
+) -> None:
+    async with AsyncExitStack() as stack:
+        await journey(city, province, chromium, stack)
+
+
+async def journey(city: Desk, province: Desk, chromium: Browser, stack: AsyncExitStack) -> None:
+    base = await stack.enter_async_context(served(province))
+    wrong: list[str] = []
+    viewport = {"width": WIDE[0], "height": WIDE[1]}
+    more: Any = {"viewport": viewport, "java_script_enabled": True}
+    admin = await enter(chromium, stack, province, base, wrong, "admin", **more)
+    await admin.open("Rumah singgah")
+    await admin.look("rumah-kosong")
+    for number, capacity in ((1, "4"), (2, "1")):
+        await admin.fill("Kode rumah singgah", f"RS-{number}")
+        await admin.fill("Nama rumah singgah", f"Rumah contoh {number}")
+        await admin.fill("Daya tampung (orang)", capacity)
+        await admin.press("Catat rumah singgah")
+    await admin.look("rumah")
+
+    persons = await handed_over(city, province, 8)
+    credit = story.CREDIT | {"person": persons[0], "reference": "KREDIT/1"}
+    await city.post("treasurer", "/operations/OP-TEST/bank-file", {"rows": [credit]})
+    reception = await enter(chromium, stack, province, base, wrong, "reception", **more)
+    await reception.open("Kedatangan")
+    await reception.look("kedatangan")
+    await reception.open("HO-1")
+    await reception.look("periksa")
+    await reception.choose("Rumah singgah untuk yang tiba sekarang", "RS-1")
+    await reception.press("Pakai")
+    await reception.page.get_by_text("Ia tiba", exact=True).first.click()
+    await reception.look("ia-tiba")
+    await reception.press("Tiba, bersedia")
+    await expect(reception.page.get_by_text("Keliru? Koreksi")).to_be_visible()
+    await reception.look("tiba")
+    await reception.open("Keliru")
+    await reception.look("koreksi")
+    await reception.open("Kembali ke daftar")
+    await reception.open("Jawaban lain")
+    await expect(reception.page.get_by_label("Sebab tidak tiba")).to_be_hidden()
+    await reception.page.get_by_label("Tidak tiba", exact=True).check()
+    await expect(reception.page.get_by_label("Sebab tidak tiba")).to_be_visible()
+    await reception.press("Catat jawaban")
+    await reception.look("jawab-salah")
+    await reception.choose("Sebab tidak tiba", "left_in_transit")
+    await reception.press("Catat jawaban")
+    await reception.press("Tampilkan nama (pembukaan tercatat)")
+    await reception.look("nama")
+    await reception.open("Ada yang datang tanpa terdaftar")
+    await reception.press("Catat kedatangannya")
+    await reception.look("tidak-terdaftar-salah")
+    await reception.page.goto(f"{HERE}/lembar")
+    await reception.look("lembar")
+    await reception.fill("Jam tiba", "14:30")
+    await reception.choose("Rumah singgah", "RS-2")
+    for row in await reception.page.locator("table select").all():
+        await row.select_option("b")
+    await reception.press("Catat yang terisi")
+    await expect(reception.page.get_by_text("Baris lainnya sudah dicatat.")).to_be_visible()
+    await reception.look("lembar-sebagian")
+
+    worker = await enter(chromium, stack, province, base, wrong, "case_worker", **more)
+    await worker.open("Belum ada pekerja sosialnya")
+    await worker.look("kasus")
+    await worker.page.locator("table a").first.click()
+    await worker.press("Buka catatan untuk pendampingan")
+    await worker.look("bukan-kasus-anda")
+    await worker.press("Ambil kasus ini")
+    await worker.fill("Keinginannya", "Usaha sendiri")
+    await worker.fill("Potensinya", "Menjahit")
+    await worker.fill("Peluang yang ada", "Pasar dekat")
+    await worker.press("Simpan asesmen")
+    await worker.fill("Diklat yang ditawarkan", "Menjahit dasar\nSalon")
+    await worker.press("Simpan tawaran")
+    await worker.page.get_by_label("Salon", exact=True).check()
+    await worker.press("Simpan pilihannya")
+    await worker.look("satu-kasus")
+    await worker.press("Buka catatan untuk pendampingan")
+    await worker.look("catatan")
+    await worker.open("Halaman orang ini")
+    await worker.choose("Untuk apa dibuka", "case_work")
+    await worker.press("Buka identitas")
+    await worker.look("identitas")
+    await worker.open("Bantuan")
+    await worker.page.get_by_text("Uangnya tidak ada").first.click()
+    await worker.look("bantuan")
+    await admin.open("Penugasan")
+    await admin.look("penugasan")
+    assert wrong == []
