@@ -11,8 +11,10 @@ import inspect
 from collections.abc import AsyncIterator, Callable, Coroutine
 from contextlib import AsyncExitStack, asynccontextmanager
 from dataclasses import replace
+from functools import partial
 from keyword import iskeyword
 from typing import Annotated, Any, Literal
+from zoneinfo import ZoneInfo
 
 from fastapi import Depends, FastAPI, Header, Path, Query, Request, Response
 from fastapi.openapi.utils import get_openapi
@@ -32,6 +34,7 @@ from shared.runtime import (
     sign_in,
     status,
 )
+from shared.runtime.exports import to_workbook
 from shared.runtime.gate import require, staff_of
 from shared.runtime.manifest import CommandRoute, Problem, ReadRoute, Service
 from shared.runtime.metrics import CONTENT_TYPE as METRICS_TYPE
@@ -42,7 +45,7 @@ from shared.runtime.performing import PREFIX, Sent, desk_of, perform
 from shared.runtime.readiness import Readiness
 from shared.runtime.rows import XLSX, import_body, read_import
 from shared.runtime.screens import serving as screens
-from shared.runtime.sheets import to_csv, to_xlsx
+from shared.runtime.sheets import TABLE_ROWS, to_csv
 from shared.runtime.staff import ROLES, Staff
 from shared.runtime.tasks import end
 from shared.runtime.worker import Worker
@@ -55,6 +58,8 @@ AS_OF = ("known_at", "true_at")
 
 PDF = "application/pdf"
 FORMATS, PAPER_FORMATS = Literal["json", "csv", "xlsx"], Literal["json", "pdf"]
+OPENED_FORMATS = Literal["json"]
+"""What was sealed goes into no table: a file that is passed on is a look that nobody records."""
 IDEMPOTENCY_KEY = r"^[A-Za-z0-9._:-]{8,128}$"
 
 
@@ -201,6 +206,9 @@ _REPEATED: dict[int | str, dict[str, Any]] = {
 }
 _TABLES: dict[int | str, dict[str, Any]] = {200: {"content": {"text/csv": {}, XLSX: {}}}}
 _PAPERS: dict[int | str, dict[str, Any]] = {200: {"content": {PDF: {}}}}
+_ANSWERS: dict[Any, dict[int | str, dict[str, Any]]] = {
+    FORMATS: _TABLES, PAPER_FORMATS: _PAPERS, OPENED_FORMATS: {},
+}  # fmt: skip
 _NOT_READY: dict[int | str, dict[str, Any]] = {
     503: {"description": "Belum siap; sebabnya disebut", "content": {JSON: {}}}
 }
@@ -237,7 +245,11 @@ def _add_read(app: FastAPI, route: ReadRoute) -> None:
             found = await route.opens(desk, found)
         if format == "pdf" and route.paper is not None:
             return await _pdf(route.paper(desk, found))
-        return _as(format, custody.veiled(found))
+        found = custody.veiled(found)
+        if format == "json":
+            return found
+        rows = route.table(found) if route.table else found
+        return await _table(format, rows, desk.settings.zone)
 
     endpoint.roles = route.roles  # type: ignore[attr-defined]
     endpoint.__signature__ = inspect.Signature(  # type: ignore[attr-defined]
@@ -246,7 +258,7 @@ def _add_read(app: FastAPI, route: ReadRoute) -> None:
             *(_query(name, QueryText | None, None) for name in route.optional),
             *(_query(name, QueryText | None, None) for name in AS_OF if route.models),
             *([_query("purpose", access.Purpose)] if route.opens is not None else ()),
-            _query("format", FORMATS if route.paper is None else PAPER_FORMATS, "json"),
+            _query("format", _formats(route), "json"),
         ]
     )
     app.add_api_route(
@@ -257,7 +269,7 @@ def _add_read(app: FastAPI, route: ReadRoute) -> None:
         description=f"Peran: {', '.join(sorted(route.roles))}.",
         response_model=None,
         name="GET " + route.path,
-        responses=(_TABLES if route.paper is None else _PAPERS)
+        responses=_ANSWERS[_formats(route)]
         | _refusals(
             401,
             403,
@@ -279,16 +291,28 @@ def _query(name: str, annotation: Any, default: Any = inspect.Parameter.empty) -
     )
 
 
-def _as(format: str, found: Any) -> Any:
-    """JSON, or a list as a table that no spreadsheet takes for formulas."""
-    if format == "json":
-        return found
+def _formats(route: ReadRoute) -> Any:
+    if route.paper is not None:
+        return PAPER_FORMATS
+    return FORMATS if route.opens is None else OPENED_FORMATS
+
+
+async def _table(format: str, found: Any, zone: ZoneInfo) -> Response:
+    """A list as a table that no spreadsheet takes for formulas. In a thread: it takes a while."""
     if not isinstance(found, list):
         raise Problem(422, "NOT_A_TABLE", "Ini bukan daftar.", "Minta sebagai JSON (format=json).")
-    kinds = {"csv": ("text/csv; charset=utf-8", to_csv), "xlsx": (XLSX, _xlsx)}
-    kind, make = kinds[format]
+    if len(found) > TABLE_ROWS:
+        raise Problem(
+            422,
+            "TABLE_TOO_LARGE",
+            f"Daftarnya lebih dari {TABLE_ROWS} baris.",
+            "Unduh per bagian: pilih keadaan atau tujuan dahulu.",
+        )
+    kind, make = "text/csv; charset=utf-8", to_csv
+    if format == "xlsx":
+        kind, make = XLSX, partial(to_workbook, zone=zone)
     return Response(
-        make(found),
+        await asyncio.to_thread(make, found),
         media_type=kind,
         headers={"Content-Disposition": f'attachment; filename="daftar.{format}"'},
     )
@@ -301,10 +325,6 @@ async def _pdf(paper: Paper) -> Response:
         media_type=PDF,
         headers={"Content-Disposition": 'attachment; filename="dokumen.pdf"'},
     )
-
-
-def _xlsx(rows: list[dict[str, Any]]) -> bytes:
-    return to_xlsx(rows, "Daftar")
 
 
 def _add_open_routes(app: FastAPI, list_path: str) -> None:

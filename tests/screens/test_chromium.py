@@ -223,9 +223,8 @@ async def journey(
     await issuer.fill("Rencana berangkat", "2019-10-04")
     await issuer.fill("Sarana angkutan", "KM Contoh")
     await issuer.press("Lanjut: pilih orangnya")
-    await issuer.open("Centang semua")
     await issuer.look("pilih")
-    await issuer.press("Lanjut: periksa")
+    await issuer.press("Masukkan semua 5 orang")
     await issuer.look("periksa")
     await issuer.press("Ajukan untuk disahkan")
 

@@ -25,7 +25,7 @@ from shared.kernel.handling import Undecided
 from shared.kernel.hold import Held
 from shared.runtime import problems
 from shared.runtime.forms import path_names
-from shared.runtime.gate import csrf_token, require, staff_of
+from shared.runtime.gate import csrf_token, form_sent, require, staff_of
 from shared.runtime.manifest import CommandRoute, Problem, Service
 from shared.runtime.performing import PREFIX, Sent, desk_of, perform
 from shared.runtime.rows import Import
@@ -38,6 +38,8 @@ from shared.runtime.staff import Staff
 TEMPLATES = Path(__file__).parent.parent / "templates"
 RECORDED = "tersimpan"
 """The query parameter by which a page says what was just recorded."""
+NOTHING_NEW = "sama"
+"""The query parameter by which it says that all of it was recorded before."""
 KEY = re.compile(r"[A-Za-z0-9._:-]{8,128}")
 LANGUAGE_PATH = "/bahasa"
 
@@ -78,7 +80,7 @@ def _add(
         return await _page(service, screen, request, path)
 
     async def take(*, request: Request, **path: str) -> Response:
-        async with request.form() as sent:
+        async with form_sent(request) as sent:
             name = str(sent.get("act", ""))
             if name in screen.previews:
                 return await _preview(service, screen, request, path, sent)
@@ -91,12 +93,16 @@ def _add(
                 answer = await _carry_out(request, commands[act.command], sent, path, body)
             except (Problem, RequestValidationError, Undecided, Held) as error:
                 return await _page(service, screen, request, path, _told(error, body), sent)
+        if answer.get("refused"):
+            # Some rows were recorded and some not: said at once, for no later page could.
+            return await _page(service, screen, request, path, more={"taken": answer, "did": name})
         values = {**_texts(sent), **path, **answer}
         if len(answer.get("rows", ())) == 1:
             values |= answer["rows"][0]
         quoted = {name: quote(str(value), safe="") for name, value in values.items()}
         where = (act.then or screen.path).format_map(quoted)
-        return RedirectResponse(f"{where}?{urlencode({RECORDED: name})}", status_code=303)
+        said = {RECORDED: name} | ({NOTHING_NEW: "ya"} if not answer.get("recorded", 1) else {})
+        return RedirectResponse(f"{where}?{urlencode(said)}", status_code=303)
 
     for method, endpoint in (("GET", show), ("POST", take)):
         if method == "POST" and not (screen.acts or screen.previews):
@@ -256,7 +262,7 @@ async def _page(
     def form(name: str) -> Filled:
         return Filled(name, csrf, f"{key}-{name}", name == act, lists, wrong)
 
-    shown = dict(loaded) | {"preview": None} | dict(more or {})
+    shown = dict(loaded) | {"preview": None, "taken": None, "did": ""} | dict(more or {})
     return _render(
         service,
         request,
@@ -266,7 +272,8 @@ async def _page(
         act=act,
         form=form,
         problem=problem,
-        recorded=request.query_params.get(RECORDED),
+        recorded=shown.pop("did") or request.query_params.get(RECORDED),
+        nothing_new=NOTHING_NEW in request.query_params,
     )
 
 
@@ -294,8 +301,9 @@ def _render(
 
 def _problem_page(service: Service, request: Request, problem: Problem) -> Response:
     return _render(
-        service, request, "problem.html", problem.status, problem=problem, recorded=None, act=""
-    )
+        service, request, "problem.html", problem.status, problem=problem, recorded=None, act="",
+        taken=None, nothing_new=False,
+    )  # fmt: skip
 
 
 def _lists(sent: FormData) -> dict[str, list[str]]:

@@ -46,7 +46,19 @@ def offset_of(given: Mapping[str, str]) -> int:
     return (number_of(given) - 1) * PAGE_ROWS
 
 
-def page_of(rows: list[dict[str, Any]], given: Mapping[str, str], *names: str) -> Page:
-    """`names` are the parameters that stay the same from page to page."""
+def page_of(
+    rows: list[dict[str, Any]], given: Mapping[str, str], *names: str, of: int | None = None
+) -> Page:
+    """`names` are the parameters that stay the same from page to page.
+
+    `of` is how many there are, where the rows don't say so themselves.
+    """
     query = {name: given[name] for name in names if name in given}
-    return Page(rows, number_of(given), rows[0]["of"] if rows else 0, query)
+    if of is None:
+        of = rows[0]["of"] if rows else 0
+    return Page(rows, number_of(given), of, query)
+
+
+def person_asked(given: Mapping[str, str]) -> str:
+    """What was typed where one searches for a person's code."""
+    return given.get("cari", "").strip().upper()
