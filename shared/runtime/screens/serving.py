@@ -301,9 +301,8 @@ def _render(
 
 def _problem_page(service: Service, request: Request, problem: Problem) -> Response:
     return _render(
-        service, request, "problem.html", problem.status, problem=problem, recorded=None, act="",
-        taken=None, nothing_new=False,
-    )  # fmt: skip
+        service, request, "problem.html", problem.status, problem=problem, recorded=None, act=""
+    )
 
 
 def _lists(sent: FormData) -> dict[str, list[str]]:

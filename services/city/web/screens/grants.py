@@ -11,8 +11,8 @@ from services.city.web.commands import TREASURER
 from services.city.web.imports import CreditRow
 from services.city.web.reads import MONEY
 from services.city.web.screens import tables
-from services.city.web.screens.paging import PAGE_ROWS, offset_of, page_of, person_asked
 from shared.runtime.manifest import Desk
+from shared.runtime.screens.paging import PAGE_ROWS, offset_of, page_of, person_asked
 from shared.runtime.screens.screen import Act, Loaded, Screen
 
 TEMPLATE_ROWS = 1_000

@@ -7,15 +7,15 @@ from zoneinfo import ZoneInfo
 
 from services.city.projections import board, handovers
 from services.city.web.reads import STAFF
-from services.city.web.screens.paging import (
+from shared.runtime import deliveries
+from shared.runtime.manifest import Desk
+from shared.runtime.screens.paging import (
     PAGE_ROWS,
     number_of,
     offset_of,
     page_of,
     person_asked,
 )
-from shared.runtime import deliveries
-from shared.runtime.manifest import Desk
 from shared.runtime.screens.screen import Act, Loaded, Screen, Texts
 
 ISSUER = frozenset({"issuer"})

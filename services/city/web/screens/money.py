@@ -10,8 +10,8 @@ from services.city.projections import holdings
 from services.city.web.imports import CreditRow, ReleaseRow
 from services.city.web.reads import MONEY
 from services.city.web.screens import tables
-from services.city.web.screens.paging import PAGE_ROWS, offset_of, page_of
 from shared.runtime.manifest import Desk
+from shared.runtime.screens.paging import PAGE_ROWS, offset_of, page_of
 from shared.runtime.screens.screen import Act, Loaded, Screen
 
 OPERATIONS_ON_A_PAGE = PAGE_ROWS

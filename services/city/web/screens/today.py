@@ -9,7 +9,6 @@ from collections.abc import Mapping
 from typing import Any
 
 from services.city.projections import board, handovers, holdings, ledger
-from services.city.web.reads import MONEY
 from services.city.web.screens.money import due
 from services.city.web.screens.money import today as day_of
 from shared.runtime.manifest import Desk
@@ -31,7 +30,7 @@ async def today(desk: Desk, _: dict[str, str]) -> Loaded:
     phases = await handovers.waiting(connection)
     newest = await board.newest(connection, OPERATIONS_LOOKED_AT)
     money: Mapping[str, list[dict[str, Any]]] = {"grants": [], "advances": []}
-    if roles & MONEY:
+    if "treasurer" in roles:
         money = await holdings.waiting(connection)
     return {
         "phases": {

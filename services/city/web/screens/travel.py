@@ -16,8 +16,8 @@ from services.city.web.imports import FareRow, ReleaseRow
 from services.city.web.reads import MONEY
 from services.city.web.screens import tables
 from services.city.web.screens.money import due, today
-from services.city.web.screens.paging import PAGE_ROWS, offset_of, page_of, person_asked
 from shared.runtime.manifest import Desk
+from shared.runtime.screens.paging import PAGE_ROWS, offset_of, page_of, person_asked
 from shared.runtime.screens.screen import Act, Loaded, Screen
 
 TEMPLATE_ROWS = 1_000

@@ -11,12 +11,12 @@ from services.city.domain.treasury import RecordTreasuryReturn
 from services.city.projections import holdings
 from services.city.web.reads import MONEY
 from services.city.web.screens.money import today
-from services.city.web.screens.paging import PAGE_ROWS, offset_of, page_of
 from services.city.web.screens.travel import PARTS, due_of
 from shared.runtime import problems
 from shared.runtime.forms import form_of
 from shared.runtime.manifest import Desk, Problem
 from shared.runtime.screens.fields import AMOUNT
+from shared.runtime.screens.paging import PAGE_ROWS, offset_of, page_of
 from shared.runtime.screens.screen import Act, Files, Loaded, Screen, Texts
 
 SHARES = 1_000

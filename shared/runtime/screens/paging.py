@@ -19,14 +19,15 @@ class Page:
     number: int
     of: int
     query: Mapping[str, str]
+    size: int = PAGE_ROWS
 
     @property
     def pages(self) -> int:
-        return max(1, -(-self.of // PAGE_ROWS))
+        return max(1, -(-self.of // self.size))
 
     @property
     def first(self) -> int:
-        return (self.number - 1) * PAGE_ROWS + 1
+        return (self.number - 1) * self.size + 1
 
     @property
     def last(self) -> int:
@@ -42,12 +43,16 @@ def number_of(given: Mapping[str, str]) -> int:
     return min(max(int(asked), 1), LAST_PAGE) if asked.isascii() and asked.isdigit() else 1
 
 
-def offset_of(given: Mapping[str, str]) -> int:
-    return (number_of(given) - 1) * PAGE_ROWS
+def offset_of(given: Mapping[str, str], size: int = PAGE_ROWS) -> int:
+    return (number_of(given) - 1) * size
 
 
 def page_of(
-    rows: list[dict[str, Any]], given: Mapping[str, str], *names: str, of: int | None = None
+    rows: list[dict[str, Any]],
+    given: Mapping[str, str],
+    *names: str,
+    size: int = PAGE_ROWS,
+    of: int | None = None,
 ) -> Page:
     """`names` are the parameters that stay the same from page to page.
 
@@ -56,7 +61,7 @@ def page_of(
     query = {name: given[name] for name in names if name in given}
     if of is None:
         of = rows[0]["of"] if rows else 0
-    return Page(rows, number_of(given), of, query)
+    return Page(rows, number_of(given), of, query, size)
 
 
 def person_asked(given: Mapping[str, str]) -> str:
