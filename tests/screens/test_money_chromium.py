@@ -14,7 +14,7 @@ from tests.system.offices import Desk
 
 pytestmark = pytest.mark.xdist_group("chromium")
 
-GRANTS, TICKETS = "/kegiatan/OP-TEST/bantuan", "/kegiatan/OP-TEST/tiket"
+GRANTS, TICKETS = "/uang/OP-TEST/bantuan", "/uang/OP-TEST/tiket"
 
 
 async def test_grants_and_travel_money_in_a_browser(city: Desk, chromium: Browser) -> None:

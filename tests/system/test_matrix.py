@@ -109,19 +109,19 @@ POST   /kewenangan                                              intake issuer ap
 GET    /uang                                                    treasurer approver auditor
 GET    /penerima-manfaat/{person}/uang                          treasurer approver auditor
 POST   /penerima-manfaat/{person}/uang                          treasurer approver auditor
-GET    /kegiatan/{operation}/bantuan                            treasurer approver auditor
-GET    /kegiatan/{operation}/bantuan/impor                      treasurer
-POST   /kegiatan/{operation}/bantuan/impor                      treasurer
-GET    /kegiatan/{operation}/bantuan/impor/contoh               treasurer
-GET    /kegiatan/{operation}/tiket                              treasurer approver auditor
-GET    /kegiatan/{operation}/tiket/cairkan                      treasurer
-POST   /kegiatan/{operation}/tiket/cairkan                      treasurer
-GET    /kegiatan/{operation}/tiket/cairkan/contoh               treasurer
-GET    /kegiatan/{operation}/tiket/kuitansi                     treasurer
-POST   /kegiatan/{operation}/tiket/kuitansi                     treasurer
-GET    /kegiatan/{operation}/tiket/kuitansi/contoh              treasurer
-GET    /kegiatan/{operation}/sts                                treasurer approver auditor
-POST   /kegiatan/{operation}/sts                                treasurer approver auditor
+GET    /uang/{operation}/bantuan                                treasurer approver auditor
+GET    /uang/{operation}/bantuan/impor                          treasurer
+POST   /uang/{operation}/bantuan/impor                          treasurer
+GET    /uang/{operation}/bantuan/impor/contoh                   treasurer
+GET    /uang/{operation}/tiket                                  treasurer approver auditor
+GET    /uang/{operation}/tiket/cairkan                          treasurer
+POST   /uang/{operation}/tiket/cairkan                          treasurer
+GET    /uang/{operation}/tiket/cairkan/contoh                   treasurer
+GET    /uang/{operation}/tiket/kuitansi                         treasurer
+POST   /uang/{operation}/tiket/kuitansi                         treasurer
+GET    /uang/{operation}/tiket/kuitansi/contoh                  treasurer
+GET    /uang/{operation}/sts                                    treasurer approver auditor
+POST   /uang/{operation}/sts                                    treasurer approver auditor
 
 POST   /api/v1/operations                                       issuer
 POST   /api/v1/operations/{operation}/claims                    issuer

@@ -72,22 +72,22 @@ async def template(desk: Desk, given: dict[str, str]) -> Response | None:
 
 
 GRANTS = Screen(
-    "/kegiatan/{operation}/bantuan",
+    "/uang/{operation}/bantuan",
     "grants.html",
     MONEY,
     grants,
     optional=("keadaan", "cari", "halaman"),
 )
 BANK_FILE = Screen(
-    "/kegiatan/{operation}/bantuan/impor",
+    "/uang/{operation}/bantuan/impor",
     "money_table.html",
     TREASURER,
     bank_file,
     acts={
         "import": Act(
-            "/operations/{operation}/bank-file", "/kegiatan/{operation}/bantuan", tables.many_rows
+            "/operations/{operation}/bank-file", "/uang/{operation}/bantuan", tables.many_rows
         )
     },
     previews={"preview": tables.preview(CreditRow, COLUMNS)},
 )
-BANK_TEMPLATE = Screen("/kegiatan/{operation}/bantuan/impor/contoh", "", TREASURER, template)
+BANK_TEMPLATE = Screen("/uang/{operation}/bantuan/impor/contoh", "", TREASURER, template)

@@ -92,40 +92,36 @@ async def receipt_template(desk: Desk, given: dict[str, str]) -> Response:
 
 
 ADVANCES = Screen(
-    "/kegiatan/{operation}/tiket",
+    "/uang/{operation}/tiket",
     "advances.html",
     MONEY,
     advances,
     optional=("keadaan", "cari", "halaman"),
 )
 RELEASES = Screen(
-    "/kegiatan/{operation}/tiket/cairkan",
+    "/uang/{operation}/tiket/cairkan",
     "money_table.html",
     TREASURER,
     releases,
     acts={
         "import": Act(
-            "/operations/{operation}/advances", "/kegiatan/{operation}/tiket", tables.many_rows
+            "/operations/{operation}/advances", "/uang/{operation}/tiket", tables.many_rows
         )
     },
     previews={"preview": tables.preview(ReleaseRow, tuple(ReleaseRow.model_fields))},
 )
-RELEASE_TEMPLATE = Screen(
-    "/kegiatan/{operation}/tiket/cairkan/contoh", "", TREASURER, release_template
-)
+RELEASE_TEMPLATE = Screen("/uang/{operation}/tiket/cairkan/contoh", "", TREASURER, release_template)
 RECEIPTS = Screen(
-    "/kegiatan/{operation}/tiket/kuitansi",
+    "/uang/{operation}/tiket/kuitansi",
     "money_table.html",
     TREASURER,
     receipts,
     acts={
-        "import": Act(
-            "/operations/{operation}/fares", "/kegiatan/{operation}/tiket", tables.many_rows
-        )
+        "import": Act("/operations/{operation}/fares", "/uang/{operation}/tiket", tables.many_rows)
     },
     # Why a fare is above the ceiling is free text about her: it is sealed, and not shown.
     previews={"preview": tables.preview(FareRow, ("person", "receipt", "amount_rupiah"))},
 )
 RECEIPT_TEMPLATE = Screen(
-    "/kegiatan/{operation}/tiket/kuitansi/contoh", "", TREASURER, receipt_template
+    "/uang/{operation}/tiket/kuitansi/contoh", "", TREASURER, receipt_template
 )

@@ -114,11 +114,11 @@ def _errors(error: ValidationError) -> list[dict[str, Any]]:
 
 
 STS = Screen(
-    "/kegiatan/{operation}/sts",
+    "/uang/{operation}/sts",
     "sts.html",
     MONEY,
     sts,
-    acts={"record": Act("/treasury-returns", "/kegiatan/{operation}/sts", body)},
+    acts={"record": Act("/treasury-returns", "/uang/{operation}/sts", body)},
     previews={"check": check},
     optional=("semua", "halaman"),
 )
