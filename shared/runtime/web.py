@@ -58,8 +58,6 @@ AS_OF = ("known_at", "true_at")
 
 PDF = "application/pdf"
 FORMATS, PAPER_FORMATS = Literal["json", "csv", "xlsx"], Literal["json", "pdf"]
-OPENED_FORMATS = Literal["json"]
-"""What was sealed goes into no table: a file that is passed on is a look that nobody records."""
 IDEMPOTENCY_KEY = r"^[A-Za-z0-9._:-]{8,128}$"
 
 
@@ -206,9 +204,6 @@ _REPEATED: dict[int | str, dict[str, Any]] = {
 }
 _TABLES: dict[int | str, dict[str, Any]] = {200: {"content": {"text/csv": {}, XLSX: {}}}}
 _PAPERS: dict[int | str, dict[str, Any]] = {200: {"content": {PDF: {}}}}
-_ANSWERS: dict[Any, dict[int | str, dict[str, Any]]] = {
-    FORMATS: _TABLES, PAPER_FORMATS: _PAPERS, OPENED_FORMATS: {},
-}  # fmt: skip
 _NOT_READY: dict[int | str, dict[str, Any]] = {
     503: {"description": "Belum siap; sebabnya disebut", "content": {JSON: {}}}
 }
@@ -240,6 +235,9 @@ def _add_read(app: FastAPI, route: ReadRoute) -> None:
                 found = await route.query(reading, given)
         if found is None:
             raise Problem(404, "NOT_FOUND", "Data ini tidak ada.", "Periksa kodenya.")
+        if route.opens is not None and format in ("csv", "xlsx"):
+            # A file that is passed on is a look that nobody records. Nothing is opened for it.
+            raise not_a_table("Yang tersegel tidak diunduh sebagai tabel.")
         if route.opens is not None:
             # Without a connection in hand: recording the look takes one.
             found = await route.opens(desk, found)
@@ -258,7 +256,7 @@ def _add_read(app: FastAPI, route: ReadRoute) -> None:
             *(_query(name, QueryText | None, None) for name in route.optional),
             *(_query(name, QueryText | None, None) for name in AS_OF if route.models),
             *([_query("purpose", access.Purpose)] if route.opens is not None else ()),
-            _query("format", _formats(route), "json"),
+            _query("format", FORMATS if route.paper is None else PAPER_FORMATS, "json"),
         ]
     )
     app.add_api_route(
@@ -269,7 +267,7 @@ def _add_read(app: FastAPI, route: ReadRoute) -> None:
         description=f"Peran: {', '.join(sorted(route.roles))}.",
         response_model=None,
         name="GET " + route.path,
-        responses=_ANSWERS[_formats(route)]
+        responses=(_TABLES if route.paper is None else _PAPERS)
         | _refusals(
             401,
             403,
@@ -291,16 +289,14 @@ def _query(name: str, annotation: Any, default: Any = inspect.Parameter.empty) -
     )
 
 
-def _formats(route: ReadRoute) -> Any:
-    if route.paper is not None:
-        return PAPER_FORMATS
-    return FORMATS if route.opens is None else OPENED_FORMATS
+def not_a_table(why: str) -> Problem:
+    return Problem(422, "NOT_A_TABLE", why, "Minta sebagai JSON (format=json).")
 
 
 async def _table(format: str, found: Any, zone: ZoneInfo) -> Response:
     """A list as a table that no spreadsheet takes for formulas. In a thread: it takes a while."""
     if not isinstance(found, list):
-        raise Problem(422, "NOT_A_TABLE", "Ini bukan daftar.", "Minta sebagai JSON (format=json).")
+        raise not_a_table("Ini bukan daftar.")
     if len(found) > TABLE_ROWS:
         raise Problem(
             422,
