@@ -10,6 +10,8 @@ from __future__ import annotations
 
 import contextlib
 import logging
+from collections.abc import AsyncIterator
+from contextlib import asynccontextmanager
 from hmac import compare_digest
 from urllib.parse import urlsplit
 
@@ -17,7 +19,7 @@ from fastapi import FastAPI, Request, Response
 from fastapi.responses import RedirectResponse
 from psycopg import OperationalError
 from psycopg_pool import PoolTimeout
-from starlette.datastructures import MutableHeaders
+from starlette.datastructures import FormData, MutableHeaders
 from starlette.exceptions import HTTPException
 from starlette.formparsers import MultiPartException
 from starlette.types import ASGIApp, Message, Receive, Scope, Send
@@ -33,6 +35,8 @@ SIGN_IN_PATH = "/masuk"
 API_SESSIONS_PATH = "/api/v1/sessions"
 OPEN_PATHS = ("/health/live", "/health/ready", SIGN_IN_PATH)
 OPEN_PREFIXES = ("/static/", f"{SIGN_IN_PATH}/")
+FORM_FIELDS = 2_000
+ANY_LENGTH = 2**31
 SAFE_METHODS = ("GET", "HEAD", "OPTIONS")
 CSRF_FIELD = "csrf"
 CSRF_HEADER = "x-csrf-token"
@@ -152,7 +156,11 @@ class Gate:
             return
         given = request.headers.get(CSRF_HEADER)
         if given is None:
-            given, receive = await _csrf_field(scope, receive)
+            try:
+                given, receive = await _csrf_field(scope, receive)
+            except TooManyFields as problem:
+                await problems.answer(request, problem)(scope, receive, send)
+                return
         if not is_same_site(request) or not sessions.csrf_fits(session, given):
             await problems.answer(request, not_our_page())(scope, receive, send)
             return
@@ -175,7 +183,10 @@ def _is_open(scope: Scope) -> bool:
 
 
 async def _csrf_field(scope: Scope, receive: Receive) -> tuple[str, Receive]:
-    """The token in a form's field, and a `receive` that gives the same body once more."""
+    """The token in a form's field, and a `receive` that gives the same body once more.
+
+    Raises TooManyFields, and Problem (413) while the body comes.
+    """
     body = await Request(scope, receive).body()
 
     def again() -> Receive:
@@ -186,12 +197,42 @@ async def _csrf_field(scope: Scope, receive: Receive) -> tuple[str, Receive]:
 
         return replay
 
-    try:
-        async with Request(scope, again()).form() as form:
+    given: object = None
+    with contextlib.suppress(HTTPException, MultiPartException):
+        async with form_sent(Request(scope, again())) as form:
             given = form.get(CSRF_FIELD)
-    except (HTTPException, MultiPartException):
-        given = None
     return given if isinstance(given, str) else "", again()
+
+
+class TooManyFields(Problem):
+    """A form of ours, but with more ticks or fields than are read."""
+
+    def __init__(self) -> None:
+        super().__init__(
+            422,
+            "FORM_TOO_MANY_FIELDS",
+            f"Formulir ini berisi lebih dari {FORM_FIELDS} isian.",
+            "Kirim lebih sedikit sekaligus: bagi tabelnya, atau centang lebih sedikit.",
+        )
+
+
+@asynccontextmanager
+async def form_sent(request: Request) -> AsyncIterator[FormData]:
+    """What a form sent. Its length was looked at before, and one field may be as long as that.
+
+    Raises TooManyFields, HTTPException and MultiPartException.
+    """
+    try:
+        form = await request.form(max_part_size=ANY_LENGTH, max_fields=FORM_FIELDS)
+    except (HTTPException, MultiPartException) as error:
+        said = error.detail if isinstance(error, HTTPException) else error.message
+        if str(said).startswith("Too many"):
+            raise TooManyFields from None
+        raise
+    try:
+        yield form
+    finally:
+        await form.close()
 
 
 def is_same_site(request: Request) -> bool:

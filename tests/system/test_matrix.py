@@ -106,6 +106,23 @@ POST   /serah-terima/{handover}                                 intake issuer ap
 GET    /kewenangan                                              intake issuer approver treasurer auditor admin
 POST   /kewenangan                                              intake issuer approver treasurer auditor admin
 
+GET    /uang                                                    treasurer approver auditor
+GET    /penerima-manfaat/{person}/uang                          treasurer approver auditor
+POST   /penerima-manfaat/{person}/uang                          treasurer approver auditor
+GET    /uang/{operation}/bantuan                                treasurer approver auditor
+GET    /uang/{operation}/bantuan/impor                          treasurer
+POST   /uang/{operation}/bantuan/impor                          treasurer
+GET    /uang/{operation}/bantuan/impor/contoh                   treasurer
+GET    /uang/{operation}/tiket                                  treasurer approver auditor
+GET    /uang/{operation}/tiket/cairkan                          treasurer
+POST   /uang/{operation}/tiket/cairkan                          treasurer
+GET    /uang/{operation}/tiket/cairkan/contoh                   treasurer
+GET    /uang/{operation}/tiket/kuitansi                         treasurer
+POST   /uang/{operation}/tiket/kuitansi                         treasurer
+GET    /uang/{operation}/tiket/kuitansi/contoh                  treasurer
+GET    /uang/{operation}/sts                                    treasurer approver auditor
+POST   /uang/{operation}/sts                                    treasurer approver auditor
+
 POST   /api/v1/operations                                       issuer
 POST   /api/v1/operations/{operation}/claims                    issuer
 POST   /api/v1/operations/{operation}/explanations              approver
@@ -135,6 +152,7 @@ POST   /api/v1/handovers/{handover}/closing                     issuer
 
 POST   /api/v1/operations/{operation}/bank-file                 treasurer
 POST   /api/v1/operations/{operation}/advances                  treasurer
+POST   /api/v1/operations/{operation}/fares                     treasurer
 POST   /api/v1/beneficiaries/{person}/fares                     treasurer
 POST   /api/v1/beneficiaries/{person}/fare-corrections          treasurer
 POST   /api/v1/beneficiaries/{person}/grant-failures            treasurer
@@ -147,6 +165,12 @@ GET    /api/v1/operations/{operation}/beneficiaries             intake issuer ap
 GET    /api/v1/handovers                                        intake issuer approver treasurer auditor
 GET    /api/v1/handovers/{handover}                             intake issuer approver treasurer auditor
 GET    /api/v1/operations/{operation}/ledger                    treasurer approver auditor
+GET    /api/v1/authorities                                      intake issuer approver treasurer auditor admin
+GET    /api/v1/operations/{operation}/grants                    treasurer approver auditor
+GET    /api/v1/operations/{operation}/credits                   treasurer approver auditor
+GET    /api/v1/operations/{operation}/advances                  treasurer approver auditor
+GET    /api/v1/operations/{operation}/movements                 treasurer approver auditor
+GET    /api/v1/operations/{operation}/treasury-returns          treasurer approver auditor
 GET    /api/v1/handovers/{handover}/deed                        intake issuer approver treasurer auditor
 GET    /api/v1/handovers/{handover}/deed/identities             issuer
 GET    /api/v1/operations/{operation}/expenditure-report        treasurer approver auditor

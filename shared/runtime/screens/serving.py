@@ -27,7 +27,7 @@ from shared.kernel.handling import Undecided
 from shared.kernel.hold import Held
 from shared.runtime import custody, problems
 from shared.runtime.forms import path_names
-from shared.runtime.gate import csrf_token, require, staff_of
+from shared.runtime.gate import csrf_token, form_sent, require, staff_of
 from shared.runtime.manifest import CommandRoute, Problem, ReadRoute, Service
 from shared.runtime.performing import PREFIX, Sent, desk_of, perform
 from shared.runtime.reading import read
@@ -41,6 +41,8 @@ from shared.runtime.staff import Staff
 TEMPLATES = Path(__file__).parent.parent / "templates"
 RECORDED = "tersimpan"
 """The query parameter by which a page says what was just recorded."""
+NOTHING_NEW = "sama"
+"""The query parameter by which it says that all of it was recorded before."""
 KEY = re.compile(r"[A-Za-z0-9._:-]{8,128}")
 LANGUAGE_PATH = "/bahasa"
 PURPOSE: TypeAdapter[Purpose] = TypeAdapter(Purpose)
@@ -92,7 +94,7 @@ def _add(
         return await _page(service, screen, request, path)
 
     async def take(*, request: Request, **path: str) -> Response:
-        async with request.form() as sent:
+        async with form_sent(request) as sent:
             name = str(sent.get("act", ""))
             if name in screen.previews:
                 return await _preview(service, screen, request, path, sent)
@@ -110,11 +112,18 @@ def _add(
                 answer = await _carry_out(request, commands[act.command], sent, path, body)
             except (Problem, RequestValidationError, Undecided, Held) as error:
                 problem = _told(error, None if act.rows else body)
-                more = {"refused": _by_row(problem.errors, body)} if act.rows else None
+                more: dict[str, Any] = (
+                    {"refused": _by_row(problem.errors, body)} if act.rows else {}
+                )
                 return await _page(service, screen, request, path, problem, sent, more)
-            if act.rows and answer["refused"]:
-                more = {"refused": _by_row(answer["refused"], body), "taken": answer}
-                return await _page(service, screen, request, path, sent=sent, more=more)
+            if answer.get("refused"):
+                # Some rows were recorded and some not: said at once, for no later page could.
+                more = {"taken": answer, "did": name}
+                if act.rows:
+                    more["refused"] = _by_row(answer["refused"], body)
+                return await _page(
+                    service, screen, request, path, sent=sent if act.rows else None, more=more
+                )
         values = {**_texts(sent), **path, **answer}
         if len(answer.get("rows", ())) == 1:
             values |= answer["rows"][0]
@@ -122,7 +131,8 @@ def _add(
         # A field that was left out leaves its place in the address empty.
         where = (act.then or screen.path).format_map(defaultdict(str, quoted))
         where, mark, place = where.partition("#")
-        told = f"{'&' if '?' in where else '?'}{urlencode({RECORDED: name})}"
+        said = {RECORDED: name} | ({NOTHING_NEW: "ya"} if not answer.get("recorded", 1) else {})
+        told = f"{'&' if '?' in where else '?'}{urlencode(said)}"
         return RedirectResponse(f"{where}{told}{mark}{place}", status_code=303)
 
     for method, endpoint in (("GET", show), ("POST", take)):
@@ -325,7 +335,9 @@ async def _page(
     def form(name: str) -> Filled:
         return Filled(name, csrf, f"{key}-{name}", name == act, lists, wrong)
 
-    nothing: dict[str, Any] = {"preview": None, "opened": {}, "refused": {}, "taken": None}
+    nothing: dict[str, Any] = {
+        "preview": None, "opened": {}, "refused": {}, "taken": None, "did": "",
+    }  # fmt: skip
     shown = dict(loaded) | nothing | dict(more or {})
     return _render(
         service,
@@ -336,7 +348,8 @@ async def _page(
         act=act,
         form=form,
         problem=problem,
-        recorded=request.query_params.get(RECORDED),
+        recorded=shown.pop("did") or request.query_params.get(RECORDED),
+        nothing_new=NOTHING_NEW in request.query_params,
     )
 
 
