@@ -17,6 +17,7 @@ from services.province.web.reads import (
     retained,
 )
 from shared.runtime.manifest import Service
+from shared.runtime.screens import oversight
 
 SERVICE = Service(
     kind="province",
@@ -39,4 +40,5 @@ SERVICE = Service(
     evidence=evidence,
     corrections=corrections.CORRECTIONS,
     sums=ProvinceSums,
+    screens=oversight.screens("province"),
 )

@@ -28,6 +28,7 @@ select b.position, b.receiver, b.sequence, b.body, e.recorded_at,
   case when b.sequence <@ o.unapplied then null else coalesce(a.at, r.at) end as applied_at
 from (select * from outbox where position < %s
     and (%s::text is null or position(%s in body) > 0)
+    and (%s::text is null or receiver = %s)
   order by position desc fetch first %s rows with ties) b
 join events e on e.position = b.position
 left join link_out o on o.receiver = b.receiver
@@ -45,13 +46,18 @@ async def deliveries(
     service: Service,
     subject: str | None = None,
     before: int = NEWEST,
+    *,
+    receiver: str | None = None,
+    most: int = DELIVERIES,
 ) -> list[dict[str, Any]]:
-    """Each message, the newest first, of those before a position of the log.
+    """Each message, the newest first, of those before a position of the log; to one receiver if
+    named.
 
-    Some DELIVERIES of them: those of one event come together, so that the next page may begin
-    before the last position of this one.
+    Some DELIVERIES of them, or `most`: those of one event come together, so that the next page
+    may begin before the last position of this one.
     """
-    found = await rows(connection, _SQL, before, subject, f'"{subject}"'.encode(), DELIVERIES)
+    quoted = f'"{subject}"'.encode()
+    found = await rows(connection, _SQL, before, subject, quoted, receiver, receiver, most)
     documents = [json.loads(row.pop("body")) for row in found]
     receivers = [row["receiver"] for row in found]
     persons = await service.acknowledged(connection, list(zip(receivers, documents, strict=True)))

@@ -42,6 +42,7 @@ from shared.runtime.performing import PREFIX, Sent, desk_of, perform
 from shared.runtime.readiness import Readiness
 from shared.runtime.rows import XLSX, import_body, read_import
 from shared.runtime.screens import serving as screens
+from shared.runtime.screens import verifying
 from shared.runtime.sheets import to_csv, to_xlsx
 from shared.runtime.staff import ROLES, Staff
 from shared.runtime.tasks import end
@@ -94,7 +95,8 @@ def make_app(
         _add_command(app, command)
     for read in reads_of(service):
         _add_read(app, read)
-    _add_open_routes(app, "/baca" if service.screens else "/")
+    _add_open_routes(app, "/baca" if any(one.path == "/" for one in service.screens) else "/")
+    verifying.install(app, service)
     if service.screens:
         screens.install(app, service, commands)
     return app

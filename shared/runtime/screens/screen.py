@@ -4,11 +4,14 @@ from __future__ import annotations
 
 from collections.abc import Awaitable, Callable, Mapping, Sequence
 from dataclasses import dataclass, field
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 from fastapi import Response
 
 from shared.runtime.manifest import Desk
+
+if TYPE_CHECKING:
+    from shared.runtime.office import Office
 
 Loaded = Mapping[str, Any]
 Texts = Mapping[str, Sequence[str]]
@@ -32,6 +35,18 @@ class Act:
 
 
 @dataclass(frozen=True)
+class Step:
+    """A form that does what no single command can, such as asking a partner, for these roles.
+
+    It gets what stands in the address and in the form, and gives what the page then shows beside
+    the rest, or a file. Sent twice it must do no harm: no idempotency key guards it.
+    """
+
+    roles: frozenset[str]
+    run: Callable[[Office, Desk, dict[str, str]], Awaitable[Loaded | Response]]
+
+
+@dataclass(frozen=True)
 class Screen:
     """One address that a person opens.
 
@@ -49,5 +64,6 @@ class Screen:
     previews: Mapping[str, Callable[[Desk, Texts, Files], Awaitable[Loaded]]] = field(
         default_factory=dict
     )
+    steps: Mapping[str, Step] = field(default_factory=dict)
     optional: tuple[str, ...] = ()
     menu: str | None = None

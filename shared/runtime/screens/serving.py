@@ -32,7 +32,7 @@ from shared.runtime.rows import Import
 from shared.runtime.screens import language
 from shared.runtime.screens.fields import body_of
 from shared.runtime.screens.filled import Filled
-from shared.runtime.screens.screen import Files, Loaded, Screen
+from shared.runtime.screens.screen import Files, Loaded, Screen, Step
 from shared.runtime.staff import Staff
 
 TEMPLATES = Path(__file__).parent.parent / "templates"
@@ -82,6 +82,8 @@ def _add(
             name = str(sent.get("act", ""))
             if name in screen.previews:
                 return await _preview(service, screen, request, path, sent)
+            if step := screen.steps.get(name):
+                return await _step(service, screen, step, request, path, sent)
             act = screen.acts.get(name)
             if act is None:
                 raise Problem(404, "NOT_FOUND", "Formulir ini tidak ada.", "Muat ulang halamannya.")
@@ -99,7 +101,7 @@ def _add(
         return RedirectResponse(f"{where}?{urlencode({RECORDED: name})}", status_code=303)
 
     for method, endpoint in (("GET", show), ("POST", take)):
-        if method == "POST" and not (screen.acts or screen.previews):
+        if method == "POST" and not (screen.acts or screen.previews or screen.steps):
             continue
         endpoint.roles = screen.roles  # type: ignore[attr-defined]
         endpoint.__signature__ = inspect.Signature(  # type: ignore[attr-defined]
@@ -222,6 +224,26 @@ async def _preview(
     return await _page(service, screen, request, path, more=more)
 
 
+async def _step(
+    service: Service,
+    screen: Screen,
+    step: Step,
+    request: Request,
+    path: dict[str, str],
+    sent: FormData,
+) -> Response:
+    staff = staff_of(request)
+    require(staff, step.roles)
+    office, desk = request.app.state.office, desk_of(request, staff)
+    try:
+        more = await step.run(office, desk, _texts(sent) | path)
+    except (Problem, Undecided, Held) as error:
+        return await _page(service, screen, request, path, _told(error, None), sent)
+    if isinstance(more, Response):
+        return more
+    return await _page(service, screen, request, path, more=more)
+
+
 async def _page(
     service: Service,
     screen: Screen,
@@ -257,7 +279,7 @@ async def _page(
         return Filled(name, csrf, f"{key}-{name}", name == act, lists, wrong)
 
     shown = dict(loaded) | {"preview": None} | dict(more or {})
-    return _render(
+    return render(
         service,
         request,
         screen.template,
@@ -270,7 +292,7 @@ async def _page(
     )
 
 
-def _render(
+def render(
     service: Service, request: Request, template: str, status: int, **shown: Any
 ) -> HTMLResponse:
     office = request.app.state.office
@@ -293,7 +315,7 @@ def _render(
 
 
 def _problem_page(service: Service, request: Request, problem: Problem) -> Response:
-    return _render(
+    return render(
         service, request, "problem.html", problem.status, problem=problem, recorded=None, act=""
     )
 

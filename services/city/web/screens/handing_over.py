@@ -6,9 +6,9 @@ from zoneinfo import ZoneInfo
 
 from services.city.projections import board, handovers
 from services.city.web.reads import STAFF
-from services.city.web.screens.paging import PAGE_ROWS, number_of, offset_of, page_of
 from shared.runtime import deliveries
 from shared.runtime.manifest import Desk
+from shared.runtime.screens.paging import PAGE_ROWS, number_of, offset_of, page_of
 from shared.runtime.screens.screen import Act, Loaded, Screen
 
 ISSUER = frozenset({"issuer"})

@@ -8,8 +8,8 @@ from typing import Any
 from services.city.projections import board, ledger
 from services.city.web.reads import STAFF
 from services.city.web.screens.flow import flow
-from services.city.web.screens.paging import PAGE_ROWS, offset_of, page_of
 from shared.runtime.manifest import Desk
+from shared.runtime.screens.paging import PAGE_ROWS, offset_of, page_of
 from shared.runtime.screens.screen import Act, Loaded, Screen
 
 FLAGS = {"ya": True, "tidak": False}

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from services.city.projections import board, handovers, ledger
 from shared.runtime.manifest import Desk
+from shared.runtime.screens import oversight
 from shared.runtime.screens.screen import Loaded, Screen
 from shared.runtime.staff import ROLES_OF
 
@@ -38,6 +39,7 @@ async def today(desk: Desk, _: dict[str, str]) -> Loaded:
         },
         "unready": await board.unready(desk.reading) if roles & {"intake", "issuer"} else [],
         "differences": open_differences,
+        "waits": await oversight.waiting(desk),
         "operations": bool(await board.operations(desk.reading)),
     }
 
