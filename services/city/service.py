@@ -31,6 +31,7 @@ from services.city.web.reads import (
 )
 from services.city.web.screens import SCREENS, TEMPLATES
 from shared.runtime.manifest import Service
+from shared.runtime.screens import oversight
 
 SERVICE = Service(
     kind="city",
@@ -59,6 +60,6 @@ SERVICE = Service(
     evidence=evidence,
     corrections=corrections.CORRECTIONS,
     sums=CitySums,
-    screens=SCREENS,
+    screens=SCREENS + oversight.screens("city"),
     templates=TEMPLATES,
 )

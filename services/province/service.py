@@ -19,6 +19,7 @@ from services.province.web.reads import (
 )
 from services.province.web.screens import SCREENS, TEMPLATES
 from shared.runtime.manifest import Service
+from shared.runtime.screens import oversight
 
 SERVICE = Service(
     kind="province",
@@ -41,6 +42,6 @@ SERVICE = Service(
     evidence=evidence,
     corrections=corrections.CORRECTIONS,
     sums=ProvinceSums,
-    screens=SCREENS,
+    screens=SCREENS + oversight.screens("province"),
     templates=TEMPLATES,
 )

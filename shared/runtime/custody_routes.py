@@ -240,7 +240,7 @@ async def _open_reasons(desk: Desk, found: list[dict[str, Any]]) -> Any:
     return [row | {"reason": next(texts) if row["reason"] else custody.ERASED} for row in found]
 
 
-async def _retention(desk: Desk, _: dict[str, str]) -> Any:
+async def retention(desk: Desk, _: dict[str, str]) -> Any:
     """Whose affairs ended longer ago than data may be kept; a proposal, nothing is done."""
     before: datetime = desk.now - YEAR * desk.settings.retention_years
     decided = {one["person"] for one in await projection.erasures(desk.reading)}
@@ -253,7 +253,7 @@ async def _retention(desk: Desk, _: dict[str, str]) -> Any:
     ]
 
 
-async def _equations(desk: Desk, _: dict[str, str]) -> Any:
+async def equations(desk: Desk, _: dict[str, str]) -> Any:
     """What must add up here, derived from the log anew at each asking."""
     if (await desk.handling.store.head()).size > EQUATIONS_EVENTS:
         raise Problem(
@@ -344,8 +344,8 @@ def reads(service: Service) -> tuple[ReadRoute, ...]:
             paper=_print_certificate,
         ),
         ReadRoute("/holds", "Penahanan dari penghapusan", OVERSEERS, _holds, models=CUSTODY),
-        ReadRoute("/equations", "Persamaan: orang dan rupiah", AUDITOR, _equations),
-        ReadRoute("/retention", "Yang masa simpannya lewat", OVERSEERS, _retention),
+        ReadRoute("/equations", "Persamaan: orang dan rupiah", AUDITOR, equations),
+        ReadRoute("/retention", "Yang masa simpannya lewat", OVERSEERS, retention),
         ReadRoute(
             "/looks",
             "Siapa melihat data siapa",

@@ -22,6 +22,7 @@ NEWEST = int("9" * POSITION_DIGITS)
 
 _ABOUT = """select * from outbox where position < %s
     and (%s::text is null or position(%s in body) > 0)
+    and (%s::text is null or receiver = %s)
   order by position desc fetch first %s rows with ties"""
 _OF_STREAM = """select o.* from events s join outbox o using (position)
   where s.stream = %s order by position desc fetch first %s rows with ties"""
@@ -48,11 +49,15 @@ async def deliveries(
     service: Service,
     subject: str | None = None,
     before: int = NEWEST,
+    *,
+    receiver: str | None = None,
+    most: int = DELIVERIES,
 ) -> list[dict[str, Any]]:
-    """Each message, the newest first, of those before a position of the log.
+    """Each message, the newest first, of those before a position of the log; to one receiver if
+    named.
 
-    Some DELIVERIES of them: those of one event come together, so that the next page may begin
-    before the last position of this one.
+    Some DELIVERIES of them, or `most`: those of one event come together, so that the next page
+    may begin before the last position of this one.
     """
     found = await rows(
         connection,
@@ -60,7 +65,9 @@ async def deliveries(
         before,
         subject,
         f'"{subject}"'.encode(),
-        DELIVERIES,
+        receiver,
+        receiver,
+        most,
     )
     return await _with_answers(connection, service, found)
 

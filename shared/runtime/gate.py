@@ -26,6 +26,7 @@ from starlette.types import ASGIApp, Message, Receive, Scope, Send
 
 from shared.runtime import problems, sessions, staff
 from shared.runtime.manifest import Problem
+from shared.runtime.papers.record import VERIFY
 from shared.runtime.sessions import Session
 from shared.runtime.staff import Staff
 
@@ -33,7 +34,7 @@ log = logging.getLogger(__name__)
 
 SIGN_IN_PATH = "/masuk"
 API_SESSIONS_PATH = "/api/v1/sessions"
-OPEN_PATHS = ("/health/live", "/health/ready", SIGN_IN_PATH)
+OPEN_PATHS = ("/health/live", "/health/ready", SIGN_IN_PATH, VERIFY)
 OPEN_PREFIXES = ("/static/", f"{SIGN_IN_PATH}/")
 FORM_FIELDS = 2_000
 ANY_LENGTH = 2**31

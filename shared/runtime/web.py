@@ -44,6 +44,7 @@ from shared.runtime.readiness import Readiness
 from shared.runtime.reading import read
 from shared.runtime.rows import XLSX, import_body, read_import
 from shared.runtime.screens import serving as screens
+from shared.runtime.screens import verifying
 from shared.runtime.sheets import TABLE_ROWS, to_csv
 from shared.runtime.staff import ROLES, Staff
 from shared.runtime.tasks import end
@@ -97,7 +98,8 @@ def make_app(
     reads = reads_of(service)
     for route in reads:
         _add_read(app, route)
-    _add_open_routes(app, "/baca" if service.screens else "/")
+    _add_open_routes(app, "/baca" if any(one.path == "/" for one in service.screens) else "/")
+    verifying.install(app, service)
     if service.screens:
         screens.install(app, service, commands, reads)
     return app

@@ -48,6 +48,7 @@ POST   /masuk                                                   anybody
 GET    /masuk/oidc                                              anybody
 POST   /masuk/oidc                                              anybody
 GET    /masuk/oidc/kembali                                      anybody
+GET    /periksa                                                 anybody
 POST   /api/v1/sessions                                         anybody
 
 GET    /                                                        staff
@@ -80,10 +81,36 @@ GET    /api/v1/erasures/{person}/certificate                    approver auditor
 GET    /api/v1/holds                                            approver auditor admin
 GET    /api/v1/equations                                        auditor
 GET    /api/v1/retention                                        approver auditor admin
+
+POST   /bahasa                                                  staff
+GET    /pemeriksaan                                             auditor admin
+GET    /riwayat/{subject}                                       auditor admin
+POST   /riwayat/{subject}                                       auditor admin
+GET    /perubahan                                               auditor admin
+GET    /persamaan                                               auditor
+GET    /pencocokan                                              auditor admin
+POST   /pencocokan                                              auditor admin
+GET    /bukti-log                                               operator auditor admin
+GET    /penghapusan                                             approver auditor admin
+GET    /penghapusan/{person}                                    approver auditor admin
+POST   /penghapusan/{person}                                    approver auditor admin
+GET    /penahanan                                               approver auditor admin
+POST   /penahanan                                               approver auditor admin
+GET    /masa-simpan                                             approver auditor admin
+GET    /akses-darurat                                           approver auditor
+POST   /akses-darurat                                           approver auditor
+GET    /pembukaan                                               auditor
+GET    /pencarian                                               auditor
+GET    /pembukaan-tidak-biasa                                   approver auditor
+GET    /tautan                                                  operator auditor admin
+GET    /tautan/pesan                                            operator auditor admin
+GET    /tautan/tertahan                                         operator auditor admin
+POST   /tautan/tertahan                                         operator auditor admin
 """
 AT_THE_CITY = """
 GET    /baca                                                    staff
-POST   /bahasa                                                  staff
+GET    /usul-penghapusan                                        intake issuer
+POST   /usul-penghapusan                                        intake issuer
 GET    /kegiatan                                                intake issuer approver treasurer auditor
 POST   /kegiatan                                                intake issuer approver treasurer auditor
 GET    /kegiatan/{operation}                                    intake issuer approver treasurer auditor
@@ -199,6 +226,8 @@ GET    /rumah-singgah                                           reception case_w
 POST   /rumah-singgah                                           reception case_worker auditor admin
 GET    /penerima-manfaat/{person}                               reception case_worker auditor
 POST   /penerima-manfaat/{person}                               reception case_worker auditor
+GET    /usul-penghapusan                                        reception case_worker
+POST   /usul-penghapusan                                        reception case_worker
 
 POST   /api/v1/arrivals/{handover}/entries/{person}/answer      reception
 POST   /api/v1/arrivals/{handover}/entries/{person}/correction  reception

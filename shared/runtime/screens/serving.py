@@ -35,7 +35,7 @@ from shared.runtime.rows import Import
 from shared.runtime.screens import language
 from shared.runtime.screens.fields import body_of
 from shared.runtime.screens.filled import Filled
-from shared.runtime.screens.screen import Files, Loaded, Screen
+from shared.runtime.screens.screen import Files, Loaded, Screen, Step
 from shared.runtime.staff import Staff
 
 TEMPLATES = Path(__file__).parent.parent / "templates"
@@ -101,6 +101,8 @@ def _add(
             if name in screen.openings:
                 route = sealed[screen.openings[name]]
                 return await _open(service, screen, request, path, sent, route)
+            if step := screen.steps.get(name):
+                return await _step(service, screen, step, request, path, sent)
             act = screen.acts.get(name)
             if act is None:
                 raise Problem(404, "NOT_FOUND", "Formulir ini tidak ada.", "Muat ulang halamannya.")
@@ -136,7 +138,8 @@ def _add(
         return RedirectResponse(f"{where}{told}{mark}{place}", status_code=303)
 
     for method, endpoint in (("GET", show), ("POST", take)):
-        if method == "POST" and not (screen.acts or screen.previews or screen.openings):
+        forms = screen.acts or screen.previews or screen.openings or screen.steps
+        if method == "POST" and not forms:
             continue
         endpoint.roles = screen.roles  # type: ignore[attr-defined]
         endpoint.__signature__ = inspect.Signature(  # type: ignore[attr-defined]
@@ -301,6 +304,26 @@ async def _preview(
     return await _page(service, screen, request, path, more=more)
 
 
+async def _step(
+    service: Service,
+    screen: Screen,
+    step: Step,
+    request: Request,
+    path: dict[str, str],
+    sent: FormData,
+) -> Response:
+    staff = staff_of(request)
+    require(staff, step.roles)
+    office, desk = request.app.state.office, desk_of(request, staff)
+    try:
+        more = await step.run(office, desk, _texts(sent) | path)
+    except (Problem, Undecided, Held) as error:
+        return await _page(service, screen, request, path, _told(error, None), sent)
+    if isinstance(more, Response):
+        return more
+    return await _page(service, screen, request, path, more=more)
+
+
 async def _page(
     service: Service,
     screen: Screen,
@@ -339,7 +362,7 @@ async def _page(
         "preview": None, "opened": {}, "refused": {}, "taken": None, "did": "",
     }  # fmt: skip
     shown = dict(loaded) | nothing | dict(more or {})
-    return _render(
+    return render(
         service,
         request,
         screen.template,
@@ -353,7 +376,7 @@ async def _page(
     )
 
 
-def _render(
+def render(
     service: Service, request: Request, template: str, status: int, **shown: Any
 ) -> HTMLResponse:
     office = request.app.state.office
@@ -376,7 +399,7 @@ def _render(
 
 
 def _problem_page(service: Service, request: Request, problem: Problem) -> Response:
-    return _render(
+    return render(
         service, request, "problem.html", problem.status, problem=problem, recorded=None, act=""
     )
 

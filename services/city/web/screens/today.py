@@ -12,6 +12,7 @@ from services.city.projections import board, handovers, holdings, ledger
 from services.city.web.screens.money import due
 from services.city.web.screens.money import today as day_of
 from shared.runtime.manifest import Desk
+from shared.runtime.screens import oversight
 from shared.runtime.screens.screen import Loaded, Screen
 from shared.runtime.staff import ROLES_OF
 
@@ -47,6 +48,7 @@ async def today(desk: Desk, _: dict[str, str]) -> Loaded:
         "grants": money["grants"],
         "advances": [one | {"due": due(desk, one["since"])} for one in money["advances"]],
         "today": day_of(desk),
+        "waits": await oversight.waiting(desk),
         "operations": bool(newest),
     }
 
