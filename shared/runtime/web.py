@@ -42,6 +42,7 @@ from shared.runtime.performing import PREFIX, Sent, desk_of, perform
 from shared.runtime.readiness import Readiness
 from shared.runtime.rows import XLSX, import_body, read_import
 from shared.runtime.screens import serving as screens
+from shared.runtime.screens.live import Live
 from shared.runtime.sheets import to_csv, to_xlsx
 from shared.runtime.staff import ROLES, Staff
 from shared.runtime.tasks import end
@@ -74,6 +75,10 @@ def make_app(
                 task = asyncio.create_task(worker.run())
                 stack.push_async_callback(end, [task])
                 app.state.worker = worker
+            if service.screens:
+                app.state.live = Live(app.state.office)
+                looking = asyncio.create_task(app.state.live.run())
+                stack.push_async_callback(end, [looking])
             app.state.readiness = Readiness(app.state.office, app.state.worker)
             yield
 

@@ -16,6 +16,8 @@ from zoneinfo import ZoneInfo
 from babel.dates import format_date, format_time
 from babel.messages.pofile import read_po
 from babel.numbers import format_decimal
+from fastapi import Response
+from markupsafe import Markup
 
 from shared.contracts.values import PROVINCES
 from shared.runtime.papers import words
@@ -39,6 +41,26 @@ def catalogue() -> dict[str, str]:
 def gettext(text: str) -> str:
     """The text in the language of this request."""
     return catalogue().get(text, text) if chosen.get() == "en" else text
+
+
+def choose(wanted: str) -> str:
+    """The language of what follows in this request: the wanted one, where there is such a one."""
+    chosen.set(wanted if wanted in LANGUAGES else LANGUAGES[0])
+    return chosen.get()
+
+
+def remember(response: Response) -> None:
+    """The language of this request is that of the next ones in this browser."""
+    response.set_cookie(
+        COOKIE, chosen.get(), max_age=365 * 86_400, samesite="strict", httponly=True
+    )
+
+
+def told(text: str) -> str | Markup:
+    """What the office itself says when something goes wrong; marked where it has no English."""
+    if chosen.get() == "id" or text in catalogue():
+        return gettext(text)
+    return Markup('<span lang="id">{}</span>').format(text)
 
 
 def ngettext(one: str, many: str, number: int) -> str:
@@ -89,4 +111,5 @@ def filters(zone: ZoneInfo) -> dict[str, Any]:
         "day": day,
         "moment": clock(zone),
         "office_name": office_name,
+        "told": told,
     }
