@@ -1,7 +1,8 @@
-"""A city and the province it hands over to, for tests that open the screens."""
+"""A city and the province it hands over to, and a browser, for tests that open the screens."""
 
 from __future__ import annotations
 
+from tests.screens.chromium import chromium
 from tests.system.conftest import broker, city, province
 
-__all__ = ["broker", "city", "province"]
+__all__ = ["broker", "chromium", "city", "province"]

@@ -161,7 +161,7 @@ const place = () => {
 const actOf = (form) => form.querySelector("input[type=hidden][name=act]");
 const keyOf = (form) => form.querySelector("input[type=hidden][name=key]");
 const keptIn = (form) => {
-  const names = (actOf(form).dataset.keep ?? "").split(" ");
+  const names = (actOf(form).dataset.keep ?? "").split(" ").filter(Boolean);
   return [...form.elements].filter((e) => names.includes(e.name) && !/hidden|file|submit/.test(e.type));
 };
 const enteredIn = (form) =>

@@ -1,0 +1,252 @@
+"""A real browser before an office: visitors who look at each page with axe, by mouse or by keys.
+
+Fails in CI where there is no chromium, and skips elsewhere: `apt-get install chromium`. With
+`PULANG_SCREENSHOTS` in the environment a picture of every page is left in that folder, in three
+widths where there is JavaScript.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import os
+import re
+from collections.abc import AsyncIterator
+from contextlib import AsyncExitStack, asynccontextmanager
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Any
+
+import pyotp
+import pytest
+import uvicorn
+from playwright.async_api import Browser, Locator, Page, async_playwright, expect
+
+from shared.runtime.staff import add_staff
+from tests.system.offices import PASSWORD, Desk
+
+CHROMIUM = Path("/usr/bin/chromium")
+AXE = (Path(__file__).parent / "axe" / "axe.min.js").read_text()
+RULES = ["wcag2a", "wcag2aa", "wcag21a", "wcag21aa", "wcag22aa", "best-practice"]
+SCREENSHOTS = os.environ.get("PULANG_SCREENSHOTS")
+WIDE, TABLET, PHONE = (1280, 900), (768, 1024), (360, 740)
+MOST_TABS = 150
+
+
+@asynccontextmanager
+async def served(desk: Desk) -> AsyncIterator[str]:
+    """The office's app on a port of the loopback address."""
+    config = uvicorn.Config(
+        desk.app, port=0, lifespan="off", log_level="error", timeout_graceful_shutdown=1
+    )
+    server = uvicorn.Server(config)
+    task = asyncio.create_task(server.serve())
+    while not server.started:
+        await asyncio.sleep(0.01)
+    port = server.servers[0].sockets[0].getsockname()[1]
+    try:
+        yield f"http://127.0.0.1:{port}"
+    finally:
+        server.should_exit = True
+        await task
+
+
+@dataclass
+class Visitor:
+    """Somebody at a browser's page, who looks at each page with axe."""
+
+    page: Page
+    name: str
+    wrong: list[str]
+    """What is the matter with the pages, of all visitors together."""
+    javascript: bool
+    seen: list[str] = field(default_factory=list)
+
+    async def look(self, name: str) -> None:
+        await self.settle()
+        await expect(self.page.locator("h1")).to_be_visible()
+        await self.page.wait_for_load_state("load")  # With its style sheet.
+        self.seen.append(name)
+        if self.javascript:
+            await self.page.evaluate(AXE)
+            await self._ask_axe(name)
+            # The same page on other screens: what their width could break.
+            for width, height in (PHONE, TABLET, WIDE):
+                await self.page.set_viewport_size({"width": width, "height": height})
+                await self._fits(name)
+        else:
+            await self._fits(name)
+
+    async def settle(self) -> None:
+        """A form that a script sends has led on, or come back."""
+        await expect(self.page.locator("form[aria-busy]")).to_have_count(0)
+
+    async def _ask_axe(self, name: str) -> None:
+        # It works with promises, which stand still where JavaScript is off.
+        found = await self.page.evaluate(
+            "rules => axe.run(document, {runOnly: rules, resultTypes: ['violations']})", RULES
+        )
+        for one in found["violations"]:
+            self.wrong.append(f"{name}: {one['id']} {[n['target'] for n in one['nodes']]}")
+
+    async def _fits(self, name: str) -> None:
+        """Nothing scrolls sideways, and all that is pressed is 44 px high."""
+        wider = await self.page.evaluate(
+            "document.documentElement.scrollWidth - document.documentElement.clientWidth"
+        )
+        if wider > 0:
+            self.wrong.append(f"{name}: scrolls sideways by {wider} px")
+        small = await self.page.evaluate(
+            "[...document.querySelectorAll('a, button, summary, select, input:not([type=hidden])')]"
+            ".filter(e => e.checkVisibility() && !e.closest('p:not(.crumb), .hint, .tick, svg')"
+            " && e.getBoundingClientRect().height < 43.5 && e.getBoundingClientRect().left >= 0)"
+            ".map(e => e.outerHTML.slice(0, 120))"
+        )
+        self.wrong += [f"{name}: lower than 44 px: {one}" for one in small]
+        if SCREENSHOTS:
+            width = (self.page.viewport_size or {})["width"]
+            path = Path(SCREENSHOTS) / f"{self.name}-{len(self.seen):02}-{name}-{width}.png"
+            await self.page.screenshot(path=path, full_page=True)
+
+    async def open(self, link: str) -> None:
+        await self.go(self.page.get_by_role("link", name=re.compile(link)).first)
+
+    async def go(self, where: Locator) -> None:
+        """Follows a link, or opens what is folded."""
+        await self.settle()
+        await where.click()
+
+    async def press(self, button: str) -> None:
+        await self.page.get_by_role("button", name=button, exact=True).click()
+        await self.settle()
+
+    async def fill(self, label: str, text: str) -> None:
+        await self.page.get_by_label(label, exact=True).fill(text)
+
+    async def choose(self, label: str, value: str) -> None:
+        await self.page.get_by_label(label, exact=True).select_option(value)
+
+    async def check(self, label: str) -> None:
+        await self.page.get_by_label(label, exact=True).check()
+
+
+class ByKeyboard(Visitor):
+    """Who has no mouse: Tab to each thing, seen to be there, and then the keys that it takes."""
+
+    async def look(self, name: str) -> None:
+        await self.settle()
+        await expect(self.page.locator("h1")).to_be_visible()
+        await self.page.wait_for_load_state("load")
+
+    async def reach(self, where: Locator) -> None:
+        """Tabs until it has the focus; whatever has it on the way shows that, within the window."""
+        await expect(where).to_be_visible()
+        wanted = await where.element_handle()
+        for _ in range(MOST_TABS):
+            if await self.page.evaluate("e => e === document.activeElement", wanted):
+                return
+            await self.page.keyboard.press("Tab")
+            unseen = await self.page.evaluate(UNSEEN)
+            if unseen:
+                self.wrong.append(f"{self.page.url}: the focus is not seen: {unseen}")
+        raise AssertionError(f"{MOST_TABS} tabs do not reach {where}")
+
+    async def go(self, where: Locator) -> None:
+        await self.settle()
+        await self.reach(where)
+        await self.page.keyboard.press("Enter")
+
+    async def press(self, button: str) -> None:
+        await self.go(self.page.get_by_role("button", name=button, exact=True))
+        await self.settle()
+
+    async def fill(self, label: str, text: str) -> None:
+        field = self.page.get_by_label(label, exact=True)
+        await self.reach(field)
+        if await field.get_attribute("type") == "date":
+            year, month, day = text.split("-")
+            await self.page.keyboard.type(month + day + year)
+            return
+        await self.page.keyboard.press("Control+A")
+        if "\n" in text:
+            await self.page.keyboard.insert_text(text)  # Pasted.
+        else:
+            await self.page.keyboard.type(text)
+
+    async def choose(self, label: str, value: str) -> None:
+        field = self.page.get_by_label(label, exact=True)
+        await self.reach(field)
+        for _ in range(MOST_TABS):
+            if await field.input_value() == value:
+                return
+            await self.page.keyboard.press("ArrowDown")
+        raise AssertionError(f"{label}: no arrow leads to {value}")
+
+    async def check(self, label: str) -> None:
+        field = self.page.get_by_label(label, exact=True)
+        if await field.get_attribute("type") == "radio":
+            # One tab for all of them; the arrows go from one to the next.
+            name = await field.get_attribute("name")
+            await self.reach(self.page.locator(f"input[name={name}]").first)
+            while not await field.is_checked():
+                await self.page.keyboard.press("ArrowDown")
+            return
+        await self.reach(field)
+        await self.page.keyboard.press("Space")
+
+
+UNSEEN = """() => {
+  const at = document.activeElement;
+  if (at === document.body) return '';
+  const style = getComputedStyle(at), box = at.getBoundingClientRect();
+  const marked = style.outlineStyle !== 'none' && parseFloat(style.outlineWidth) >= 2;
+  const within = box.bottom > 0 && box.top < innerHeight && box.right > 0 && box.left < innerWidth;
+  return marked && within && at.tabIndex === 0 ? '' : at.outerHTML.slice(0, 120);
+}"""
+"""What has the focus, where that can't be seen, or comes in another order than it stands in."""
+
+
+async def enter(
+    browser: Browser,
+    stack: AsyncExitStack,
+    desk: Desk,
+    base: str,
+    wrong: list[str],
+    role: str,
+    kind: type[Visitor] = Visitor,
+    **more: Any,
+) -> Visitor:
+    """A new account with that role, signed in on the page."""
+    name = f"{role}-{more['viewport']['width']}"
+    made = await add_staff(
+        desk.office.pool,
+        name,
+        frozenset({role}),
+        PASSWORD,
+        kind=desk.office.service.kind,
+        wrap=desk.office.keyring,
+    )
+    context = await browser.new_context(base_url=base, **more)
+    stack.push_async_callback(context.close)
+    visitor = kind(await context.new_page(), role, wrong, more["java_script_enabled"])
+    visitor.page.set_default_timeout(15_000)
+    await visitor.page.goto("/")
+    await visitor.fill("Nama pengguna", name)
+    await visitor.fill("Kata sandi", PASSWORD)
+    if made.totp_secret:
+        await visitor.fill("Kode sekali pakai", pyotp.TOTP(made.totp_secret).now())
+    await visitor.press("Masuk")
+    await visitor.look("hari-ini")
+    return visitor
+
+
+@pytest.fixture
+async def chromium() -> AsyncIterator[Browser]:
+    if not CHROMIUM.exists():
+        if os.environ.get("CI"):
+            pytest.fail("chromium is missing, and no screen goes unopened in CI")
+        pytest.skip("chromium is missing, so the screens are NOT opened in a browser here")
+    async with async_playwright() as playwright:
+        arguments = ["--no-sandbox"] if os.getuid() == 0 else []
+        browser = await playwright.chromium.launch(executable_path=CHROMIUM, args=arguments)
+        yield browser
+        await browser.close()
