@@ -32,7 +32,7 @@ def _configured() -> Settings:
     return settings
 
 
-class _Server(uvicorn.Server):
+class Server(uvicorn.Server):
     """Ends the streams of open pages first, which would hold it up otherwise."""
 
     async def shutdown(self, sockets: list[socket.socket] | None = None) -> None:
@@ -53,7 +53,7 @@ def serve(service: Service, *, with_worker: bool = True) -> None:
         server_header=False,  # Which software answers is nobody's business.
         timeout_graceful_shutdown=10,
     )
-    server = _Server(config)
+    server = Server(config)
     with contextlib.suppress(KeyboardInterrupt):
         server.run()
     if not server.started:

@@ -83,6 +83,7 @@ GET    /api/v1/retention                                        approver auditor
 """
 AT_THE_CITY = """
 GET    /baca                                                    staff
+GET    /kabar                                                   staff
 POST   /bahasa                                                  staff
 GET    /kegiatan                                                intake issuer approver treasurer auditor
 POST   /kegiatan                                                intake issuer approver treasurer auditor

@@ -92,8 +92,9 @@ def _asks_who(kinds: list[Kind]) -> bool:
 
 def _is_clear(of: Kind) -> bool:
     kind, marks = of
+    origin: Any = get_origin(kind)
     if any(isinstance(mark, Personal) for mark in marks):
         return False
-    if get_origin(kind) == Literal or kind in CLEAR_KINDS:
+    if origin is Literal or kind in CLEAR_KINDS:
         return True
     return kind is str and any(_has(marks, text) for text in CLEAR_TEXTS)

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
-from datetime import datetime
+from datetime import datetime, timedelta
 from typing import Any
 
 from psycopg import AsyncConnection
@@ -12,18 +12,23 @@ from shared.kernel.hold import read_hold
 from shared.kernel.projector import rows
 from shared.runtime import status
 
+LASTING = timedelta(seconds=10)
+"""A worker that starts has no line either, for a moment."""
+
 
 async def waiting(
     connection: AsyncConnection[Any], partners: Sequence[str], now: datetime
 ) -> dict[str, Any]:
     """`held`, `stopped` (no worker), `cut` (no transport), and the partners that don't answer."""
     links = await status.links(connection, partners)
-    troubles = {row["name"] for row in await rows(connection, "select name from worker_troubles")}
+    lasting = await rows(
+        connection, "select name from worker_troubles where since < %s", now - LASTING
+    )
     active = await status.worker_active(connection)
     return {
         "held": (await read_hold(connection)).why is not None,
         "stopped": not active,
-        "cut": active and "links" in troubles,
+        "cut": active and "links" in {row["name"] for row in lasting},
         "silent": [
             row["partner"]
             for row in links
