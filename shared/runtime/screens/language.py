@@ -8,12 +8,12 @@ from __future__ import annotations
 from collections.abc import Callable
 from contextvars import ContextVar
 from datetime import date, datetime
-from functools import cache
+from functools import cache, lru_cache
 from pathlib import Path
 from typing import Any
 from zoneinfo import ZoneInfo
 
-from babel.dates import format_date, format_time
+from babel.dates import format_date
 from babel.messages.pofile import read_po
 from babel.numbers import format_decimal
 from fastapi import Response
@@ -81,8 +81,13 @@ def number(whole: int) -> str:
 
 def day(on: date | str) -> str:
     """`Jumat, 4 Oktober 2019`."""
-    found = date.fromisoformat(on) if isinstance(on, str) else on
-    return str(format_date(found, "EEEE, d MMMM y", locale=chosen.get()))
+    return _day(date.fromisoformat(on) if isinstance(on, str) else on, chosen.get())
+
+
+@lru_cache(maxsize=4_096)
+def _day(on: date, locale: str) -> str:
+    """A list says the same few days many times."""
+    return str(format_date(on, "EEEE, d MMMM y", locale=locale))
 
 
 def clock(zone: ZoneInfo) -> Callable[[datetime | str], str]:
@@ -92,8 +97,7 @@ def clock(zone: ZoneInfo) -> Callable[[datetime | str], str]:
         found = datetime.fromisoformat(when) if isinstance(when, str) else when
         local = found.astimezone(zone)
         separator = "." if chosen.get() == "id" else ":"
-        time = format_time(local, f"HH'{separator}'mm", locale=chosen.get())
-        return f"{day(local.date())}, {time} {ZONES.get(zone.key, local.strftime('%Z'))}"
+        return f"{day(local.date())}, {local:%H}{separator}{local:%M} {ZONES.get(zone.key, local.strftime('%Z'))}"
 
     return at
 
