@@ -97,7 +97,8 @@ def clock(zone: ZoneInfo) -> Callable[[datetime | str], str]:
         found = datetime.fromisoformat(when) if isinstance(when, str) else when
         local = found.astimezone(zone)
         separator = "." if chosen.get() == "id" else ":"
-        return f"{day(local.date())}, {local:%H}{separator}{local:%M} {ZONES.get(zone.key, local.strftime('%Z'))}"
+        name = ZONES.get(zone.key, f"{local:%Z}")
+        return f"{day(local.date())}, {local:%H}{separator}{local:%M} {name}"
 
     return at
 
