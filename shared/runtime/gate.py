@@ -24,9 +24,11 @@ from starlette.exceptions import HTTPException
 from starlette.formparsers import MultiPartException
 from starlette.types import ASGIApp, Message, Receive, Scope, Send
 
-from shared.runtime import problems, sessions, staff
+from shared.runtime import assets, problems, sessions, staff
+from shared.runtime.compressing import Compressed
 from shared.runtime.manifest import Problem
 from shared.runtime.papers.record import VERIFY
+from shared.runtime.screens import language
 from shared.runtime.sessions import Session
 from shared.runtime.staff import Staff
 
@@ -35,12 +37,16 @@ log = logging.getLogger(__name__)
 SIGN_IN_PATH = "/masuk"
 API_SESSIONS_PATH = "/api/v1/sessions"
 OPEN_PATHS = ("/health/live", "/health/ready", SIGN_IN_PATH, VERIFY)
-OPEN_PREFIXES = ("/static/", f"{SIGN_IN_PATH}/")
+OPEN_PREFIXES = (assets.PREFIX, f"{SIGN_IN_PATH}/")
 FORM_FIELDS = 2_000
 ANY_LENGTH = 2**31
 SAFE_METHODS = ("GET", "HEAD", "OPTIONS")
 CSRF_FIELD = "csrf"
+FORM = "application/x-www-form-urlencoded"
 CSRF_HEADER = "x-csrf-token"
+BY_ITSELF_HEADER = "x-pulang-sendiri"
+"""With it a page's script says that it asks by itself, and nobody has done anything."""
+LIVE_PATH = "/kabar"
 SECURITY_HEADERS = {
     "Content-Security-Policy": "default-src 'none'; style-src 'self'; img-src 'self';"
     " script-src 'self'; connect-src 'self'; form-action 'self'; frame-ancestors 'none';"
@@ -59,6 +65,7 @@ SECURITY_HEADERS = {
 def install(app: FastAPI, limit_bytes: int) -> None:
     """Puts the gate before the app, and the headers around both."""
     app.add_middleware(Gate, limit_bytes=limit_bytes)
+    app.add_middleware(Compressed)
     app.add_middleware(Headers)
 
 
@@ -73,12 +80,15 @@ class Headers:
             await self._app(scope, receive, send)
             return
         started = False
+        more = dict(SECURITY_HEADERS)
+        if assets.may_be_kept(scope["path"], scope["query_string"].decode("latin-1")):
+            more["Cache-Control"] = assets.KEPT
 
         async def with_headers(message: Message) -> None:
             nonlocal started
             if message["type"] == "http.response.start":
                 started = True
-                MutableHeaders(scope=message).update(SECURITY_HEADERS)
+                MutableHeaders(scope=message).update(more)
             await send(message)
 
         try:
@@ -108,6 +118,7 @@ class Gate:
         if scope["type"] != "http":
             await self._app(scope, receive, send)
             return
+        language.choose(Request(scope).cookies.get(language.COOKIE, ""))
         try:
             self._check_length(scope)
             state = scope.setdefault("state", {})
@@ -117,6 +128,7 @@ class Gate:
         except Problem as problem:
             await _answer(problem, Request(scope))(scope, receive, send)
         except (OperationalError, PoolTimeout) as error:
+            await self._keep_typed(scope, receive)
             await (await problems.database_away(Request(scope), error))(scope, receive, send)
         else:
             await self._counted(scope, receive, send)
@@ -166,6 +178,19 @@ class Gate:
             await problems.answer(request, not_our_page())(scope, receive, send)
             return
         await self._app(scope, receive, send)
+
+    async def _keep_typed(self, scope: Scope, receive: Receive) -> None:
+        """What a form of ours held, for the page that says that nobody could be asked for her."""
+        request = Request(scope, receive)
+        known = "content-length" in request.headers and sessions.COOKIE in request.cookies
+        kind = request.headers.get("content-type", "")
+        if scope["method"] == "POST" and known and kind.startswith(FORM) and is_same_site(request):
+            with contextlib.suppress(HTTPException, MultiPartException):
+                async with request.form() as form:
+                    scope["state"]["typed"] = {
+                        name: [text for text in form.getlist(name) if isinstance(text, str)]
+                        for name in form
+                    }
 
     def _too_long(self) -> Problem:
         return Problem(
@@ -291,7 +316,8 @@ async def authenticate(request: Request) -> Staff:
     session: Session | None = None
     if header is None:
         if cookie := request.cookies.get(sessions.COOKIE):
-            session = await sessions.by_token(office.pool, cookie, now)
+            by_itself = BY_ITSELF_HEADER in request.headers or request.url.path == LIVE_PATH
+            session = await sessions.by_token(office.pool, cookie, now, used=not by_itself)
     else:
         scheme, _, token = header.partition(" ")
         token = token.strip()

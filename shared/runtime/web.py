@@ -45,6 +45,7 @@ from shared.runtime.reading import read
 from shared.runtime.rows import XLSX, import_body, read_import
 from shared.runtime.screens import serving as screens
 from shared.runtime.screens import verifying
+from shared.runtime.screens.live import Live
 from shared.runtime.sheets import TABLE_ROWS, to_csv
 from shared.runtime.staff import ROLES, Staff
 from shared.runtime.tasks import end
@@ -77,6 +78,10 @@ def make_app(
                 task = asyncio.create_task(worker.run())
                 stack.push_async_callback(end, [task])
                 app.state.worker = worker
+            if service.screens:
+                app.state.live = Live(app.state.office)
+                looking = asyncio.create_task(app.state.live.run())
+                stack.push_async_callback(end, [looking])
             app.state.readiness = Readiness(app.state.office, app.state.worker)
             yield
 

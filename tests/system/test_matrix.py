@@ -109,6 +109,8 @@ POST   /tautan/tertahan                                         operator auditor
 """
 AT_THE_CITY = """
 GET    /baca                                                    staff
+GET    /kabar                                                   staff
+POST   /bahasa                                                  staff
 GET    /usul-penghapusan                                        intake issuer
 POST   /usul-penghapusan                                        intake issuer
 GET    /kegiatan                                                intake issuer approver treasurer auditor

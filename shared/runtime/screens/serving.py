@@ -8,8 +8,6 @@ import re
 from collections import defaultdict
 from collections.abc import Mapping, Sequence
 from dataclasses import replace
-from functools import cache
-from pathlib import Path
 from typing import Any
 from urllib.parse import quote, urlencode
 from uuid import uuid4
@@ -17,8 +15,7 @@ from zoneinfo import ZoneInfo
 
 from fastapi import FastAPI, Request
 from fastapi.exceptions import RequestValidationError
-from fastapi.responses import HTMLResponse, RedirectResponse, Response
-from jinja2 import ChoiceLoader, Environment, FileSystemLoader, StrictUndefined
+from fastapi.responses import HTMLResponse, JSONResponse, RedirectResponse, Response
 from pydantic import TypeAdapter, ValidationError
 from starlette.datastructures import FormData, UploadFile
 
@@ -27,18 +24,19 @@ from shared.kernel.handling import Undecided
 from shared.kernel.hold import Held
 from shared.runtime import custody, problems
 from shared.runtime.forms import path_names
-from shared.runtime.gate import csrf_token, form_sent, require, staff_of
+from shared.runtime.gate import CSRF_FIELD, csrf_token, form_sent, require, staff_of
 from shared.runtime.manifest import CommandRoute, Problem, ReadRoute, Service
 from shared.runtime.performing import PREFIX, Sent, desk_of, perform
 from shared.runtime.reading import read
 from shared.runtime.rows import Import
-from shared.runtime.screens import language
+from shared.runtime.screens import drafts, language, live
 from shared.runtime.screens.fields import body_of
 from shared.runtime.screens.filled import Filled
+from shared.runtime.screens.rendering import environment
 from shared.runtime.screens.screen import Files, Loaded, Screen, Step
+from shared.runtime.screens.waiting import waiting
 from shared.runtime.staff import Staff
 
-TEMPLATES = Path(__file__).parent.parent / "templates"
 RECORDED = "tersimpan"
 """The query parameter by which a page says what was just recorded."""
 NOTHING_NEW = "sama"
@@ -46,6 +44,12 @@ NOTHING_NEW = "sama"
 KEY = re.compile(r"[A-Za-z0-9._:-]{8,128}")
 LANGUAGE_PATH = "/bahasa"
 PURPOSE: TypeAdapter[Purpose] = TypeAdapter(Purpose)
+SCRIPT_HEADER = "x-pulang-kirim"
+"""With it a page's script has sent the form, and goes on by itself to where the answer says."""
+HERE = re.compile(r"/([A-Za-z0-9][A-Za-z0-9/._-]*)?(\?[A-Za-z0-9/._~%&=+:-]*)?")
+"""An address of this office, with its query."""
+ECHOED_CHARACTERS = 200_000
+"""A page of a failure carries what was typed, as far as it is no longer than this."""
 
 
 def install(
@@ -62,25 +66,17 @@ def install(
             if not sealed[path].roles & screen.roles:
                 raise ValueError(f"{screen.path}: nobody who opens it may see {path}")
         _add(app, service, screen, by_path, sealed)
+    app.state.kept = {
+        screen.path: {
+            name: sorted(drafts.kept(by_path[act.command]))
+            for name, act in screen.acts.items()
+            if act.body is None and act.rows is None
+        }
+        for screen in service.screens
+    }
+    live.install(app, service.screens)
     _add_language(app, frozenset().union(*(screen.roles for screen in service.screens)))
     app.state.problem_page = lambda request, problem: _problem_page(service, request, problem)
-
-
-@cache
-def _environment(folder: Path, zone: str) -> Environment:
-    made = Environment(
-        autoescape=True,
-        trim_blocks=True,
-        lstrip_blocks=True,
-        undefined=StrictUndefined,
-        extensions=["jinja2.ext.i18n"],
-        loader=ChoiceLoader([FileSystemLoader(folder), FileSystemLoader(TEMPLATES)]),
-    )
-    made.install_gettext_callables(  # type: ignore[attr-defined]
-        language.gettext, language.ngettext, newstyle=True
-    )
-    made.filters |= language.filters(ZoneInfo(zone))
-    return made
 
 
 def _add(
@@ -95,6 +91,8 @@ def _add(
 
     async def take(*, request: Request, **path: str) -> Response:
         async with form_sent(request) as sent:
+            # Whoever answers for what goes wrong gives her back what she typed.
+            request.state.typed = _lists(sent)
             name = str(sent.get("act", ""))
             if name in screen.previews:
                 return await _preview(service, screen, request, path, sent)
@@ -135,7 +133,10 @@ def _add(
         where, mark, place = where.partition("#")
         said = {RECORDED: name} | ({NOTHING_NEW: "ya"} if not answer.get("recorded", 1) else {})
         told = f"{'&' if '?' in where else '?'}{urlencode(said)}"
-        return RedirectResponse(f"{where}{told}{mark}{place}", status_code=303)
+        onward = f"{where}{told}{mark}{place}"
+        if SCRIPT_HEADER in request.headers:
+            return JSONResponse({"ke": onward})
+        return RedirectResponse(onward, status_code=303)
 
     for method, endpoint in (("GET", show), ("POST", take)):
         forms = screen.acts or screen.previews or screen.openings or screen.steps
@@ -158,14 +159,9 @@ def _add_language(app: FastAPI, roles: frozenset[str]) -> None:
     async def choose(request: Request) -> Response:
         async with request.form() as sent:
             to, here = str(sent.get("to", "")), str(sent.get("here", ""))
-        if to not in language.LANGUAGES:
-            to = language.LANGUAGES[0]
-        # Only to an address of this office.
-        fits = re.fullmatch(r"/[A-Za-z0-9][A-Za-z0-9/._-]*", here)
-        response = RedirectResponse(here if fits else "/", status_code=303)
-        response.set_cookie(
-            language.COOKIE, to, max_age=365 * 86_400, samesite="strict", httponly=True
-        )
+        language.choose(to)
+        response = RedirectResponse(here if HERE.fullmatch(here) else "/", status_code=303)
+        language.remember(response)
         return response
 
     choose.roles = roles  # type: ignore[attr-defined]
@@ -340,6 +336,9 @@ async def _page(
     async with office.pool.connection() as connection:
         desk = replace(desk_of(request, staff_of(request)), connection=connection)
         loaded = await screen.load(desk, path | asked)
+        partners = office.settings.partners
+        # Only where something can be recorded: elsewhere nobody needs to know.
+        held_up = await waiting(connection, partners, desk.now) if screen.acts else {}
     if isinstance(loaded, Response):
         return loaded
     if loaded is None:
@@ -356,8 +355,9 @@ async def _page(
         key = uuid4().hex
 
     def form(name: str) -> Filled:
-        return Filled(name, csrf, f"{key}-{name}", name == act, lists, wrong)
+        return Filled(name, csrf, f"{key}-{name}", name == act, lists, wrong, kept.get(name, ()))
 
+    kept = request.app.state.kept[screen.path]
     nothing: dict[str, Any] = {
         "preview": None, "opened": {}, "refused": {}, "taken": None, "did": "",
     }  # fmt: skip
@@ -373,6 +373,8 @@ async def _page(
         problem=problem,
         recorded=shown.pop("did") or request.query_params.get(RECORDED),
         nothing_new=NOTHING_NEW in request.query_params,
+        held_up=held_up,
+        made_at=desk.now.timestamp() if request.method == "GET" else None,
     )
 
 
@@ -382,15 +384,14 @@ def render(
     office = request.app.state.office
     # Nobody yet, where the gate itself could not look: then there is no menu either.
     staff = staff_of(request) or Staff("", frozenset())
-    wanted = request.cookies.get(language.COOKIE, "")
-    language.chosen.set(wanted if wanted in language.LANGUAGES else language.LANGUAGES[0])
-    environment = _environment(service.templates, office.settings.time_zone)
-    text = environment.get_template(template).render(
+    made = environment(service.templates, office.settings.time_zone)
+    text = made.get_template(template).render(
         office=office.settings.office_name,
         staff=staff,
         roles=staff.roles,
         menu=[one for one in service.screens if one.menu and one.roles & staff.roles],
         here=request.url.path,
+        query=request.url.query,
         language=language.chosen.get(),
         csrf=csrf_token(request),
         **shown,
@@ -399,8 +400,18 @@ def render(
 
 
 def _problem_page(service: Service, request: Request, problem: Problem) -> Response:
+    typed = getattr(request.state, "typed", {}) if problem.status >= 500 else {}
+    if sum(len(text) for texts in typed.values() for text in texts) > ECHOED_CHARACTERS:
+        typed = {}
     return render(
-        service, request, "problem.html", problem.status, problem=problem, recorded=None, act=""
+        service,
+        request,
+        "problem.html",
+        problem.status,
+        problem=problem,
+        typed={name: texts for name, texts in typed.items() if name != CSRF_FIELD},
+        recorded=None,
+        act="",
     )
 
 
