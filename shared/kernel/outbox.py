@@ -217,7 +217,7 @@ class Relay:
             if self._keyring.cosigned(cosigned, self.receiver) and await self._keyring.made_own(
                 connection, cosigned
             ):
-                await witness.note_cosigned(connection, self.receiver, cosigned, now)
+                await witness.note_cosigned(connection, self._keyring, self.receiver, cosigned, now)
                 self._cosigned, self._cosigned_at = said.size, _elapsed()
 
     async def confirm(self, receipt: Receipt, now: datetime) -> None:
