@@ -89,7 +89,12 @@ async def look_up(desk: Desk, form: LookupForm, _: dict[str, str]) -> Plan:
         )
         hits = [str(row[0]) for row in await cursor.fetchall()]
     service: Service = desk.service
-    allowed = [one for one in hits or [NOBODY] if await service.may_find(desk, one)]
+    allowed = [
+        one
+        for one in hits or [NOBODY]
+        # Both are always asked.
+        if await service.is_here(desk, one) & await service.may_find(desk, one)
+    ]
     person = allowed[0] if hits and allowed else None
     command = desk.command(
         access.LookUpIdentity,
