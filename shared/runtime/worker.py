@@ -57,6 +57,7 @@ class Worker:
         self._eraser = Eraser(office.handling, office.vault)
         self._receiving = {p: asyncio.Lock() for p in partners}
         self._asked: dict[str, str] = {}
+        self._answers = asking.Answers(office)
         self._told: dict[str, str] | None = None
         self._checkpoints = Checkpoints(office.keyring)
         self._wakes: list[asyncio.Event] = []
@@ -249,12 +250,16 @@ class Worker:
 
     async def _answer(self, partner: str) -> str:
         """The answer to what a partner's auditor has asked; it asks again where this is lost."""
-        question = self._asked.pop(partner, "")
+        if not (question := self._asked.get(partner, "")):
+            return ""
         try:
-            return await asking.answer(self._office, partner, question) if question else ""
+            answer = await self._answers.to(partner, question)
         except ValidationError:
             log.warning("worker: a question of %s can't be read", partner)
-            return ""
+            answer = ""
+        if answer is not None and self._asked.get(partner) == question:
+            del self._asked[partner]
+        return answer or ""
 
     async def _receive(self, sender: str, raws: Sequence[bytes], again: bool) -> None:
         """One batch of a link: applied and committed before this returns."""
