@@ -62,7 +62,7 @@ WITHOUT_ACCOUNT = """
 delete from public.staff_totp where username not in (select username from public.staff);
 """
 UNHEARD = """
-update public.link_out set said_at = 0;
+update public.link_out set said_at = 0, answered = 0;
 """
 """What a partner whose clock is ahead said before the backup is not said since."""
 HOLD = "update log_head set restored_at = clock_timestamp(), restored_size = size"

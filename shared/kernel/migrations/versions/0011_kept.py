@@ -28,6 +28,9 @@ create table kept (
   name text primary key, number bigint not null default 0, chain bytea not null default '',
   key_id text not null default '', signature bytea not null default '');
 comment on table kept is 'How many rows a table ever had, and the hash of the last, signed.';
+alter table link_out add column answered bigint not null default 0;
+comment on column link_out.answered is 'Which receipt of this office the receiver took in last, by'
+  ' the time in it.';
 grant select, insert on trust_acts to pulang_running;
 grant select, update on kept to pulang_running;
 """
