@@ -77,7 +77,7 @@ def audit_verify(as_json: JsonFlag = False) -> None:
                 f"    expected: {one.expected}",
                 f"    found:    {one.found}",
             ):
-                console.print(printable(line), markup=False, highlight=False)
+                console.print(printable(line), markup=False, highlight=False, soft_wrap=True)
         number = report.faults.number
         console.print("Nothing differs." if not number else f"{number} fault(s).")
     raise typer.Exit(FOUND_WRONG if report.faults.number else 0)

@@ -290,12 +290,7 @@ async def past(desk: Desk, route: ReadRoute, moment: Moment) -> AsyncIterator[No
     except asof.TooLong:
         raise too_long(desk) from None
     except asof.Busy:
-        raise Problem(
-            503,
-            "PAST_BUSY",
-            "Beberapa petugas sedang membaca keadaan pada suatu waktu.",
-            "Coba lagi sebentar lagi.",
-        ) from None
+        raise busy() from None
     except asof.Untold:
         raise Problem(
             409,
@@ -303,6 +298,15 @@ async def past(desk: Desk, route: ReadRoute, moment: Moment) -> AsyncIterator[No
             "Waktu kejadian yang tercatat saling bertentangan, sehingga keadaannya tidak tersusun.",
             "Lihat riwayatnya (/history); minta keadaan menurut pencatatan (known_at).",
         ) from None
+
+
+def busy() -> Problem:
+    return Problem(
+        503,
+        "PAST_BUSY",
+        "Beberapa petugas sedang membaca keadaan pada suatu waktu, atau persamaan.",
+        "Coba lagi sebentar lagi.",
+    )
 
 
 def too_long(desk: Desk) -> Problem:

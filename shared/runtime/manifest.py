@@ -198,6 +198,9 @@ class Service:
     reads: tuple[ReadRoute, ...]
     texts: Mapping[str, frozenset[str]]
     """Category of stream → the roles that may open free texts in it."""
+    is_here: Callable[[Desk, str], Awaitable[bool]] = _anybody
+    """Whether the log tells of this person. The blind index may know of somebody whose events were
+    lost with an older backup, and given up."""
     may_find: Callable[[Desk, str], Awaitable[bool]] = _anybody
     """Whether who asks may learn by a look-up that this person is here."""
     may_read: Callable[[Desk, str, str], Awaitable[bool]] = _any_text

@@ -57,6 +57,8 @@ class Worker:
         self._eraser = Eraser(office.handling, office.vault)
         self._receiving = {p: asyncio.Lock() for p in partners}
         self._asked: dict[str, str] = {}
+        self._answers = asking.Answers(office)
+        self._heard: dict[str, int] = {}
         self._told: dict[str, str] | None = None
         self._checkpoints = Checkpoints(office.keyring)
         self._wakes: list[asyncio.Event] = []
@@ -246,7 +248,9 @@ class Worker:
                 return 0
             async with self._receiving[partner]:
                 receipt = await inbox.receipt(gap=False, now=self._office.clock())
-                raw = encode(replace(receipt, asks=asks, tells=tells), keyring.sign)
+                heard = self._heard.get(partner, 0)
+                receipt = replace(receipt, asks=asks, tells=tells, heard=heard)
+                raw = encode(receipt, keyring.sign)
                 await self.links.send_receipt(partner, raw, aside=bool(asks or tells))
             at, epoch, asked = now, keyring.epoch, asks
             return 0
@@ -258,12 +262,16 @@ class Worker:
 
     async def _answer(self, partner: str) -> str:
         """The answer to what a partner's auditor has asked; it asks again where this is lost."""
-        question = self._asked.pop(partner, "")
+        if not (question := self._asked.get(partner, "")):
+            return ""
         try:
-            return await asking.answer(self._office, partner, question) if question else ""
+            answer = await self._answers.to(partner, question)
         except ValidationError:
             log.warning("worker: a question of %s can't be read", partner)
-            return ""
+            answer = ""
+        if answer is not None and self._asked.get(partner) == question:
+            del self._asked[partner]
+        return answer or ""
 
     async def _receive(self, sender: str, raws: Sequence[bytes], again: bool) -> None:
         """One batch of a link: applied and committed before this returns."""
@@ -277,6 +285,8 @@ class Worker:
         )
         for one in incoming:
             await self._confirm(sender, one)
+            # After what came before it: each link is read in order, and nothing of it skipped.
+            self._heard[sender] = one.sent
             if one.asks:
                 self._asked[sender] = one.asks
         if any(one.gap or one.sealing is not None or one.asks for one in incoming):
@@ -284,6 +294,7 @@ class Worker:
                 wake.set()
         if receipt is not None:
             try:
+                receipt = replace(receipt, heard=self._heard.get(sender, 0))
                 await self.links.send_receipt(sender, encode(receipt, self._office.keyring.sign))
             except ConnectionError as error:
                 # The sender will ask again by sending again.

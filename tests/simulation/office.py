@@ -160,7 +160,7 @@ class SimulatedWorker(Worker):
         self._relays = {p: Relay(office.store.links, office.vault, links, p) for p in partners}
         self._inboxes = {p: office.inbox(p) for p in partners}
         self._receiving = {p: asyncio.Lock() for p in partners}
-        self._asked = {}
+        self._asked, self._heard = {}, {}
         self._checkpoints = Checkpoints(office.keyring)
         self._wakes, self._following = [], []
         self.state = "active"

@@ -3,10 +3,12 @@
 from __future__ import annotations
 
 import json
+import time
 from typing import Any
 
 import pytest
 
+from shared.kernel import asof
 from shared.runtime import custody_routes
 from shared.runtime.audit.sums import derive
 from tests.servers import Servers
@@ -267,3 +269,29 @@ async def test_a_log_too_long_for_a_request_is_left_to_the_command(
         "/api/v1/equations", headers={"Authorization": f"Bearer {city.tokens['auditor']}"}
     )
     assert (response.status_code, response.json()["code"]) == (503, "LOG_TOO_LONG")
+
+
+async def test_the_equations_are_derived_by_two_at_once_and_for_so_long(
+    city: Desk, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    await story.open_operation(city)
+
+    async def refused() -> str:
+        response = await city.http.get(
+            "/api/v1/equations", headers={"Authorization": f"Bearer {city.tokens['auditor']}"}
+        )
+        assert response.status_code == 503
+        code: str = response.json()["code"]
+        return code
+
+    async def late(*given: Any) -> Any:
+        return await derive(*given[:-1], time.monotonic() - 1)
+
+    async with city.office.pool.connection() as one, one.transaction():
+        await asof.slot(one)
+        assert (await city.get("auditor", "/equations"))["faults"] == 0
+        async with city.office.pool.connection() as other, other.transaction():
+            await asof.slot(other)
+            assert await refused() == "PAST_BUSY"
+    monkeypatch.setattr(custody_routes, "derive", late)
+    assert await refused() == "LOG_TOO_LONG"

@@ -78,6 +78,11 @@ async def _open_identity(desk: Desk, found: dict[str, Any]) -> Any:
     )
 
 
+async def is_here(desk: Desk, person: str) -> bool:
+    state: beneficiary.State = await desk.state(beneficiary.decider, person)
+    return state.registered is not None
+
+
 async def may_find(desk: Desk, person: str) -> bool:
     """A look-up tells nobody of who is on the protection path."""
     state: beneficiary.State = await desk.state(beneficiary.decider, person)
