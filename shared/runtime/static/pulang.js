@@ -286,7 +286,9 @@ const settle = async (form, answer) => {
   else state(form, main?.querySelector("h1")?.textContent ?? words().refused);
 };
 
-const isOurs = (form) => form.closest("main") && actOf(form) && keyOf(form);
+// A form that leads to a file is the browser's own affair.
+const isOurs = (form) =>
+  form.closest("main") && !("file" in form.dataset) && actOf(form) && keyOf(form);
 const begin = () => {
   find("sembunyi").querySelector(".keys").hidden = false;
   find("sembunyi").addEventListener("click", (event) => {
