@@ -106,7 +106,7 @@ async def test_arrivals_are_answered_in_sittings_and_undone_by_correction(
     assert "Tidak ada kode ini" in (await reception.open(f"{HERE}?cari=PM-0000000000")).text
 
 
-async def test_who_came_unlisted_gets_a_code_and_is_taken_back_where_it_did_not_occur(
+async def test_who_came_unlisted_gets_a_code_and_a_handover_is_declined_with_its_consequence(
     city: Desk, province: Desk, stack: AsyncExitStack
 ) -> None:
     reception = await stack.enter_async_context(signed_in(province, "penerima", "reception"))
@@ -126,17 +126,10 @@ async def test_who_came_unlisted_gets_a_code_and_is_taken_back_where_it_did_not_
     assert "Contoh Tak Terduga" not in page.text
     assert (await entries(province))[code]["state"] == "unlisted"
     page = await reception.step(f"{HERE}?orang={code}", "not_unlisted", reason="Tertukar orang")
-    assert code not in await entries(province)
+    assert code not in await entries(province), "that arrival did not occur"
 
-
-async def test_a_handover_is_declined_with_its_consequence_said(
-    city: Desk, province: Desk, stack: AsyncExitStack
-) -> None:
-    reception = await stack.enter_async_context(signed_in(province, "penerima", "reception"))
-    await handed_over(city, province, 2)
-    await story.open_house(province)
     page = await reception.open(HERE)
-    assert "tidak menerima 2 orang ini" in page.text
+    assert "tidak menerima 1 orang ini" in page.text
     refused = await reception.submit(page, "decline", reason="capacity", explanation="")
     assert refused.status_code == 422
     assert "<details open>" in refused.text
@@ -153,7 +146,10 @@ async def test_a_case_goes_from_assessment_to_follow_up_with_her_wishes_first(
     other = await stack.enter_async_context(signed_in(province, "pendamping-dua", "case_worker"))
     admin = await stack.enter_async_context(signed_in(province, "admin-satu", "admin"))
     assert "Belum ada kasus" in (await worker.open("/kasus")).text
-    person = await story.arrived(city, province)
+    person, second = await handed_over(city, province, 2)
+    await story.open_house(province)
+    for one in (person, second):
+        await story.answer(province, one, story.ARRIVED)
     credit = story.CREDIT | {"person": person, "reference": "KREDIT/1"}
     await city.post("treasurer", "/operations/OP-TEST/bank-file", {"rows": [credit]})
     here = f"/kasus/{person}"
@@ -207,15 +203,9 @@ async def test_a_case_goes_from_assessment_to_follow_up_with_her_wishes_first(
     assert "Langkah berikutnya" not in page.text
     assert (await other.open(f"/kasus?cari={person}")).text.count(f'href="{here}"') == 1
 
-
-async def test_she_leaves_when_she_wants_to(
-    city: Desk, province: Desk, stack: AsyncExitStack
-) -> None:
-    worker = await stack.enter_async_context(signed_in(province, "pendamping", "case_worker"))
-    person = await story.arrived(city, province)
-    here = f"/kasus/{person}"
-    await worker.step(here, "take")
-    page = await worker.step(here, "leave")
+    # Another leaves when she wants to; her bed is free again.
+    await worker.step(f"/kasus/{second}", "take")
+    page = await worker.step(f"/kasus/{second}", "leave")
     assert "meninggalkan rumah singgah" in page.text
     assert "0 dari 10 terisi" in (await worker.open("/rumah-singgah")).text
 

@@ -71,6 +71,7 @@ async def journey(city: Desk, province: Desk, chromium: Browser, stack: AsyncExi
     await reception.look("tidak-terdaftar-salah")
     await reception.page.goto(f"{HERE}/lembar")
     await reception.look("lembar")
+    await reception.fill("Tanggal pada lembar", "2019-10-05")
     await reception.fill("Jam tiba", "14:30")
     await reception.choose("Rumah singgah", "RS-2")
     for row in await reception.page.locator("table select").all():

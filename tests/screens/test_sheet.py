@@ -26,6 +26,20 @@ async def test_a_sheet_is_copied_with_its_times_and_what_is_refused_is_said_by_t
     assert order == [one["person"] for one in printed["entries"]]
     assert set(order) == set(persons)
     one, two, three, four, five, six = order
+
+    # Nothing is recorded of what is wrong as a whole.
+    size = await province.size()
+    empty = await reception.submit(page, "copy", **WHEN)
+    assert empty.status_code == 422
+    assert "Baris:" in empty.text
+    late = WHEN | {"date": "2999-01-01"}
+    came_back = await reception.submit(page, "copy", **late, **{one: ["b"], two: ["3"]})
+    assert "2 baris belum dicatat" in came_back.text
+    assert "Tidak ada yang disimpan." in came_back.text
+    assert "masa depan" in came_back.text
+    assert await province.size() == size
+
+    page = await reception.open(SHEET)
     rows = {
         one: ["b", "15:05", "", ""],
         two: ["2", "", "", ""],
@@ -68,26 +82,6 @@ async def test_a_sheet_is_copied_with_its_times_and_what_is_refused_is_said_by_t
     found = await entries(province)
     assert {found[person]["state"] for person in (three, four, five)} == {"arrived", "diverted"}
     assert "belum dicatat" not in (await reception.open(done.headers["location"])).text
-
-
-async def test_nothing_of_a_sheet_that_is_wrong_as_a_whole_is_recorded(
-    city: Desk, province: Desk, stack: AsyncExitStack
-) -> None:
-    reception = await stack.enter_async_context(signed_in(province, "penerima", "reception"))
-    one, two = await handed_over(city, province, 2)
-    await story.open_house(province)
-    page = await reception.open(SHEET)
-    size = await province.size()
-    empty = await reception.submit(page, "copy", **WHEN)
-    assert empty.status_code == 422
-    assert "Baris:" in empty.text
-    late = await reception.submit(
-        page, "copy", **WHEN | {"date": "2999-01-01"}, **{one: ["b"], two: ["3"]}
-    )
-    assert "2 baris belum dicatat" in late.text
-    assert "Tidak ada yang disimpan." in late.text
-    assert "masa depan" in late.text
-    assert await province.size() == size
 
 
 async def test_a_long_sheet_stays_small_enough_for_a_thin_line(
