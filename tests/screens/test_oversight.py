@@ -11,10 +11,11 @@ from contextlib import AsyncExitStack
 from html import unescape
 from pathlib import Path
 from typing import Any
+from zoneinfo import ZoneInfo
 
 import httpx
 
-from shared.runtime.screens.oversight.looking_back import found_by
+from shared.runtime.screens.oversight.looking_back import dated, found_by
 from shared.runtime.screens.paging import PAGE_ROWS
 from tests.screens.browser import HTML, Browser, form_of, signed_in
 from tests.system import story
@@ -305,6 +306,19 @@ async def test_an_operator_sees_what_ails_a_link_and_tries_a_parked_message_agai
 
 def csrf_of(page: httpx.Response) -> str:
     return page.text.partition('name="csrf" value="')[2][:64]
+
+
+def test_times_in_words_are_said_as_the_office_says_them() -> None:
+    zone = ZoneInfo("Asia/Makassar")
+
+    def said(words: str) -> str:
+        return str(dated({"words": words}, zone)["words"])
+
+    at = "HO-1 berangkat pada 2019-10-04T08:00:00+08:00."
+    assert said(at) == "HO-1 berangkat pada Jumat, 4 Oktober 2019, 08.00 WITA."
+    assert said("tertanggal 2019-10-04.") == "tertanggal Jumat, 4 Oktober 2019."
+    for same in ("SK/2019-10-04/1", "BAST-2019-10-04", "2019-13-44"):
+        assert said(same) == same
 
 
 def test_a_code_is_found_however_it_is_typed() -> None:

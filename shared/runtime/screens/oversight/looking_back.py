@@ -12,7 +12,7 @@ import re
 from bisect import bisect_right
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
-from datetime import datetime, timedelta
+from datetime import date, datetime, timedelta
 from pathlib import Path
 from tempfile import TemporaryDirectory
 from typing import Any
@@ -29,6 +29,7 @@ from shared.runtime import history
 from shared.runtime.audit import evidence
 from shared.runtime.manifest import Desk, Problem
 from shared.runtime.office import Office
+from shared.runtime.papers import words
 from shared.runtime.screens.paging import PAGE_ROWS
 from shared.runtime.screens.screen import Loaded, Screen, Step
 from shared.runtime.status import parse_position, parse_time
@@ -38,6 +39,8 @@ STEPS = 200
 """So many steps the slider has; of more it takes some, evenly. The links go one by one."""
 CHUNK_BYTES = 64 * 1024
 LOCAL = re.compile(r"\d{4}-\d\d-\d\dT\d\d:\d\d(:\d\d)?")
+TIME = re.compile(r"\d{4}-\d\d-\d\dT\d\d:\d\d:\d\d[0-9.]*(?:Z|[+-]\d\d:\d\d)")
+DAY = re.compile(r"(?<![\w/-])\d{4}-\d\d-\d\d(?![\w/-])")
 CODE = re.compile(r"[^\x00-\x1F\x7F/?#]{3,64}")
 AUDITOR = frozenset({"auditor"})
 
@@ -117,6 +120,29 @@ def found_by(text: str) -> str | None:
     return code.upper() if re.fullmatch(r"[A-Za-z]{2,3}-\S+", code) else code
 
 
+def dated(line: dict[str, Any], zone: ZoneInfo) -> dict[str, Any]:
+    """The line with the times in its words as an office says them, in its own zone."""
+
+    def moment(found: re.Match[str]) -> str:
+        try:
+            return words.moment(datetime.fromisoformat(found[0]), zone)
+        except ValueError:
+            return found[0]
+
+    def day(found: re.Match[str]) -> str:
+        try:
+            return words.day(date.fromisoformat(found[0]))
+        except ValueError:
+            return found[0]
+
+    return line | {"words": DAY.sub(day, TIME.sub(moment, line["words"]))}
+
+
+def _days(found: dict[str, Any], zone: ZoneInfo) -> dict[str, Any]:
+    days = [one | {"lines": [dated(line, zone) for line in one["lines"]]} for one in found["days"]]
+    return found | {"days": days}
+
+
 async def search(desk: Desk, given: dict[str, str]) -> Response | None:
     """Leads to the timeline of what was typed; None where there is none."""
     for code in dict.fromkeys((found_by(given["kode"]), given["kode"].strip())):
@@ -163,7 +189,9 @@ async def timeline(desk: Desk, given: dict[str, str]) -> Loaded | None:
     categories = {line["subject"].partition("-")[0] for line in lines}
     return {
         "subject": subject,
-        "lines": [line | carried.get(line["position"], {}) for line in lines[:PAGE_ROWS]],
+        "lines": [
+            dated(line, zone) | carried.get(line["position"], {}) for line in lines[:PAGE_ROWS]
+        ],
         "onward": "?" + urlencode({**kept, "mulai": more}) if more else None,
         "first": "?" + urlencode(kept) if after else None,
         "given": kept,
@@ -215,6 +243,7 @@ async def _changed(
         asked = {"dari": since.isoformat(), "sampai": max(desk.now, since).isoformat()}
         asked |= {"sumbu": axis, "kode": subject}
         asked |= {"diketahui": known.isoformat()} if known else {}
+        one = _days(one, desk.settings.zone)
         found.append(one | {"since": since, "known": known, "all": "?" + urlencode(asked)})
     return found
 
@@ -277,7 +306,7 @@ async def changes(desk: Desk, given: dict[str, str]) -> Loaded:
             most=PAGE_ROWS,
         )
     kept = {name: text for name, text in asked.items() if text}
-    return found | {
+    return _days(found, zone) | {
         "since": _field(since, zone),
         "until": _field(until, zone),
         "known": _field(known, zone) if known else "",

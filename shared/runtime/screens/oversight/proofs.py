@@ -16,6 +16,7 @@ from shared.runtime.audit import asking
 from shared.runtime.audit.account import NoAccount
 from shared.runtime.manifest import Desk, Problem
 from shared.runtime.office import Office
+from shared.runtime.screens.oversight.looking_back import dated
 from shared.runtime.screens.paging import PAGE_ROWS, number_of, page_of
 from shared.runtime.screens.screen import Loaded, Screen, Step
 
@@ -100,7 +101,8 @@ async def _lines(desk: Desk, where: str, **named: Any) -> list[dict[str, Any]]:
     """The newest of those events in plain words."""
     async with history.bounded(desk):
         found = await rows(desk.reading, _PROCEEDINGS.format(where), most=RUNS, **named)
-    return [history.line(StoredEvent(**row), desk.handling.types) for row in found]
+    lines = [history.line(StoredEvent(**row), desk.handling.types) for row in found]
+    return [dated(line, desk.settings.zone) for line in lines]
 
 
 EQUATIONS = Screen(
