@@ -1,4 +1,4 @@
-"""Lists as workbooks: plain headings and words, nothing lost, nothing that calculates."""
+"""Lists as workbooks for people: plain headings and words, nothing lost, no formulas."""
 
 from __future__ import annotations
 

@@ -37,7 +37,6 @@ async def journey(city: Desk, chromium: Browser, stack: AsyncExitStack) -> None:
     await treasurer.open("Bantuan OP-TEST")
     await treasurer.look("bantuan")
     await treasurer.open("Impor berkas bank")
-    await treasurer.look("berkas-bank")
     table = "person,reference,status,amount_rupiah,credited_on\n"
     table += "".join(
         f"{code},BRI/{n},masuk,6.000.000,2019-10-02\n" for n, code in enumerate(persons[:9])
@@ -48,7 +47,6 @@ async def journey(city: Desk, chromium: Browser, stack: AsyncExitStack) -> None:
     await treasurer.press("Impor 9 baris yang benar saja")
     await treasurer.look("berkas-bank-tercatat")
     await treasurer.page.goto(f"{GRANTS}?keadaan=unconfirmed")
-    await treasurer.look("bantuan-menurut-keadaan")
     await treasurer.open(persons[0])
     await treasurer.look("uang-satu-orang")
     await treasurer.page.get_by_text("Kredit gagal", exact=True).click()
@@ -56,7 +54,6 @@ async def journey(city: Desk, chromium: Browser, stack: AsyncExitStack) -> None:
     await treasurer.look("kredit-gagal-salah")
 
     await treasurer.page.goto(TICKETS)
-    await treasurer.look("tiket-kosong")
     await treasurer.open("Catat pencairan panjar")
     table = "person,release,budget_code,amount_rupiah\n"
     table += "".join(f"{code},SP2D/1,5.2.2,2.000.000\n" for code in persons[:9])
@@ -85,22 +82,4 @@ async def journey(city: Desk, chromium: Browser, stack: AsyncExitStack) -> None:
     await treasurer.press("Catat STS")
     await expect(treasurer.page.locator(".recorded")).to_be_visible()
     await treasurer.look("sts-tercatat")
-    await treasurer.page.goto(f"/penerima-manfaat/{persons[0]}/uang")
-    await treasurer.look("uang-lengkap")
-    await treasurer.page.goto("/")
-    await treasurer.look("hari-ini-bendahara")
-
-    issuer = await enter(chromium, stack, city, base, wrong, "issuer", **more)
-    draft = story.DRAFT | {"handover": "HO-1"}
-    await city.post("issuer", "/handovers", draft)
-    await issuer.page.goto("/serah-terima/HO-1/pilih")
-    await issuer.look("pilih-halaman")
-    await issuer.page.get_by_role("checkbox").first.check()
-    await issuer.press("Masukkan, lalu pilih lagi")
-    await issuer.look("pilih-lagi")
-    await issuer.press("Masukkan semua 54 orang")
-    await issuer.look("periksa")
-    await issuer.open(f"Tarik {persons[0]}")
-    await expect(issuer.page.get_by_label("Kode PM", exact=True)).to_have_value(persons[0])
-    await issuer.look("tarik-satu")
     assert wrong == []

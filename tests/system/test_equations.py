@@ -175,7 +175,10 @@ PLANTED = {
         ("ledger.movement", "update rm_ledger.movement set amount_rupiah = 1 where kind = 'spent'"),
         ("ledger.movement", "delete from rm_ledger.movement where kind = 'returned'"),
         ("ledger.credit", "update rm_ledger.credit set amount_rupiah = 7000000"),
-        ("ledger.discrepancies", "update rm_ledger.credit set amount_rupiah = 7000000"),
+        (
+            "ledger.discrepancies",
+            "update rm_ledger.holding set standing_rupiah = 7000000, state = 'beyond'",
+        ),
         ("ledger.credit", "update rm_ledger.credit set answer = 'disputed'"),
         ("ledger.holding", "update rm_ledger.holding set standing_rupiah = 1"),
         ("ledger.holding", "update rm_ledger.holding set state = 'none'"),

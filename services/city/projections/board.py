@@ -40,6 +40,8 @@ create table person (
 );
 create index on person (operation, state);
 create index on person (operation, person);
+create index on person (operation, destination, state, listed);
+create index on person (operation) where handover <> received_in;
 create index on person (operation) where listed and state in ('undetermined', 'assigned');
 create index on claim (operation);
 create index on explanation (operation);
@@ -253,6 +255,17 @@ async def newest(
     )
 
 
+async def newest_codes(connection: AsyncConnection[Any], limit: int) -> list[str]:
+    """The codes of some operations, the latest departure first."""
+    found = await rows(
+        connection,
+        "select operation from rm_board.operation order by planned_departure desc, operation"
+        " limit %s",
+        limit,
+    )
+    return [row["operation"] for row in found]
+
+
 async def board(
     connection: AsyncConnection[Any], operation: str, more: Sequence[Finding] = ()
 ) -> dict[str, Any] | None:
@@ -288,8 +301,7 @@ async def boards(
     )
     crossed = await of_each(
         "select operation as of_operation, count(*)::int as persons from rm_board.person"
-        " where operation = any(%s) and received_in is not null and handover is not null"
-        " and handover <> received_in group by 1"
+        " where operation = any(%s) and handover <> received_in group by 1"
     )
     explanations = await of_each(
         "select operation as of_operation, discrepancy, difference, explanation, explained_by,"

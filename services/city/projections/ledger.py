@@ -312,10 +312,10 @@ async def findings_of(
     """The same of several operations, in one query."""
     found = await rows(
         connection,
-        "select o.operation, sum(greatest(0, p.rupiah - o.grant_rupiah))::bigint as rupiah"
-        " from (select operation, sum(standing_rupiah) as rupiah from rm_ledger.credit"
-        " where operation = any(%s) group by operation, person) p"
-        " join rm_ledger.entitlement o using (operation) group by o.operation",
+        # Who holds more than the grant is in one of these two states.
+        "select operation, sum(greatest(0, h.standing_rupiah - o.grant_rupiah))::bigint as rupiah"
+        " from rm_ledger.holding h join rm_ledger.entitlement o using (operation)"
+        " where operation = any(%s) and h.state in ('beyond', 'disputed') group by operation",
         list(operations),
     )
     beyond = dict.fromkeys(operations, 0) | {row["operation"]: row["rupiah"] for row in found}

@@ -29,7 +29,7 @@ PHASES = {
 async def today(desk: Desk, _: dict[str, str]) -> Loaded:
     roles, connection = desk.staff.roles, desk.reading
     phases = await handovers.waiting(connection)
-    newest = await board.newest(connection, OPERATIONS_LOOKED_AT)
+    newest = await board.newest_codes(connection, OPERATIONS_LOOKED_AT)
     money: Mapping[str, list[dict[str, Any]]] = {"grants": [], "advances": []}
     if "treasurer" in roles:
         money = await holdings.waiting(connection)
@@ -42,9 +42,7 @@ async def today(desk: Desk, _: dict[str, str]) -> Loaded:
         "unready": await board.unready(connection, OPERATIONS_LOOKED_AT)
         if roles & {"intake", "issuer"}
         else [],
-        "differences": await _differences(desk, [one["operation"] for one in newest])
-        if roles & {"approver", "auditor"}
-        else [],
+        "differences": await _differences(desk, newest) if roles & {"approver", "auditor"} else [],
         "grants": money["grants"],
         "advances": [one | {"due": due(desk, one["since"])} for one in money["advances"]],
         "today": day_of(desk),
