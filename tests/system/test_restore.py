@@ -167,9 +167,9 @@ async def arrivals(town: Town, persons: list[str], answer: Any = story.ARRIVED) 
     await town.witnessed()
 
 
-async def evidence(town: Town) -> Path:
+async def evidence(town: Town, name: str = "bukti") -> Path:
     """What an inspector was given of the handover, and kept."""
-    kept = town.folder / "bukti"
+    kept = town.folder / name
     code, _, err = await town.run("audit", "evidence", "HO-1", "--out", str(kept))
     assert code == 0, err
     return kept
