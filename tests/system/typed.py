@@ -16,8 +16,8 @@ from pathlib import Path
 from services import cli
 
 ROOT = Path(__file__).resolve().parent.parent.parent
-# A test runner's width of a line is none of an operator's. Where the runner has loaded readline, that
-# has set both behind Python's back: `os.environ` does not know of them, and whoever is started does.
+# A test runner's width of a line is none of an operator's. Where the runner has loaded readline,
+# that has set both past `os.environ`, which knows nothing of them; whoever is started does.
 for _name in ("COLUMNS", "LINES"):
     os.environ.pop(_name, None)
     os.unsetenv(_name)
