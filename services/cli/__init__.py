@@ -28,10 +28,12 @@ from services.cli import (
 )
 from services.cli.command import COULD_NOT_RUN, DEMO, CouldNotRun
 from shared.kernel import rotation
+from shared.kernel.handling import Undecided
 from shared.kernel.hold import Held
 from shared.kernel.keyring import NoKeys, NotAVerifierKey
 from shared.kernel.keys import Unopened
 from shared.kernel.projector import RebuildRunning
+from shared.kernel.store import Conflict
 from shared.runtime import parking, replaying, witnessing
 from shared.runtime.audit.account import NoAccount
 from shared.runtime.audit.evidence import NoEvidence
@@ -97,6 +99,8 @@ def main() -> int:
         Unopened,
     ) as error:
         sys.stderr.write(f"pulang: {error}\n")
+    except (Conflict, Undecided) as error:
+        sys.stderr.write(f"pulang: somebody else was faster, run it again: {error}\n")
     except (PoolTimeout, DatabaseError) as error:
         sys.stderr.write(f"pulang: the database is away or not migrated: {error}\n")
     except typer.Abort:

@@ -62,6 +62,8 @@ def _print(found: missing.Missing) -> None:
     for row in found.messages:
         names = " ".join(row[name] for name in ("type", "subject", "period") if row[name])
         _say(f"to {row['partner']}, number {row['number']}: {names or 'ask for its account'}")
+    for path in found.others:
+        _say(f"{path}: of another history of this office, as one that was given up; left out.")
     if found.back:
         _say(f"{found.back} of these events can be appended: `pulang missing recover`.")
 

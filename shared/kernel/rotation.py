@@ -53,6 +53,10 @@ async def init(keyring: Keyring) -> bool:
 
 async def count(keyring: Keyring) -> None:
     """Signs what nothing was signed of yet, where an office had keys before that was done."""
+    async with keyring.pool.connection() as connection:
+        (done,) = await _one(connection, "select bool_or(signature <> '') from kept")
+    if done:
+        return
     await keyring.refresh()
     async with keyring.pool.connection() as connection, connection.transaction():
         await kept.begin(connection, keyring.office, keyring.sign)

@@ -11,7 +11,7 @@ that others keep (`offered`); their messages follow from them under the numbers 
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import asdict, dataclass, replace
 from datetime import datetime
 from itertools import groupby
@@ -32,7 +32,7 @@ from shared.runtime.audit.account import Account
 from shared.runtime.audit.links import as_new
 from shared.runtime.audit.reconcile import is_signed
 from shared.runtime.audit.verify import Keys
-from shared.runtime.offered import Offered
+from shared.runtime.offered import Kept, Offered
 from shared.runtime.office import Office
 
 WORKER = "worker"
@@ -74,6 +74,8 @@ class Missing:
     back: int
     unknown: Sequence[tuple[int, int]]
     messages: Sequence[Mapping[str, Any]]
+    others: Sequence[str] = ()
+    """Evidence of another history of this office, which is not looked at."""
 
     @property
     def complete(self) -> bool:
@@ -90,6 +92,7 @@ class Missing:
             "missing": list(self.events),
             "unknown": [list(one) for one in self.unknown],
             "messages": list(self.messages),
+            "of_another_history": list(self.others),
         }
 
 
@@ -226,8 +229,8 @@ async def find(office: Office, evidence: Sequence[Path], accounts: Sequence[Acco
         _of_partners(office, keys, accounts)
         hold, head = await read_hold(connection), await read_head(connection)
         partners = await _partners(connection, office, hold)
-    folders = [offered.read(path, keys) for path in evidence]
-    have = {one.index: one for kept in folders for one in kept.events}
+        folders, others = await _of_this_log(connection, evidence, keys, head)
+    have = _by_index(one for kept in folders for one in kept.events)
     sizes = [one.size for kept in folders for _, one in kept.notes]
     given_up = hold.given_up if hold.given_up > head.size else 0
     end = max([head.size, *sizes, *(() if given_up else (hold.witnessed,))])
@@ -236,10 +239,11 @@ async def find(office: Office, evidence: Sequence[Path], accounts: Sequence[Acco
         hold,
         partners,
         end,
-        [_named(have[index]) for index in lacking if index in have],
-        len(_continuing(office, head, have)),
+        [_named(one) for index in lacking for one in have.get(index, ())[:1]],
+        len(_continuing(office, head, have)[0]),
         _runs([index for index in lacking if index not in have]),
         [*_messages(head, accounts), *_unnamed(partners, accounts)],
+        others,
     )
 
 
@@ -285,19 +289,48 @@ def _unnamed(partners: Sequence[Partner], accounts: Sequence[Account]) -> list[d
     ]
 
 
-def _continuing(office: Office, head: Head, have: Mapping[int, Offered]) -> list[NewEvent]:
-    """Those that continue the log from its end without a hole. Raises NotMissing."""
+async def _of_this_log(
+    connection: AsyncConnection[Any], evidence: Sequence[Path], keys: Keys, head: Head
+) -> tuple[list[Kept], list[str]]:
+    """What is not of a history that this office has given up; and where what is lies. An event
+    that the log has at its place as another one tells. Raises NotOffered."""
+    ours: list[Kept] = []
+    others: list[str] = []
+    for path in evidence:
+        kept = offered.read(path, keys)
+        proven = {one.index + 1: one.body for one in kept.events if one.index < head.size}
+        cursor = await connection.execute(
+            "select position, body from events where position = any(%s)", (list(proven),)
+        )
+        if all(bytes(body) == proven[position] for position, body in await cursor.fetchall()):
+            ours.append(kept)
+        else:
+            others.append(str(path))
+    return ours, others
+
+
+def _by_index(offers: Iterable[Offered]) -> dict[int, list[Offered]]:
+    """Of one place there may be several, where two histories part behind the log's end."""
+    found: dict[int, list[Offered]] = {}
+    for one in offers:
+        found.setdefault(one.index, []).append(one)
+    return found
+
+
+def _continuing(
+    office: Office, head: Head, have: Mapping[int, Sequence[Offered]]
+) -> tuple[list[NewEvent], str]:
+    """Those that continue the log from its end without a hole; and a place where something is
+    proven that does not, as the events before it are others. Raises NotMissing."""
     found: list[NewEvent] = []
     size, frontier = head.size, head.frontier
-    while (one := have.get(size)) is not None:
-        if one.before != frontier:
-            raise NotMissing(
-                f"{one.place} is proven, but the {size} events before it are not those of this log:"
-                " another backup may be the right one; run `pulang audit verify`"
-            )
+    while offers := have.get(size):
+        one = next((one for one in offers if one.before == frontier), None)
+        if one is None:
+            return found, offers[0].place
         found.append(_as_it_was(office, one))
         size, frontier = size + 1, merkle.extend(size, frontier, [one.body])
-    return found
+    return found, ""
 
 
 def _as_it_was(office: Office, one: Offered) -> NewEvent:
@@ -326,8 +359,16 @@ async def recover(office: Office, evidence: Sequence[Path]) -> int:
         if hold.why is None:
             raise NotMissing("the log is not held: nothing is appended to it")
         keys = await _keys(connection, office)
-    have = {one.index: one for path in evidence for one in offered.read(path, keys).events}
-    events, now = _continuing(office, head, have), office.clock()
+        folders, others = await _of_this_log(connection, evidence, keys, head)
+    have = _by_index(one for kept in folders for one in kept.events)
+    (events, other), now = _continuing(office, head, have), office.clock()
+    if not events and (other or (others and not folders)):
+        where = other or ", ".join(others)
+        raise NotMissing(
+            f"{where} is proven, but the {head.size} events before it are not those of this log: it"
+            " is of a history that was given up, or another backup is the right one; run `pulang"
+            " audit verify`"
+        )
     for start in range(0, len(events), BATCH):
         await _append(office, events[start : start + BATCH], head.size + start, now)
     return len(events)

@@ -14,7 +14,7 @@ from pydantic import TypeAdapter, ValidationError
 
 from shared.contracts.values import Line, draw_id
 from shared.custody.replay import Outcome, RecordReplay
-from shared.kernel.handling import Unit
+from shared.kernel.handling import Undecided, Unit
 from shared.kernel.hold import Held, read_hold
 from shared.kernel.projector import Projector, RebuildRunning, Rebuilt, Record, digest
 from shared.kernel.store import Conflict
@@ -65,8 +65,13 @@ async def replay(
             raise Held(why)
     try:
         return await projector.rebuild(noted, _switched(office, projector, run, grounds, by))
-    except (OperationalError, InterfaceError, RebuildRunning, Conflict):
+    except (OperationalError, InterfaceError, RebuildRunning):
         raise
+    except (Conflict, Undecided):
+        raise NotReplayed(
+            f"{name} could not be put on the record, as others recorded the same thing meanwhile:"
+            " the live copy stays as it was; run it again"
+        ) from None
     except Exception as error:
         async with office.pool.connection() as connection, connection.transaction():
             live = await digest(connection, projector.projection.schema)

@@ -12,8 +12,9 @@ import re
 import secrets
 import shutil
 import subprocess
+import threading
 import time
-from collections.abc import AsyncIterator, Iterator, Sequence
+from collections.abc import AsyncIterator, Callable, Iterator, Sequence
 from contextlib import asynccontextmanager, contextmanager
 from dataclasses import asdict, dataclass, field
 from pathlib import Path
@@ -179,13 +180,51 @@ def _checked(settings: Settings, events: Path, keys: Path, evidence: Sequence[Pa
 
 
 async def _load(report: Report, owner: str, running: str, events: Path, keys: Path) -> None:
+    """Whoever ends it finds the database empty, or restored and at this version; never between."""
+    loading = Loading()
     with report.step("restore"):
-        await asyncio.to_thread(_into_empty, owner, events, keys)
+        stopped = await _to_its_end(lambda: _into_empty(owner, events, keys, loading), loading.stop)
     with report.step("migrate"):
-        await asyncio.to_thread(_migrated, owner, running)
+        stopped = await _to_its_end(lambda: _migrated(owner, running)) or stopped
+    if stopped:
+        raise asyncio.CancelledError
 
 
-def _into_empty(owner: str, events: Path, keys: Path) -> None:
+async def _to_its_end(work: Callable[[], None], stop: Callable[[], None] = lambda: None) -> bool:
+    """In a thread, which nothing but `stop` ends; who is cancelled meanwhile waits for it. Gives
+    whether somebody was, and it was done all the same."""
+    task = asyncio.create_task(asyncio.to_thread(work))
+    cancelled = False
+    while not task.done():
+        try:
+            await asyncio.wait([task])
+        except asyncio.CancelledError:
+            cancelled = True
+            stop()
+    if (error := task.exception()) is not None:
+        raise asyncio.CancelledError if cancelled else error
+    return cancelled
+
+
+class Loading:
+    """The program that restores, so that it can be ended: then it has restored nothing."""
+
+    def __init__(self) -> None:
+        self._stopped = threading.Event()
+        self._running: subprocess.Popen[bytes] | None = None
+
+    def begin(self, psql: subprocess.Popen[bytes]) -> None:
+        self._running = psql
+        if self._stopped.is_set():
+            psql.kill()
+
+    def stop(self) -> None:
+        self._stopped.set()
+        if self._running is not None:
+            self._running.kill()
+
+
+def _into_empty(owner: str, events: Path, keys: Path, loading: Loading) -> None:
     with psycopg.connect(owner) as connection:
         found = connection.execute(
             "select count(*) from pg_class c join pg_namespace n on n.oid = c.relnamespace"
@@ -207,6 +246,7 @@ def _into_empty(owner: str, events: Path, keys: Path) -> None:
         stdout=subprocess.DEVNULL,
         stderr=subprocess.PIPE,
     )
+    loading.begin(psql)
     try:
         _feed(psql, run, events / "events.dump", keys / "keys.dump")
     except BrokenPipeError:

@@ -5,6 +5,7 @@ Tried as the role that web and worker have, table by table, with SQL of one's ow
 
 from __future__ import annotations
 
+from concurrent.futures import ThreadPoolExecutor
 from typing import Any
 
 import psycopg
@@ -13,9 +14,11 @@ from psycopg import sql
 from psycopg.errors import GeneratedAlways, InsufficientPrivilege
 from psycopg_pool import AsyncConnectionPool
 
+from shared.kernel.migrate import admit
 from shared.kernel.store import Commit, Parked, PersonKey, Received, Request, Store
 from tests.kernel.counter import NOW
 from tests.kernel.test_store import event
+from tests.servers import Servers
 
 APPENDED_ONLY = ("events", "outbox", "inbox", "requests", "link_times",
                  "tiles", "checkpoints", "cosignatures", "witnessed", "retired_keys",
@@ -137,3 +140,22 @@ async def test_what_was_destroyed_or_revoked_stays_so(
         "update trusted_keys set revoked_at = null, revoked_by = null",
     ):
         assert await refused(pool, sql.SQL(statement).format()), statement
+
+
+def test_offices_on_one_server_are_let_in_at_the_same_moment(servers: Servers) -> None:
+    """A role belongs to the server, and the lock on it to one database."""
+    running = servers.database(), servers.database(), servers.database()
+    for one in running:
+        # Of a name of its own, so that all of them come to make it.
+        assert one.startswith("postgresql://pulang_app:")
+    as_another = [one.replace("//pulang_app:", "//pulang_together:") for one in running]
+
+    def let_in(url: str) -> None:
+        for _ in range(20):
+            admit(servers.owner(url), url)
+
+    with ThreadPoolExecutor(len(running)) as threads:
+        for done in [threads.submit(let_in, url) for url in as_another]:
+            done.result()
+    with psycopg.connect(as_another[0]) as connection:
+        assert connection.execute("select current_user").fetchone() == ("pulang_together",)

@@ -7,14 +7,17 @@ import json
 from dataclasses import replace
 from pathlib import Path
 from typing import Any
+from unittest.mock import Mock
 
 import pytest
 from psycopg import OperationalError
 
+from services import cli
 from services.city.projections.board import projection as BOARD
+from shared.kernel.handling import Handling, Undecided
 from shared.kernel.keyring import draw_signing, verifier_key
 from shared.kernel.projector import Projector, Recorded, Statement
-from shared.kernel.store import Store
+from shared.kernel.store import Conflict, Store
 from shared.runtime import replaying
 from shared.runtime.key_file import SealedFile
 from shared.runtime.office import VERSION
@@ -167,6 +170,22 @@ async def test_a_copy_that_cannot_be_built_is_on_record_and_the_live_one_stays(c
     assert document["data"]["outcome"] == "refused"
     assert document["data"]["rebuilt"] is None
     assert await story.entry_states(city) == {person: "issued"}
+
+
+@pytest.mark.parametrize("error", [Conflict("a stream has moved on"), Undecided("30 tries")])
+async def test_a_rebuild_that_others_were_faster_than_is_said_in_words(
+    city: Desk, monkeypatch: pytest.MonkeyPatch, error: Exception
+) -> None:
+    async def faster(*_: Any, **__: Any) -> None:
+        raise error
+
+    monkeypatch.setattr(Handling, "handle", faster)
+    (board,) = [one for one in city.office.projectors if one.projection.name == "board"]
+    with pytest.raises(NotReplayed, match="run it again"):
+        await replaying.replay(city.office, board, "RP-1", "Audit", "op", lambda done, all_: None)
+    # Of any other command too: no traceback for what an operator mends by asking again.
+    monkeypatch.setattr(cli, "app", Mock(side_effect=error))
+    assert cli.main() == 2
 
 
 async def test_a_switch_and_its_record_stand_or_fall_together(

@@ -2,21 +2,25 @@
 
 from __future__ import annotations
 
+import asyncio
 import json
 import subprocess
 import sys
+import time
 from pathlib import Path
 from typing import Any
 
 import psycopg
 import pytest
 
+from services.city.service import SERVICE as CITY
+from shared.runtime import restoring
 from shared.runtime.audit import account
 from shared.runtime.missing import BELIEVED
 from tests.system import story
 from tests.system.offices import eventually
 from tests.system.test_command import environment, pulang
-from tests.system.test_restore import REASON, Town, departed, goes_on, town
+from tests.system.test_restore import REASON, Town, arrivals, departed, evidence, goes_on, town
 
 __all__ = ["town"]
 
@@ -35,7 +39,8 @@ def dies(run, dump, into, *more):
     whole(run, dump, into, *more)
 
 restoring._as_sql = dies
-restoring._into_empty(sys.argv[1], Path(sys.argv[2]), Path(sys.argv[3]))
+where = sys.argv[1], Path(sys.argv[2]), Path(sys.argv[3])
+restoring._into_empty(*where, restoring.Loading())
 """
 """Ends as the system ends who takes too much memory, when events are restored and keys are not."""
 
@@ -208,3 +213,94 @@ async def found(town: Town, row: dict[str, Any]) -> str | None:
     asked = {"purpose": "identity_check", "nik": row["nik"]}
     person: str | None = (await town.desk.post("intake", "/lookups", asked))["person"]
     return person
+
+
+async def test_evidence_of_a_history_that_was_given_up_keeps_no_good_one_out(town: Town) -> None:
+    persons = await departed(town)
+    await story.draft(town.desk, await story.register(town.desk, story.intake_row()), "HO-2")
+    await town.witnessed()
+    events = await town.back_up("events")
+    await arrivals(town, persons)
+    given_up, keys = await evidence(town, "bukti-1"), await town.back_up("keys", "--keys")
+    await town.lose()
+    await town.restore(events, keys)
+    await town.start()
+
+    async def known() -> bool:
+        code, out, _ = await town.run("missing", "list", "--json")
+        return code == 1 and "has witnessed" in json.loads(out)["held"]
+
+    await eventually(known)
+    code, _, err = await town.run("missing", "accept", "--reason", REASON)
+    assert code == 0, err
+
+    async def heard() -> bool:
+        """What the province had sent has come again, and nothing more comes."""
+        (link,) = await town.province.get("auditor", "/links")
+        return town.rows("select max(sequence) from inbox") == [(link["recorded"],)]
+
+    await eventually(heard, 60)
+    events, behind = await town.back_up("events-2"), await town.desk.size()
+    await story.issue(town.desk, "HO-2")
+
+    async def covered() -> bool:
+        ((last,),) = town.rows("select max(size) from checkpoints")
+        return bool(last > behind)
+
+    await eventually(covered)
+    good = town.folder / "bukti-2"
+    # It shows, for good, that what was given up had been witnessed: exit 1.
+    code, _, err = await town.run("audit", "evidence", "HO-2", "--out", str(good))
+    assert code == 1, err
+    await town.lose()
+    await town.restore(events, keys)
+    code, _, err = await town.run("missing", "recover", str(given_up))
+    assert (code, "of a history that was given up" in err) == (2, True), err
+    code, out, err = await town.run("missing", "recover", str(good), str(given_up), "--json")
+    found = json.loads(out)
+    assert found["appended"] > 0, out + err
+    assert found["of_another_history"] == [str(given_up)]
+    query = f"select position, body from events where position > {behind} order by position"
+    assert town.rows(query) == town.rows(query, town.lost)[: found["appended"]]
+
+
+async def test_who_is_told_to_end_leaves_the_database_empty_or_at_this_version(
+    town: Town, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    await departed(town)
+    events, keys = await town.back_up("events"), await town.back_up("keys", "--keys")
+    await town.lose()
+    settings = town.settings.model_copy(update={"owner_database_url": town.owner})
+    loop, begun = asyncio.get_running_loop(), asyncio.Event()
+    whole, migrated = restoring._as_sql, restoring._migrated
+
+    def without_end(run: Any, dump: Path, into: Any, *more: str) -> None:
+        whole(run, dump, into, *more)
+        loop.call_soon_threadsafe(begun.set)
+        while True:
+            into.write(b"-- \n")
+            into.flush()
+            time.sleep(0.05)
+
+    def slowly(owner: str, running: str) -> None:
+        loop.call_soon_threadsafe(begun.set)
+        time.sleep(1)
+        migrated(owner, running)
+
+    async def ended() -> None:
+        begun.clear()
+        task = asyncio.create_task(restoring.restore(settings, CITY, events, keys, ()))
+        await begun.wait()
+        task.cancel()
+        with pytest.raises(asyncio.CancelledError):
+            await task
+
+    monkeypatch.setattr(restoring, "_as_sql", without_end)
+    await ended()
+    assert tables(town) == 0
+    monkeypatch.setattr(restoring, "_as_sql", whole)
+    monkeypatch.setattr(restoring, "_migrated", slowly)
+    await ended()
+    assert town.rows("select restored_at is not null from log_head") == [(True,)]
+    await town.start()
+    assert (await goes_on(town))["basis"] == "compared"

@@ -16,8 +16,11 @@ from pathlib import Path
 from services import cli
 
 ROOT = Path(__file__).resolve().parent.parent.parent
-# A test runner's width of a line is none of an operator's.
-os.environ.pop("COLUMNS", None)
+# A test runner's width of a line is none of an operator's. Where the runner has loaded readline,
+# that has set both past `os.environ`, which knows nothing of them; whoever is started does.
+for _name in ("COLUMNS", "LINES"):
+    os.environ.pop(_name, None)
+    os.unsetenv(_name)
 _FORKS = multiprocessing.get_context("forkserver")
 _FORKS.set_forkserver_preload([__name__])
 
