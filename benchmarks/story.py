@@ -158,7 +158,7 @@ async def whole_operation(handling: Handling, persons: int) -> None:
     for at, manifest in enumerate(manifests):
         await handle(handling, [Unit(list(until_departure(f"HO-{at}", manifest)))])
     for at, manifest in enumerate(manifests):
-        arrivals = [Unit(_arrival(f"HO-{at}", code)) for code in manifest]
+        arrivals = [Unit(arrival(f"HO-{at}", code)) for code in manifest]
         await handle(handling, arrivals, actor="office:35")
 
 
@@ -172,7 +172,7 @@ def until_departure(id_: str, manifest: Sequence[str], of: str = OPERATION) -> I
     yield say(handover.DepartHandover, handover=id_)
 
 
-def _arrival(id_: str, person: str) -> Sequence[Command]:
+def arrival(id_: str, person: str) -> Sequence[Command]:
     """What the city decides when the province answers: the same commands as over the link."""
     answer = ArrivalAcknowledged(handover=id_, person=person, outcome="arrived", at=NOW, answer=1)
     return reactor.react("35", answer, "office:35", NOW, NOW, {})

@@ -190,6 +190,7 @@ def _environment(code: str, servers: EmbeddedServers) -> dict[str, str]:
         "PULANG_KEY_FILE": str(DIRECTORY.resolve() / f"{code}.key"),
         "PULANG_KEY_PASSPHRASE": _passphrase(code),
         "PULANG_PORT": str(office["port"]),
+        "PULANG_PUBLIC_URL": _base_url(code),
     }
     text = "".join(f"{name}={value}\n" for name, value in settings.items())
     _write_private(DIRECTORY / f"{code}.env", text)

@@ -50,7 +50,7 @@ SCHEMA = "#/components/schemas/{model}"
 _FRAME = Frame("53.71", "35", 1, (b'{"sequence":"1"}',), sent=1, sealed=b"sealed", sealed_to=1)
 _RECEIPT = Receipt(
     "35", "53.71", 1, sealing=SealingKey(1, bytes(32)), sent=1, unapplied=((1, 1),), asks="?",
-    tells="!",
+    tells="!", heard=1,
 )  # fmt: skip
 
 
@@ -173,6 +173,12 @@ def _receipt() -> dict[str, Any]:
             "type": "string",
             "description": "The answer to one, as JSON: numbers, codes and digests.",
             "maxLength": ASIDE_CHARACTERS,
+        },
+        "heard": {
+            "type": "integer",
+            "description": "When the receiver's receipt was made that was taken in last, by"
+            " `sent` in it: what was sent before that is applied. Absent: none was.",
+            "minimum": 0,
         },
         "sealing": {
             "type": "object",

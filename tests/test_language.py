@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import ast
 import re
 from collections.abc import Iterator
 from html.parser import HTMLParser
@@ -12,8 +13,9 @@ from jinja2 import Environment
 
 from services.city.service import SERVICE as CITY
 from services.province.service import SERVICE as PROVINCE
+from shared.runtime import problems
 from shared.runtime.screens import language
-from shared.runtime.screens.serving import TEMPLATES
+from shared.runtime.screens.rendering import TEMPLATES
 
 FOLDERS = {TEMPLATES, *(one.templates for one in (CITY, PROVINCE) if one.screens)}
 FILES = sorted(path for folder in FOLDERS for path in folder.glob("*.html"))
@@ -23,8 +25,34 @@ OWN_NAMES = {"English", "Bahasa Indonesia", "Pulang", "(Esc Esc)"}
 ENVIRONMENT = Environment(extensions=["jinja2.ext.i18n"], autoescape=True)
 
 
+SAID_IN = {"Problem": (2, 3), "_form": (1,), "code": (1,), "_notice": (1,), "WeakPassword": (0,)}
+"""Whose arguments are what the office's own shell says when something goes wrong."""
+SHELL = ("gate", "oidc", "passwords", "performing", "problems", "sign_in", "screens/live",
+         "screens/serving")  # fmt: skip
+
+
+def said_by_the_shell() -> Iterator[tuple[str, str]]:
+    """Sentences of the code that every office has; what a decider refuses is said in Indonesian."""
+    for sentence in problems.SENTENCES.values():
+        yield sentence, "problems.py"
+    for name in SHELL:
+        path = TEMPLATES.parent / f"{name}.py"
+        for call in ast.walk(ast.parse(path.read_text())):
+            if not isinstance(call, ast.Call):
+                continue
+            function = call.func.attr if isinstance(call.func, ast.Attribute) else call.func
+            name_ = function.id if isinstance(function, ast.Name) else str(function)
+            for at in SAID_IN.get(name_, ()):
+                text = call.args[at] if len(call.args) > at else None
+                said = str(text.value) if isinstance(text, ast.Constant) else ""
+                # What names the header is for programs: pages say it in their own words.
+                if " " in said and "Idempotency-Key" not in said:
+                    yield said, path.name
+
+
 def wanted() -> Iterator[tuple[str, str]]:
     """Every text that a screen says, with the file that says it."""
+    yield from said_by_the_shell()
     for path in FILES:
         for _, function, text in ENVIRONMENT.extract_translations(path.read_text()):
             assert function in ("_", "gettext"), (path.name, function)

@@ -25,12 +25,14 @@ from services.city.web.reads import (
     TEXTS,
     acknowledged,
     evidence,
+    is_here,
     may_find,
     may_read,
     retained,
 )
 from services.city.web.screens import SCREENS, TEMPLATES
 from shared.runtime.manifest import Service
+from shared.runtime.screens import oversight
 
 SERVICE = Service(
     kind="city",
@@ -51,6 +53,7 @@ SERVICE = Service(
     commands=COMMANDS + IMPORTS,
     reads=READS,
     texts=TEXTS,
+    is_here=is_here,
     may_find=may_find,
     may_read=may_read,
     acknowledged=acknowledged,
@@ -59,6 +62,6 @@ SERVICE = Service(
     evidence=evidence,
     corrections=corrections.CORRECTIONS,
     sums=CitySums,
-    screens=SCREENS,
+    screens=SCREENS + oversight.screens("city"),
     templates=TEMPLATES,
 )

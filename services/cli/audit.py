@@ -29,9 +29,6 @@ from shared.runtime import audit
 from shared.runtime.audit import evidence
 from shared.runtime.office import Office
 
-STREAMS = {"city": "handover", "province": "arrival"}
-"""What each kind of office calls the stream of a handover."""
-
 app = typer.Typer(no_args_is_help=True, help="The history, proven from the bytes.")
 
 
@@ -80,7 +77,7 @@ def audit_verify(as_json: JsonFlag = False) -> None:
                 f"    expected: {one.expected}",
                 f"    found:    {one.found}",
             ):
-                console.print(printable(line), markup=False, highlight=False)
+                console.print(printable(line), markup=False, highlight=False, soft_wrap=True)
         number = report.faults.number
         console.print("Nothing differs." if not number else f"{number} fault(s).")
     raise typer.Exit(FOUND_WRONG if report.faults.number else 0)
@@ -97,7 +94,7 @@ def audit_evidence(
     evidence.refuse_used(folder)
 
     async def work(office: Office) -> evidence.Evidence:
-        stream = f"{STREAMS[office.settings.kind]}-{handover}"
+        stream = f"{evidence.STREAMS[office.settings.kind]}-{handover}"
         async with office.pool.connection() as connection:
             return await evidence.gather(connection, office, handover, stream)
 

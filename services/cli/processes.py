@@ -66,7 +66,8 @@ def migrate() -> None:
     except SQLAlchemyError as error:
         said = str(getattr(error, "orig", error)).partition("\n")[0]
         raise CouldNotRun(f"the tables can't be migrated, nothing was changed: {said}") from None
-    draw_keys(settings)
+    if not draw_keys(settings):
+        with_keyring(rotation.count)
     console.print(f"Office {settings.office}: tables are up to date.")
 
 

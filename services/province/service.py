@@ -13,12 +13,14 @@ from services.province.web.reads import (
     READS,
     TEXTS,
     evidence,
+    is_here,
     may_find,
     may_read,
     retained,
 )
 from services.province.web.screens import SCREENS, TEMPLATES
 from shared.runtime.manifest import Service
+from shared.runtime.screens import oversight
 
 SERVICE = Service(
     kind="province",
@@ -34,6 +36,7 @@ SERVICE = Service(
     commands=COMMANDS + IMPORTS,
     reads=READS,
     texts=TEXTS,
+    is_here=is_here,
     may_find=may_find,
     may_read=may_read,
     retained=retained,
@@ -41,6 +44,6 @@ SERVICE = Service(
     evidence=evidence,
     corrections=corrections.CORRECTIONS,
     sums=ProvinceSums,
-    screens=SCREENS,
+    screens=SCREENS + oversight.screens("province"),
     templates=TEMPLATES,
 )

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Iterator, Sequence
 from datetime import date, datetime
-from typing import Any
+from typing import Any, LiteralString
 
 from psycopg import AsyncConnection
 
@@ -214,16 +214,137 @@ async def broken_glass(
     return str(found[0]["break_glass"]) if found else None
 
 
+_ERASURES: LiteralString = (
+    "select e.*, h.until as held_until, (select coalesce(jsonb_agg(jsonb_build_object("
+    "'office', o.office, 'asked_at', o.asked_at, 'confirmed_at', o.confirmed_at,"
+    " 'withheld_until', o.withheld_until) order by o.office), '[]')"
+    " from rm_custody.erasure_office o where o.person = e.person) as offices"
+)
+
+
 async def erasures(connection: AsyncConnection[Any]) -> list[dict[str, Any]]:
     """Every erasure with the offices that were asked, and the holds that stand."""
     return await rows(
         connection,
-        "select e.*, h.until as held_until, (select coalesce(jsonb_agg(jsonb_build_object("
-        "'office', o.office, 'asked_at', o.asked_at, 'confirmed_at', o.confirmed_at,"
-        " 'withheld_until', o.withheld_until) order by o.office), '[]')"
-        " from rm_custody.erasure_office o where o.person = e.person) as offices"
-        " from rm_custody.erasure e left join rm_custody.hold h using (person) order by e.person",
+        _ERASURES
+        + " from rm_custody.erasure e left join rm_custody.hold h using (person) order by e.person",
     )
+
+
+async def some_erasures(
+    connection: AsyncConnection[Any],
+    *,
+    state: str | None = None,
+    person: str | None = None,
+    limit: int = 1,
+    offset: int = 0,
+) -> list[dict[str, Any]]:
+    """A page of them, what waits for a decision first; `of` is how many there are."""
+    return await rows(
+        connection,
+        _ERASURES + ", count(*) over ()::int as of"
+        " from rm_custody.erasure e left join rm_custody.hold h using (person)"
+        " where (%(state)s::text is null or e.state = %(state)s)"
+        " and (%(person)s::text is null or e.person = %(person)s)"
+        " order by e.state <> 'proposed', coalesce(e.proposed_at, e.executed_at) desc nulls last,"
+        " e.person limit %(limit)s offset %(offset)s",
+        state=state,
+        person=person,
+        limit=limit,
+        offset=offset,
+    )
+
+
+async def some_holds(
+    connection: AsyncConnection[Any], today: date, person: str | None, limit: int, offset: int
+) -> list[dict[str, Any]]:
+    """A page of the holds that stand on that day, or the one of a person."""
+    return await rows(
+        connection,
+        "select person, until, placed_by, count(*) over ()::int as of from rm_custody.hold"
+        " where until >= %(today)s and (%(person)s::text is null or person = %(person)s)"
+        " order by until, person limit %(limit)s offset %(offset)s",
+        today=today,
+        person=person,
+        limit=limit,
+        offset=offset,
+    )
+
+
+async def some_break_glasses(
+    connection: AsyncConnection[Any], limit: int, offset: int
+) -> list[dict[str, Any]]:
+    """A page of them, the unreviewed first, without the reason; `of` is how many there are."""
+    return await rows(
+        connection,
+        "select break_glass, staff, person, opened_at, ends_at, finding, reviewed_by, reviewed_at,"
+        " reason is not null as has_reason, count(*) over ()::int as of from rm_custody.break_glass"
+        " order by finding is not null, opened_at desc limit %(limit)s offset %(offset)s",
+        limit=limit,
+        offset=offset,
+    )
+
+
+async def break_glass_reason(
+    connection: AsyncConnection[Any], break_glass: str
+) -> tuple[str, str | None] | None:
+    """Whom it is about, and its sealed reason; that is None once she was erased."""
+    cursor = await connection.execute(
+        "select person, reason from rm_custody.break_glass where break_glass = %s", (break_glass,)
+    )
+    return await cursor.fetchone()
+
+
+async def some_looks(
+    connection: AsyncConnection[Any],
+    *,
+    subject: str | None,
+    staff: str | None,
+    limit: int,
+    offset: int,
+) -> list[dict[str, Any]]:
+    """A page of the looks, newest first; those of one look stand in one row with its subjects."""
+    return await rows(
+        connection,
+        "select look, at, staff, fields, purpose, break_glass, count(*)::int as persons,"
+        " (array_agg(subject order by subject))[1:5] as subjects, count(*) over ()::int as of"
+        " from rm_custody.look where (%(subject)s::text is null or subject = %(subject)s)"
+        " and (%(staff)s::text is null or staff = %(staff)s)"
+        " group by look, at, staff, fields, purpose, break_glass"
+        " order by at desc, look limit %(limit)s offset %(offset)s",
+        subject=subject,
+        staff=staff,
+        limit=limit,
+        offset=offset,
+    )
+
+
+async def some_lookups(
+    connection: AsyncConnection[Any], staff: str | None, limit: int, offset: int
+) -> list[dict[str, Any]]:
+    """A page of the look-ups by identity, newest first: whether somebody was found, not who."""
+    return await rows(
+        connection,
+        "select at, staff, purpose, found, count(*) over ()::int as of from rm_custody.lookup"
+        " where (%(staff)s::text is null or staff = %(staff)s)"
+        " order by position desc limit %(limit)s offset %(offset)s",
+        staff=staff,
+        limit=limit,
+        offset=offset,
+    )
+
+
+async def waiting(connection: AsyncConnection[Any], since: datetime) -> dict[str, int]:
+    """What waits for somebody: erasures to decide, break-glasses to review, alarms since a time."""
+    found = await rows(
+        connection,
+        "select (select count(*)::int from rm_custody.erasure where state = 'proposed')"
+        " as erasures,"
+        " (select count(*)::int from rm_custody.break_glass where finding is null) as reviews,"
+        " (select count(*)::int from rm_custody.alarm where at > %s) as alarms",
+        since,
+    )
+    return dict(found[0])
 
 
 async def holds(connection: AsyncConnection[Any], today: date) -> list[dict[str, Any]]:

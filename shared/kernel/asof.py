@@ -38,7 +38,7 @@ SECONDS = 20.0
 AT_ONCE = 2
 """How many read at once at one office: each keeps a connection, and a core, busy."""
 
-SLOT_LOCK = 53710005
+SLOT_LOCK = 53710010
 NEIGHBOURS = 8
 """How far from an event what was decided in one step with it, for one person, can stand."""
 
@@ -216,12 +216,19 @@ async def _schemas(
     connection: AsyncConnection[Any], projections: Sequence[Projection]
 ) -> dict[str, str]:
     """The names of the schemas for one reading, which is alone with its number."""
-    for slot in range(AT_ONCE):
+    number = await slot(connection)
+    return {one.name: f"{one.schema}__asof_{number}" for one in projections}
+
+
+async def slot(connection: AsyncConnection[Any]) -> int:
+    """A place among those who may read the log from its beginning at once, until the transaction's
+    end. Raises Busy."""
+    for number in range(AT_ONCE):
         cursor = await connection.execute(
-            "select pg_try_advisory_xact_lock(%s, %s)", (SLOT_LOCK, slot)
+            "select pg_try_advisory_xact_lock(%s, %s)", (SLOT_LOCK, number)
         )
         if await cursor.fetchone() == (True,):
-            return {one.name: f"{one.schema}__asof_{slot}" for one in projections}
+            return number
     raise Busy
 
 

@@ -15,6 +15,7 @@ from typing import Any
 from psycopg import AsyncConnection, errors
 
 from shared.kernel import merkle, note, tiles
+from shared.kernel.kept import keep
 from shared.kernel.keyring import Keyring
 from shared.kernel.note import Checkpoint
 from shared.kernel.store import read_head
@@ -84,11 +85,8 @@ class Checkpoints:
                     f"the log of {size} events does not extend the checkpoint signed at {last.size}"
                 )
         made = note.signed(self._keyring.office, size, head, self._keyring.sign)
-        await connection.execute(
-            "insert into checkpoints (size, note, made_at) values (%s, %s, %s)"
-            " on conflict do nothing",
-            (size, made.note, now),
-        )
+        ring = self._keyring
+        await keep(connection, ring.office, ring.sign, "checkpoints", (size, made.note, now))
 
 
 async def latest(connection: AsyncConnection[Any]) -> Checkpoint | None:

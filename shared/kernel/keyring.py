@@ -16,7 +16,7 @@ import asyncio
 import hmac
 import os
 from base64 import b64decode, b64encode
-from collections.abc import Iterable, Sequence
+from collections.abc import Callable, Iterable, Sequence
 from dataclasses import dataclass, field, replace
 from datetime import datetime
 from hashlib import sha256
@@ -30,6 +30,7 @@ from psycopg import AsyncConnection
 from psycopg_pool import AsyncConnectionPool
 
 from shared.kernel import note
+from shared.kernel.kept import keep
 from shared.kernel.keys import KeyProvider, KeysUnusable, Unopened
 from shared.kernel.note import Checkpoint
 
@@ -165,6 +166,15 @@ class Keyring:
         keys = self._keys
         return keys.current, keys.signing[keys.current].sign(payload)
 
+    def sign_as(self, key_id: str) -> Callable[[bytes], tuple[str, bytes]]:
+        """This office's signature by a key that it has, the prepared one too."""
+        return lambda payload: (key_id, self._keys.signing[key_id].sign(payload))
+
+    def own_public(self) -> dict[str, bytes]:
+        """The public halves of the signing keys whose secrets this office can open."""
+        found = self._keys.signing.items()
+        return {key_id: one.public_key().public_bytes_raw() for key_id, one in found}
+
     def trusts(self, office: str, key_id: str, payload: bytes, signature: bytes) -> bool:
         """Whether a key of that office that this one trusts made the signature."""
         public = self._trusted.get(office, {}).get(key_id)
@@ -228,13 +238,17 @@ class Keyring:
     async def trust(self, office: str, line: str, by: str) -> str:
         """Trusts a partner's verifier key from now on; gives its id. Raises NotAVerifierKey."""
         key_id, public = read_verifier_key(office, line)
-        async with self.pool.connection() as connection:
+        await self.refresh()
+        async with self.pool.connection() as connection, connection.transaction():
             cursor = await connection.execute(
-                "insert into trusted_keys (office, key_id, public, trusted_by)"
-                " values (%s, %s, %s, %s) on conflict (office, key_id) do nothing returning 1",
+                "insert into trusted_keys (office, key_id, public, trusted_by) values"
+                " (%s, %s, %s, %s) on conflict (office, key_id) do nothing returning trusted_at",
                 (office, key_id, public, by),
             )
-            if await cursor.fetchone() is None:
+            if row := await cursor.fetchone():
+                act = ("trusted", office, key_id, public.hex(), by, row[0])
+                await keep(connection, self.office, self.sign, "trust_acts", act)
+            else:
                 cursor = await connection.execute(
                     "select 1 from trusted_keys where office = %s and key_id = %s"
                     " and public = %s and revoked_at is null",
@@ -251,6 +265,7 @@ class Keyring:
 
         Nor what it vouched for: the sealing key that came with its receipts is forgotten.
         """
+        await self.refresh()
         async with self.pool.connection() as connection, connection.transaction():
             await connection.execute(
                 "update link_out set sealing_epoch = null, sealing_key = null, sealing_by = null"
@@ -259,10 +274,14 @@ class Keyring:
             )
             cursor = await connection.execute(
                 "update trusted_keys set revoked_at = now(), revoked_by = %s"
-                " where office = %s and key_id = %s and revoked_at is null returning 1",
+                " where office = %s and key_id = %s and revoked_at is null"
+                " returning public, revoked_at",
                 (by, office, key_id),
             )
-            return await cursor.fetchone() is not None
+            if (row := await cursor.fetchone()) is None:
+                return False
+            act = ("revoked", office, key_id, bytes(row[0]).hex(), by, row[1])
+            return await keep(connection, self.office, self.sign, "trust_acts", act)
 
 
 _STANDING = """

@@ -119,6 +119,9 @@ class Receipt:
     """An auditor's question to the other office, if there is one. It goes beside the messages."""
     tells: str = ""
     """The answer to one of the other office's auditors."""
+    heard: int = 0
+    """When the receiver's receipt was made that its sender took in last, as that one says: what the
+    receiver sent before it is applied by now, or will never be."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -282,9 +285,9 @@ def _receipt_document(item: Receipt) -> dict[str, Any]:
         document["unapplied"] = _bounded(item.unapplied)
     if item.witnessed is not None:
         document["witnessed"] = asdict(item.witnessed)
-    for name, text in (("asks", item.asks), ("tells", item.tells)):
-        if text:
-            document[name] = text
+    for name, said in (("asks", item.asks), ("tells", item.tells), ("heard", item.heard)):
+        if said:
+            document[name] = said
     if item.sealing is not None:
         key = b64encode(item.sealing.public).decode()
         document["sealing"] = {"epoch": item.sealing.epoch, "key": key}
@@ -322,6 +325,7 @@ def _receipt(document: Any, sender: str, receiver: str, sent: int) -> Receipt:
                 witnessed=witnessed,
                 asks=_aside(rest.get("asks", "")),
                 tells=_aside(rest.get("tells", "")),
+                heard=_heard(rest.get("heard", 0)),
             )
     raise Unreadable("the receipt has no number")
 
@@ -330,6 +334,12 @@ def _aside(text: Any) -> str:
     if not isinstance(text, str) or len(text) > ASIDE_CHARACTERS:
         raise Unreadable("what the receipt asks or tells is no text, or too long")
     return text
+
+
+def _heard(at: Any) -> int:
+    if type(at) is not int or not 0 <= at < 2**63:
+        raise Unreadable("what the receipt has heard is no time")
+    return at
 
 
 def _witnessed(document: Any) -> Witnessed:

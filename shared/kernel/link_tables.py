@@ -107,15 +107,18 @@ class LinkTables:
                 {"receiver": receiver, "through": through, "at": at},
             )
 
-    async def note_heard(self, receiver: str, at: datetime, said_at: int, applied: int) -> None:
-        """A receipt of that office came: when it was made there, and how far it said to be."""
+    async def note_heard(
+        self, receiver: str, at: datetime, said_at: int, applied: int, answered: int = 0
+    ) -> None:
+        """A receipt of that office came: when it was made there, how far it said to be, and which
+        of this office's receipts it had taken in by then."""
         async with self._pool.connection() as connection:
             await connection.execute(
-                "insert into link_out (receiver, heard_at, said_at, applied_there)"
-                " values (%s, %s, %s, %s) on conflict (receiver) do update"
+                "insert into link_out (receiver, heard_at, said_at, applied_there, answered)"
+                " values (%s, %s, %s, %s, %s) on conflict (receiver) do update"
                 " set heard_at = excluded.heard_at, said_at = excluded.said_at,"
-                " applied_there = excluded.applied_there",
-                (receiver, at, said_at, applied),
+                " applied_there = excluded.applied_there, answered = excluded.answered",
+                (receiver, at, said_at, applied, answered),
             )
 
     async def note_sealing(self, receiver: str, key: SealingKey, signed_by: str) -> None:

@@ -217,7 +217,7 @@ class Relay:
             if self._keyring.cosigned(cosigned, self.receiver) and await self._keyring.made_own(
                 connection, cosigned
             ):
-                await witness.note_cosigned(connection, self.receiver, cosigned, now)
+                await witness.note_cosigned(connection, self._keyring, self.receiver, cosigned, now)
                 self._cosigned, self._cosigned_at = said.size, _elapsed()
 
     async def confirm(self, receipt: Receipt, now: datetime) -> None:
@@ -241,7 +241,7 @@ class Relay:
             # After what it witnessed: who was heard has said all that it has of this log.
             said_at = receipt.sent if receipt.witnessed is not None else 0
             through = receipt.applied_through
-            await self._links.note_heard(self.receiver, now, said_at, through)
+            await self._links.note_heard(self.receiver, now, said_at, through, receipt.heard)
             self._heard_noted = elapsed
         if receipt.applied_through > await self._links.last_recorded(self.receiver):
             # A receipt for what was never written is no receipt of ours: a restored database,

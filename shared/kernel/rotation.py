@@ -14,8 +14,10 @@ import asyncio
 from collections.abc import Sequence
 from typing import Any
 
+from cryptography.hazmat.primitives.asymmetric.ed25519 import Ed25519PrivateKey
 from psycopg import AsyncConnection
 
+from shared.kernel import kept
 from shared.kernel.keyring import (
     Keyring,
     draw_index,
@@ -41,10 +43,19 @@ async def init(keyring: Keyring) -> bool:
         epochs = keyring.provider.epochs()
         epoch = epochs[-1] if epochs else 1
         keyring.provider.create(epoch)
-        await _insert_signing(connection, keyring, epoch, "current")
+        id_, private = await _insert_signing(connection, keyring, epoch, "current")
         await _open_epoch(connection, keyring, epoch)
+        signing = Ed25519PrivateKey.from_private_bytes(private)
+        await kept.begin(connection, keyring.office, lambda payload: (id_, signing.sign(payload)))
     await keyring.refresh()
     return True
+
+
+async def count(keyring: Keyring) -> None:
+    """Signs what nothing was signed of yet, where an office had keys before that was done."""
+    await keyring.refresh()
+    async with keyring.pool.connection() as connection, connection.transaction():
+        await kept.begin(connection, keyring.office, keyring.sign)
 
 
 async def rotate(keyring: Keyring) -> int:
@@ -106,7 +117,8 @@ async def prepare_signing(keyring: Keyring) -> str:
         cursor = await connection.execute("select key_id from office_keys where state = 'next'")
         if row := await cursor.fetchone():
             return str(row[0])
-        return await _insert_signing(connection, keyring, epoch, "next")
+        id_, _ = await _insert_signing(connection, keyring, epoch, "next")
+        return id_
 
 
 async def switch_signing(keyring: Keyring) -> str | None:
@@ -114,17 +126,22 @@ async def switch_signing(keyring: Keyring) -> str | None:
 
     Its public half stays: what it signed is verified for ever.
     """
+    await keyring.refresh()
     async with keyring.pool.connection() as connection, connection.transaction():
         await _lock(connection)
         cursor = await connection.execute("select key_id from office_keys where state = 'next'")
         row = await cursor.fetchone()
         if row is None:
             return None
-        await connection.execute(
+        cursor = await connection.execute(
             "with gone as (delete from office_keys where state = 'current'"
             " and purpose = 'signing' returning key_id, public)"
             " insert into retired_keys (key_id, public) select key_id, public from gone"
+            " returning key_id, encode(public, 'hex'), retired_at"
         )
+        for id_, public, at in await cursor.fetchall():
+            act = ("retired", "", id_, public, "", at)
+            await kept.keep(connection, keyring.office, keyring.sign_as(row[0]), "trust_acts", act)
         await connection.execute(
             "update office_keys set state = 'current' where key_id = %s", (row[0],)
         )
@@ -149,11 +166,11 @@ async def _open_epoch(connection: AsyncConnection[Any], keyring: Keyring, epoch:
 
 async def _insert_signing(
     connection: AsyncConnection[Any], keyring: Keyring, epoch: int, state: str
-) -> str:
+) -> tuple[str, bytes]:
     public, private = draw_signing()
     id_ = key_id(keyring.office, public)
     await _insert(connection, keyring, epoch, (id_, "signing", public, private, state))
-    return id_
+    return id_, private
 
 
 async def _insert(

@@ -178,8 +178,8 @@ with h as (
     %(o_position)s::bigint[], %(o_body)s::bytea[], %(o_personal)s::jsonb[]) as u
 ), i as (
   insert into inbox (sender, sequence, body, frame, received_at)
-  select u.*, %(at)s from h, unnest(%(i_sender)s::text[], %(i_sequence)s::bigint[],
-    %(i_body)s::bytea[], %(i_frame)s::bytea[]) as u
+  select u.* from h, unnest(%(i_sender)s::text[], %(i_sequence)s::bigint[],
+    %(i_body)s::bytea[], %(i_frame)s::bytea[], %(i_at)s::timestamptz[]) as u
 ), l as (
   insert into link_in (sender, applied_through, applied_at, recent)
   select u.sender, max(u.sequence), %(at)s, array_agg(distinct u.digest)
@@ -402,6 +402,8 @@ class Store:
             "i_body": [row.body for row in received],
             "i_frame": [row.frame for row in received],
             "i_digest": [row.digest for row in received],
+            # Each as of its own commit: the events that followed from it bear that time.
+            "i_at": [commit.at for commit in commits for _ in commit.received],
             "p_sender": [row.sender for row in parked.values()],
             "p_sequence": [row.sequence for row in parked.values()],
             "p_reason": [_text(row.reason) for row in parked.values()],

@@ -21,6 +21,7 @@ from typing import Any, Literal
 from psycopg import AsyncConnection
 
 from shared.kernel import merkle, note
+from shared.kernel.kept import keep
 from shared.kernel.keyring import Keyring
 from shared.kernel.note import Checkpoint, NotANote
 
@@ -84,9 +85,9 @@ class Witness:
                 return "forked"
             verdict, why = await self._judge(connection, claim, kept)
             if verdict == "kept":
-                await _keep(connection, self._keyring.cosign(came, now), now)
+                await witness_kept(connection, self._keyring, self._keyring.cosign(came, now), now)
             elif verdict == "forked":
-                await _note_fork(connection, self.partner, why, kept, came, now)
+                await self._note_fork(connection, why, kept, came, now)
         return verdict
 
     async def kept(self) -> tuple[Checkpoint | None, bool]:
@@ -96,10 +97,24 @@ class Witness:
 
     async def fork(self, why: str, now: datetime) -> None:
         """Notes that the partner's history is forked, by what its messages show."""
-        async with self._keyring.pool.connection() as connection:
+        async with self._keyring.pool.connection() as connection, connection.transaction():
             kept, forked = await kept_of(connection, self.partner)
             if not forked:
-                await _note_fork(connection, self.partner, why, kept, None, now)
+                await self._note_fork(connection, why, kept, None, now)
+
+    async def _note_fork(
+        self,
+        connection: AsyncConnection[Any],
+        detail: str,
+        kept: Checkpoint | None,
+        came: Checkpoint | None,
+        now: datetime,
+    ) -> None:
+        log.error("witness: the history of office %s is forked: %s", self.partner, detail)
+        notes = (kept.note if kept else "", came.note if came else "", came.size if came else 0)
+        ring = self._keyring
+        row = (self.partner, detail, *notes, now)
+        await keep(connection, ring.office, ring.sign, "forks", row)
 
     async def _judge(
         self, connection: AsyncConnection[Any], claim: Claim, kept: Checkpoint | None
@@ -144,49 +159,28 @@ async def _was_kept(connection: AsyncConnection[Any], came: Checkpoint) -> bool:
     return await cursor.fetchone() == (True,)
 
 
-async def _keep(connection: AsyncConnection[Any], cosigned: Checkpoint, now: datetime) -> None:
-    await connection.execute(
-        "insert into witnessed (office, size, note, witnessed_at) values (%s, %s, %s, %s)",
-        (cosigned.office, cosigned.size, cosigned.note, now),
-    )
-
-
-async def _note_fork(
-    connection: AsyncConnection[Any],
-    partner: str,
-    detail: str,
-    kept: Checkpoint | None,
-    came: Checkpoint | None,
-    now: datetime,
+async def witness_kept(
+    connection: AsyncConnection[Any], keyring: Keyring, one: Checkpoint, now: datetime
 ) -> None:
-    log.error("witness: the history of office %s is forked: %s", partner, detail)
-    await connection.execute(
-        "insert into forks (office, detail, kept, came, came_size, found_at)"
-        " values (%s, %s, %s, %s, %s, %s)"
-        " on conflict (office) where settled_at is null do nothing",
-        (
-            partner,
-            detail,
-            kept.note if kept else "",
-            came.note if came else "",
-            came.size if came else 0,
-            now,
-        ),
-    )
+    """What is to be extended from now on. Within a transaction of the caller's."""
+    row = (one.office, one.size, one.note, now)
+    await keep(connection, keyring.office, keyring.sign, "witnessed", row)
 
 
 async def note_cosigned(
-    connection: AsyncConnection[Any], partner: str, cosigned: Checkpoint, now: datetime
+    connection: AsyncConnection[Any],
+    keyring: Keyring,
+    partner: str,
+    cosigned: Checkpoint,
+    now: datetime,
 ) -> None:
     """This office's own checkpoint as a partner has kept and cosigned it.
 
     One that this office never made, or made otherwise, is kept too: it tells what was lost.
     """
-    await connection.execute(
-        "insert into cosignatures (office, size, note, received_at) values (%s, %s, %s, %s)"
-        " on conflict do nothing",
-        (partner, cosigned.size, cosigned.note, now),
-    )
+    row = (partner, cosigned.size, cosigned.note, now)
+    async with connection.transaction():
+        await keep(connection, keyring.office, keyring.sign, "cosignatures", row)
 
 
 async def cosigned_through(connection: AsyncConnection[Any], partner: str) -> int:

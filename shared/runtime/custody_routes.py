@@ -2,15 +2,17 @@
 
 from __future__ import annotations
 
+import time
 from collections.abc import Sequence
 from datetime import date, datetime, timedelta
 from typing import Any, Literal
 
+from psycopg.errors import QueryCanceled
 from pydantic import Field, model_validator
 
 from shared.contracts.values import Name, Nik, Sealed, Value, draw_id
 from shared.custody import access, erasure, projection
-from shared.kernel import index
+from shared.kernel import asof, index
 from shared.kernel.decider import Command
 from shared.kernel.event import StoredEvent
 from shared.kernel.handling import Unit
@@ -19,6 +21,7 @@ from shared.kernel.vault import is_person, is_sealed
 from shared.runtime import custody
 from shared.runtime.audit.sums import NotDerived, derive
 from shared.runtime.forms import Form, command_route
+from shared.runtime.history import busy, snapshot
 from shared.runtime.manifest import CommandRoute, Desk, Plan, Problem, ReadRoute, Service
 from shared.runtime.papers import certificate
 from shared.runtime.papers.paper import Paper
@@ -89,7 +92,12 @@ async def look_up(desk: Desk, form: LookupForm, _: dict[str, str]) -> Plan:
         )
         hits = [str(row[0]) for row in await cursor.fetchall()]
     service: Service = desk.service
-    allowed = [one for one in hits or [NOBODY] if await service.may_find(desk, one)]
+    allowed = [
+        one
+        for one in hits or [NOBODY]
+        # Both are always asked.
+        if await service.is_here(desk, one) & await service.may_find(desk, one)
+    ]
     person = allowed[0] if hits and allowed else None
     command = desk.command(
         access.LookUpIdentity,
@@ -240,7 +248,7 @@ async def _open_reasons(desk: Desk, found: list[dict[str, Any]]) -> Any:
     return [row | {"reason": next(texts) if row["reason"] else custody.ERASED} for row in found]
 
 
-async def _retention(desk: Desk, _: dict[str, str]) -> Any:
+async def retention(desk: Desk, _: dict[str, str]) -> Any:
     """Whose affairs ended longer ago than data may be kept; a proposal, nothing is done."""
     before: datetime = desk.now - YEAR * desk.settings.retention_years
     decided = {one["person"] for one in await projection.erasures(desk.reading)}
@@ -253,17 +261,26 @@ async def _retention(desk: Desk, _: dict[str, str]) -> Any:
     ]
 
 
-async def _equations(desk: Desk, _: dict[str, str]) -> Any:
+async def equations(desk: Desk, _: dict[str, str]) -> Any:
     """What must add up here, derived from the log anew at each asking."""
+    too_long = Problem(
+        503,
+        "LOG_TOO_LONG",
+        "Catatan kantor ini terlalu panjang untuk dihitung ulang di sini.",
+        "Minta operator menjalankan `pulang audit equations --json`.",
+    )
     if (await desk.handling.store.head()).size > EQUATIONS_EVENTS:
-        raise Problem(
-            503,
-            "LOG_TOO_LONG",
-            "Catatan kantor ini terlalu panjang untuk dihitung ulang di sini.",
-            "Minta operator menjalankan `pulang audit equations --json`.",
-        )
+        raise too_long
+    deadline = time.monotonic() + desk.settings.past_seconds
     try:
-        found = await derive(desk.reading, desk.settings.office, desk.service, desk.handling.types)
+        async with snapshot(desk.reading):
+            await asof.slot(desk.reading)
+            office, types = desk.settings.office, desk.handling.types
+            found = await derive(desk.reading, office, desk.service, types, deadline)
+    except (QueryCanceled, asof.TooLong):
+        raise too_long from None
+    except asof.Busy:
+        raise busy() from None
     except NotDerived:
         raise Problem(
             503,
@@ -344,8 +361,8 @@ def reads(service: Service) -> tuple[ReadRoute, ...]:
             paper=_print_certificate,
         ),
         ReadRoute("/holds", "Penahanan dari penghapusan", OVERSEERS, _holds, models=CUSTODY),
-        ReadRoute("/equations", "Persamaan: orang dan rupiah", AUDITOR, _equations),
-        ReadRoute("/retention", "Yang masa simpannya lewat", OVERSEERS, _retention),
+        ReadRoute("/equations", "Persamaan: orang dan rupiah", AUDITOR, equations),
+        ReadRoute("/retention", "Yang masa simpannya lewat", OVERSEERS, retention),
         ReadRoute(
             "/looks",
             "Siapa melihat data siapa",

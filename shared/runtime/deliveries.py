@@ -20,15 +20,19 @@ from shared.runtime.status import CONFIRMED, POSITION_DIGITS, parse_position
 DELIVERIES = 200
 NEWEST = int("9" * POSITION_DIGITS)
 
+_ABOUT = """select * from outbox where position < %s
+    and (%s::text is null or position(%s in body) > 0)
+    and (%s::text is null or receiver = %s)
+  order by position desc fetch first %s rows with ties"""
+_OF_STREAM = """select o.* from events s join outbox o using (position)
+  where s.stream = %s order by position desc fetch first %s rows with ties"""
 _SQL = f"""
 select b.position, b.receiver, b.sequence, b.body, e.recorded_at,
   (select t.at from link_times t where t.receiver = b.receiver and t.state = 'sent'
     and t.sequence >= b.sequence order by t.sequence limit 1) as sent_at,
   r.at as received_at,
   case when b.sequence <@ o.unapplied then null else coalesce(a.at, r.at) end as applied_at
-from (select * from outbox where position < %s
-    and (%s::text is null or position(%s in body) > 0)
-  order by position desc fetch first %s rows with ties) b
+from ({{which}}) b
 join events e on e.position = b.position
 left join link_out o on o.receiver = b.receiver
 left join lateral (select t.at from link_times t where t.receiver = b.receiver
@@ -45,13 +49,40 @@ async def deliveries(
     service: Service,
     subject: str | None = None,
     before: int = NEWEST,
+    *,
+    receiver: str | None = None,
+    most: int = DELIVERIES,
 ) -> list[dict[str, Any]]:
-    """Each message, the newest first, of those before a position of the log.
+    """Each message, the newest first, of those before a position of the log; to one receiver if
+    named.
 
-    Some DELIVERIES of them: those of one event come together, so that the next page may begin
-    before the last position of this one.
+    Some DELIVERIES of them, or `most`: those of one event come together, so that the next page
+    may begin before the last position of this one.
     """
-    found = await rows(connection, _SQL, before, subject, f'"{subject}"'.encode(), DELIVERIES)
+    found = await rows(
+        connection,
+        _SQL.format(which=_ABOUT),
+        before,
+        subject,
+        f'"{subject}"'.encode(),
+        receiver,
+        receiver,
+        most,
+    )
+    return await _with_answers(connection, service, found)
+
+
+async def of_stream(
+    connection: AsyncConnection[Any], service: Service, stream: str
+) -> list[dict[str, Any]]:
+    """The newest messages that went with the events of one stream: found by indexes alone."""
+    found = await rows(connection, _SQL.format(which=_OF_STREAM), stream, DELIVERIES)
+    return await _with_answers(connection, service, found)
+
+
+async def _with_answers(
+    connection: AsyncConnection[Any], service: Service, found: list[dict[str, Any]]
+) -> list[dict[str, Any]]:
     documents = [json.loads(row.pop("body")) for row in found]
     receivers = [row["receiver"] for row in found]
     persons = await service.acknowledged(connection, list(zip(receivers, documents, strict=True)))

@@ -10,6 +10,8 @@ from __future__ import annotations
 
 import contextlib
 import logging
+from collections.abc import AsyncIterator
+from contextlib import asynccontextmanager
 from hmac import compare_digest
 from urllib.parse import urlsplit
 
@@ -17,13 +19,16 @@ from fastapi import FastAPI, Request, Response
 from fastapi.responses import RedirectResponse
 from psycopg import OperationalError
 from psycopg_pool import PoolTimeout
-from starlette.datastructures import MutableHeaders
+from starlette.datastructures import FormData, MutableHeaders
 from starlette.exceptions import HTTPException
 from starlette.formparsers import MultiPartException
 from starlette.types import ASGIApp, Message, Receive, Scope, Send
 
-from shared.runtime import problems, sessions, staff
+from shared.runtime import assets, problems, sessions, staff
+from shared.runtime.compressing import Compressed
 from shared.runtime.manifest import Problem
+from shared.runtime.papers.record import VERIFY
+from shared.runtime.screens import language
 from shared.runtime.sessions import Session
 from shared.runtime.staff import Staff
 
@@ -31,11 +36,17 @@ log = logging.getLogger(__name__)
 
 SIGN_IN_PATH = "/masuk"
 API_SESSIONS_PATH = "/api/v1/sessions"
-OPEN_PATHS = ("/health/live", "/health/ready", SIGN_IN_PATH)
-OPEN_PREFIXES = ("/static/", f"{SIGN_IN_PATH}/")
+OPEN_PATHS = ("/health/live", "/health/ready", SIGN_IN_PATH, VERIFY)
+OPEN_PREFIXES = (assets.PREFIX, f"{SIGN_IN_PATH}/")
+FORM_FIELDS = 2_000
+ANY_LENGTH = 2**31
 SAFE_METHODS = ("GET", "HEAD", "OPTIONS")
 CSRF_FIELD = "csrf"
+FORM = "application/x-www-form-urlencoded"
 CSRF_HEADER = "x-csrf-token"
+BY_ITSELF_HEADER = "x-pulang-sendiri"
+"""With it a page's script says that it asks by itself, and nobody has done anything."""
+LIVE_PATH = "/kabar"
 SECURITY_HEADERS = {
     "Content-Security-Policy": "default-src 'none'; style-src 'self'; img-src 'self';"
     " script-src 'self'; connect-src 'self'; form-action 'self'; frame-ancestors 'none';"
@@ -54,6 +65,7 @@ SECURITY_HEADERS = {
 def install(app: FastAPI, limit_bytes: int) -> None:
     """Puts the gate before the app, and the headers around both."""
     app.add_middleware(Gate, limit_bytes=limit_bytes)
+    app.add_middleware(Compressed)
     app.add_middleware(Headers)
 
 
@@ -68,12 +80,15 @@ class Headers:
             await self._app(scope, receive, send)
             return
         started = False
+        more = dict(SECURITY_HEADERS)
+        if assets.may_be_kept(scope["path"], scope["query_string"].decode("latin-1")):
+            more["Cache-Control"] = assets.KEPT
 
         async def with_headers(message: Message) -> None:
             nonlocal started
             if message["type"] == "http.response.start":
                 started = True
-                MutableHeaders(scope=message).update(SECURITY_HEADERS)
+                MutableHeaders(scope=message).update(more)
             await send(message)
 
         try:
@@ -103,6 +118,7 @@ class Gate:
         if scope["type"] != "http":
             await self._app(scope, receive, send)
             return
+        language.choose(Request(scope).cookies.get(language.COOKIE, ""))
         try:
             self._check_length(scope)
             state = scope.setdefault("state", {})
@@ -112,6 +128,7 @@ class Gate:
         except Problem as problem:
             await _answer(problem, Request(scope))(scope, receive, send)
         except (OperationalError, PoolTimeout) as error:
+            await self._keep_typed(scope, receive)
             await (await problems.database_away(Request(scope), error))(scope, receive, send)
         else:
             await self._counted(scope, receive, send)
@@ -152,11 +169,28 @@ class Gate:
             return
         given = request.headers.get(CSRF_HEADER)
         if given is None:
-            given, receive = await _csrf_field(scope, receive)
+            try:
+                given, receive = await _csrf_field(scope, receive)
+            except TooManyFields as problem:
+                await problems.answer(request, problem)(scope, receive, send)
+                return
         if not is_same_site(request) or not sessions.csrf_fits(session, given):
             await problems.answer(request, not_our_page())(scope, receive, send)
             return
         await self._app(scope, receive, send)
+
+    async def _keep_typed(self, scope: Scope, receive: Receive) -> None:
+        """What a form of ours held, for the page that says that nobody could be asked for her."""
+        request = Request(scope, receive)
+        known = "content-length" in request.headers and sessions.COOKIE in request.cookies
+        kind = request.headers.get("content-type", "")
+        if scope["method"] == "POST" and known and kind.startswith(FORM) and is_same_site(request):
+            with contextlib.suppress(HTTPException, MultiPartException):
+                async with request.form() as form:
+                    scope["state"]["typed"] = {
+                        name: [text for text in form.getlist(name) if isinstance(text, str)]
+                        for name in form
+                    }
 
     def _too_long(self) -> Problem:
         return Problem(
@@ -175,7 +209,10 @@ def _is_open(scope: Scope) -> bool:
 
 
 async def _csrf_field(scope: Scope, receive: Receive) -> tuple[str, Receive]:
-    """The token in a form's field, and a `receive` that gives the same body once more."""
+    """The token in a form's field, and a `receive` that gives the same body once more.
+
+    Raises TooManyFields, and Problem (413) while the body comes.
+    """
     body = await Request(scope, receive).body()
 
     def again() -> Receive:
@@ -186,12 +223,42 @@ async def _csrf_field(scope: Scope, receive: Receive) -> tuple[str, Receive]:
 
         return replay
 
-    try:
-        async with Request(scope, again()).form() as form:
+    given: object = None
+    with contextlib.suppress(HTTPException, MultiPartException):
+        async with form_sent(Request(scope, again())) as form:
             given = form.get(CSRF_FIELD)
-    except (HTTPException, MultiPartException):
-        given = None
     return given if isinstance(given, str) else "", again()
+
+
+class TooManyFields(Problem):
+    """A form of ours, but with more ticks or fields than are read."""
+
+    def __init__(self) -> None:
+        super().__init__(
+            422,
+            "FORM_TOO_MANY_FIELDS",
+            f"Formulir ini berisi lebih dari {FORM_FIELDS} isian.",
+            "Kirim lebih sedikit sekaligus: bagi tabelnya, atau centang lebih sedikit.",
+        )
+
+
+@asynccontextmanager
+async def form_sent(request: Request) -> AsyncIterator[FormData]:
+    """What a form sent. Its length was looked at before, and one field may be as long as that.
+
+    Raises TooManyFields, HTTPException and MultiPartException.
+    """
+    try:
+        form = await request.form(max_part_size=ANY_LENGTH, max_fields=FORM_FIELDS)
+    except (HTTPException, MultiPartException) as error:
+        said = error.detail if isinstance(error, HTTPException) else error.message
+        if str(said).startswith("Too many"):
+            raise TooManyFields from None
+        raise
+    try:
+        yield form
+    finally:
+        await form.close()
 
 
 def is_same_site(request: Request) -> bool:
@@ -249,7 +316,8 @@ async def authenticate(request: Request) -> Staff:
     session: Session | None = None
     if header is None:
         if cookie := request.cookies.get(sessions.COOKIE):
-            session = await sessions.by_token(office.pool, cookie, now)
+            by_itself = BY_ITSELF_HEADER in request.headers or request.url.path == LIVE_PATH
+            session = await sessions.by_token(office.pool, cookie, now, used=not by_itself)
     else:
         scheme, _, token = header.partition(" ")
         token = token.strip()

@@ -79,10 +79,15 @@ async def history(
     moment: Moment,
     after: int = 0,
     deadline: float | None = None,
+    *,
+    actor: str | None = None,
+    category: str | None = None,
+    most: int = LINES,
 ) -> list[dict[str, Any]]:
     """What is known of a subject as of a moment, in plain words, in the order of the log.
 
-    At most LINES; the rest comes with `after`, the last position that was given.
+    At most so many lines; the rest comes with `after`, the last position that was given. With
+    `actor` or `category` only what that account did, or what stands in streams of that kind.
 
     A subject is a stream (`handover-HO-1`) or an id in it (`HO-1`); events of other streams that
     name the id are part of its history.
@@ -97,13 +102,30 @@ async def history(
         " and (%(known_at)s::timestamptz is null or e.recorded_at <= %(known_at)s)"
         " and (%(true_at)s::timestamptz is null or (e.position <> all(%(corrected)s::bigint[])"
         " and coalesce(m.at, e.occurred_at) <= %(true_at)s))"
+        " and (%(actor)s::text is null or e.actor = %(actor)s)"
+        " and (%(category)s::text is null or split_part(e.stream, '-', 1) = %(category)s)"
         " and e.position > %(after)s order by e.position limit %(lines)s",
-        **_parameters(told, subject),
+        **_parameters(told, subject) | {"lines": most},
         known_at=moment.known_at,
         true_at=moment.true_at,
+        actor=actor,
+        category=category,
         after=after,
     )
-    return [_line(StoredEvent(**row), types) for row in found]
+    return [line(StoredEvent(**row), types) for row in found]
+
+
+async def moments(
+    connection: AsyncConnection[Any], subject: str
+) -> list[tuple[datetime, datetime]]:
+    """When each event of a subject was recorded and when it occurred, of the newest LINES."""
+    cursor = await connection.execute(
+        "select recorded_at, occurred_at from events where stream = %(subject)s"
+        " or stream like %(streams)s or position(%(quoted)s in body) > 0"
+        " order by position desc limit %(lines)s",
+        _parameters(Truth(), subject),
+    )
+    return await cursor.fetchall()
 
 
 async def changes(
@@ -118,12 +140,13 @@ async def changes(
     after: int = 0,
     deadline: float | None = None,
     known_at: datetime | None = None,
+    most: int = LINES,
 ) -> dict[str, Any]:
     """What was recorded, or what occurred, after one time and up to another, day by day.
 
     With `known_at` it is told as it was known then, without what was recorded later.
 
-    At most LINES; `after` in the answer is what to ask on with, and None where that is all.
+    At most so many lines; `after` in the answer is what to ask on with, and None where that is all.
     """
     moment = Moment(known_at, until) if axis == "occurred" else Moment(known_at=until)
     told = await _truth(connection, types, corrections, moment, deadline)
@@ -143,21 +166,21 @@ async def changes(
         " and (%(after)s = 0 or (at, position) >"
         " (select at, position from placed where position = %(after)s))"
         " order by at, position limit %(lines)s + 1",
-        **_parameters(told, subject),
+        **_parameters(told, subject) | {"lines": most},
         recorded=axis == "recorded",
         known_at=known_at,
         since=since,
         until=until,
         after=after,
     )
-    more = len(found) > LINES
-    lines = [(row.pop("at").astimezone(zone).date(), StoredEvent(**row)) for row in found[:LINES]]
+    more = len(found) > most
+    lines = [(row.pop("at").astimezone(zone).date(), StoredEvent(**row)) for row in found[:most]]
     return {
         "from": since,
         "to": until,
         "axis": axis,
         "days": [
-            {"day": day, "lines": [_line(stored, types) for _, stored in group]}
+            {"day": day, "lines": [line(stored, types) for _, stored in group]}
             for day, group in groupby(lines, key=lambda line: line[0])
         ],
         "after": lines[-1][1].position if more else None,
@@ -189,7 +212,7 @@ async def _truth(
     return await asof.truth(connection, types, corrections, moment.known_at, deadline)
 
 
-def _line(stored: StoredEvent, types: EventTypes) -> dict[str, Any]:
+def line(stored: StoredEvent, types: EventTypes) -> dict[str, Any]:
     entry = recorded(stored, types)
     return {
         "position": entry.position,
@@ -267,12 +290,7 @@ async def past(desk: Desk, route: ReadRoute, moment: Moment) -> AsyncIterator[No
     except asof.TooLong:
         raise too_long(desk) from None
     except asof.Busy:
-        raise Problem(
-            503,
-            "PAST_BUSY",
-            "Beberapa petugas sedang membaca keadaan pada suatu waktu.",
-            "Coba lagi sebentar lagi.",
-        ) from None
+        raise busy() from None
     except asof.Untold:
         raise Problem(
             409,
@@ -280,6 +298,15 @@ async def past(desk: Desk, route: ReadRoute, moment: Moment) -> AsyncIterator[No
             "Waktu kejadian yang tercatat saling bertentangan, sehingga keadaannya tidak tersusun.",
             "Lihat riwayatnya (/history); minta keadaan menurut pencatatan (known_at).",
         ) from None
+
+
+def busy() -> Problem:
+    return Problem(
+        503,
+        "PAST_BUSY",
+        "Beberapa petugas sedang membaca keadaan pada suatu waktu, atau persamaan.",
+        "Coba lagi sebentar lagi.",
+    )
 
 
 def too_long(desk: Desk) -> Problem:

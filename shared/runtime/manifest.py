@@ -129,7 +129,8 @@ class ReadRoute:
     `models` are the read models that it reads: with them it can be asked as of a time. With
     `opens` it also shows what is sealed: that gets what the query found, and opens it by
     `shared.runtime.custody.opened`, which records the look. Then a purpose must be named. With
-    `paper` what was found can be had as a PDF (`format=pdf`).
+    `paper` what was found can be had as a PDF (`format=pdf`). A list can be had as a table, CSV or
+    XLSX, and anything else of which `table` makes rows; what `opens` never can.
     """
 
     path: str
@@ -141,6 +142,7 @@ class ReadRoute:
     opens: Callable[[Desk, Any], Awaitable[Any]] | None = None
     needs: tuple[str, ...] = ()
     paper: Callable[[Desk, Any], Paper] | None = None
+    table: Callable[[Any], list[dict[str, Any]]] | None = None
 
     @property
     def address(self) -> str:
@@ -196,6 +198,9 @@ class Service:
     reads: tuple[ReadRoute, ...]
     texts: Mapping[str, frozenset[str]]
     """Category of stream → the roles that may open free texts in it."""
+    is_here: Callable[[Desk, str], Awaitable[bool]] = _anybody
+    """Whether the log tells of this person. The blind index may know of somebody whose events were
+    lost with an older backup, and given up."""
     may_find: Callable[[Desk, str], Awaitable[bool]] = _anybody
     """Whether who asks may learn by a look-up that this person is here."""
     may_read: Callable[[Desk, str, str], Awaitable[bool]] = _any_text

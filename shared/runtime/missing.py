@@ -112,10 +112,13 @@ async def go_on_compared(office: Office) -> int:
 
 
 async def _partners(connection: AsyncConnection[Any], office: Office, hold: Hold) -> list[Partner]:
-    """Who said what since the restore, by the partner's own clock: what was on its way is older."""
+    """Who said what since the restore, by the partner's own clock: what was on its way is older.
+
+    And after it took in what this office has said since: what it had in its hands is applied then.
+    """
     since = int(hold.restored_at.timestamp() * 1_000_000) if hold.restored_at else 0
     cursor = await connection.execute(
-        "select p.partner, coalesce(o.said_at, 0) > %s, coalesce(o.witnessed, 0),"
+        "select p.partner, least(o.said_at, o.answered) > %s is true, coalesce(o.witnessed, 0),"
         " coalesce(o.applied_there, 0), coalesce((h.outgoing ->> p.partner)::bigint, 0),"
         " coalesce(o.forked, false) from unnest(%s::text[]) as p(partner) cross join log_head h"
         " left join link_out o on o.receiver = p.partner order by 1",

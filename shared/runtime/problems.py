@@ -181,17 +181,22 @@ def install(app: FastAPI) -> None:
 
     @app.exception_handler(HTTPException)
     async def _http(request: Request, error: HTTPException) -> Response:
-        words = {
-            400: ("INVALID_INPUT", "Kirimannya tidak terbaca.", "Kirim JSON yang sah."),
-            404: ("NOT_FOUND", "Halaman atau data ini tidak ada.", "Periksa alamatnya."),
-            405: ("METHOD_NOT_ALLOWED", "Cara ini tidak dipakai di sini.", "Lihat /openapi.json."),
+        known = {
+            400: Problem(422, "INVALID_INPUT", "Kirimannya tidak terbaca.", "Kirim JSON yang sah."),
+            404: Problem(
+                404, "NOT_FOUND", "Halaman atau data ini tidak ada.", "Periksa alamatnya."
+            ),
+            405: Problem(
+                405, "METHOD_NOT_ALLOWED", "Cara ini tidak dipakai di sini.", "Lihat /openapi.json."
+            ),
         }
-        code, detail, remedy = words.get(
+        other = Problem(
             error.status_code,
-            ("REQUEST_REFUSED", "Permintaan tidak dapat dilayani.", "Periksa permintaannya."),
+            "REQUEST_REFUSED",
+            "Permintaan tidak dapat dilayani.",
+            "Periksa permintaannya.",
         )
-        status = 422 if error.status_code == 400 else error.status_code
-        return answer(request, Problem(status, code, detail, remedy))
+        return answer(request, known.get(error.status_code, other))
 
     @app.exception_handler(Undecided)
     async def _undecided(request: Request, error: Undecided) -> Response:

@@ -23,7 +23,7 @@ from typing import IO, Any
 import psycopg
 from psycopg import AsyncConnection, sql
 
-from shared.kernel import checkpoints, merkle, note
+from shared.kernel import checkpoints, merkle, note, rotation
 from shared.kernel.migrate import admit, knows, migrate
 from shared.kernel.note import Checkpoint, NotANote
 from shared.kernel.store import AWAY, read_events, read_head
@@ -62,7 +62,7 @@ WITHOUT_ACCOUNT = """
 delete from public.staff_totp where username not in (select username from public.staff);
 """
 UNHEARD = """
-update public.link_out set said_at = 0;
+update public.link_out set said_at = 0, answered = 0;
 """
 """What a partner whose clock is ahead said before the backup is not said since."""
 HOLD = "update log_head set restored_at = clock_timestamp(), restored_size = size"
@@ -115,6 +115,7 @@ async def restore(
     report = _checked(settings, events, keys, evidence)
     await _load(report, owner, settings.database_url, events, keys)
     async with open_office(settings, service) as office:
+        await rotation.count(office.keyring)
         await _prove(report, office, evidence)
     return report
 
@@ -141,6 +142,7 @@ async def drill(
             await _load(report, at(owner, name), running, events, keys)
             beside = settings.model_copy(update={"database_url": running})
             async with open_office(beside, service) as office:
+                await rotation.count(office.keyring)
                 live = await _live(settings)
                 await _prove(report, office, evidence, live)
     return report
@@ -292,7 +294,7 @@ async def _prove(
             for partner, one in notes:
                 if partner != report.office:
                     # As if that partner had said it again: a log that is shorter is held by it.
-                    await note_cosigned(connection, partner, one, office.clock())
+                    await note_cosigned(connection, office.keyring, partner, one, office.clock())
             if live is None and not evidence:
                 step.says.append("nothing to compare with: partners say it once they are heard")
 

@@ -3,8 +3,11 @@
 from __future__ import annotations
 
 import asyncio
+import contextlib
 import logging
 import signal
+import socket
+import sys
 
 import uvicorn
 
@@ -18,6 +21,9 @@ from shared.runtime.worker import Worker
 
 log = logging.getLogger(__name__)
 
+NOT_STARTED = 3
+"""The exit code where the port was taken, as uvicorn's own."""
+
 
 def _configured() -> Settings:
     logs.configure()
@@ -26,10 +32,19 @@ def _configured() -> Settings:
     return settings
 
 
+class Server(uvicorn.Server):
+    """Ends the streams of open pages first, which would hold it up otherwise."""
+
+    async def shutdown(self, sockets: list[socket.socket] | None = None) -> None:
+        if live := getattr(self.config.app.state, "live", None):  # type: ignore[union-attr]
+            live.end()
+        await super().shutdown(sockets)
+
+
 def serve(service: Service, *, with_worker: bool = True) -> None:
     """Web, and the worker in the same process unless told otherwise. Blocks until stopped."""
     settings = _configured()
-    uvicorn.run(
+    config = uvicorn.Config(
         app_for(settings, service, with_worker=with_worker),
         host=settings.host,
         port=settings.port,
@@ -38,6 +53,11 @@ def serve(service: Service, *, with_worker: bool = True) -> None:
         server_header=False,  # Which software answers is nobody's business.
         timeout_graceful_shutdown=10,
     )
+    server = Server(config)
+    with contextlib.suppress(KeyboardInterrupt):
+        server.run()
+    if not server.started:
+        sys.exit(NOT_STARTED)
 
 
 def work(service: Service) -> None:

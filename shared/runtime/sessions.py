@@ -9,11 +9,14 @@ from __future__ import annotations
 
 import hmac
 import secrets
+from collections.abc import Iterable
 from dataclasses import dataclass
 from datetime import datetime, timedelta
 from hashlib import sha256
+from typing import Any
 
 from fastapi import Response
+from psycopg import AsyncConnection
 from psycopg_pool import AsyncConnectionPool
 
 from shared.runtime.staff import Account, Staff
@@ -71,8 +74,13 @@ async def begin(pool: AsyncConnectionPool, account: Account, now: datetime) -> B
     return Begun(token, ends_at)
 
 
-async def by_token(pool: AsyncConnectionPool, token: str, now: datetime) -> Session | None:
-    """The open session of this token, with the roles that its account has now."""
+async def by_token(
+    pool: AsyncConnectionPool, token: str, now: datetime, *, used: bool = True
+) -> Session | None:
+    """The open session of this token, with the roles that its account has now.
+
+    What a page asks by itself is no use of it: with `used` false it ends no later for that.
+    """
     digest = _digest(token)
     async with pool.connection() as connection:
         cursor = await connection.execute(
@@ -84,12 +92,24 @@ async def by_token(pool: AsyncConnectionPool, token: str, now: datetime) -> Sess
         row = await cursor.fetchone()
         if row is None:
             return None
-        if now - row[3] >= SEEN_EVERY:
+        if used and now - row[3] >= SEEN_EVERY:
             await connection.execute(
                 "update sessions set seen_at = %s where digest = %s and seen_at < %s",
                 (now, digest, now),
             )
     return Session(Staff(row[0], frozenset(row[1])), digest, row[2])
+
+
+async def open_of(
+    connection: AsyncConnection[Any], digests: Iterable[bytes], now: datetime
+) -> dict[bytes, frozenset[str]]:
+    """Which of these sessions are open, with the roles that their accounts have now."""
+    cursor = await connection.execute(
+        "select s.digest, t.roles from sessions s join staff t using (username)"
+        " where s.digest = any(%s) and s.ends_at > %s and s.seen_at > %s and t.active",
+        (list(digests), now, now - IDLE),
+    )
+    return {digest: frozenset(roles) for digest, roles in await cursor.fetchall()}
 
 
 async def end(pool: AsyncConnectionPool, token_or_digest: str | bytes) -> None:

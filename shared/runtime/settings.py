@@ -47,6 +47,7 @@ class Settings(BaseSettings):
     read_your_writes_seconds: float = Field(default=2.0, ge=0)
     past_seconds: float = Field(default=asof.SECONDS, ge=0.1, le=600)
     looks_alarm_persons: int = Field(default=100, ge=1)
+    surplus_days: int = Field(default=30, ge=1, le=366)
     retention_years: int = Field(default=5, ge=1, le=100)
     oidc_issuer: str | None = Field(
         default=None, pattern=r"^(https://[^/?#]+|http://127\.0\.0\.1(:\d+)?)(/[^?#]*)?$"

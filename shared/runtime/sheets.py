@@ -29,6 +29,8 @@ import xlsxwriter  # type: ignore[import-untyped]
 from shared.runtime.manifest import Problem
 
 IMPORT_ROWS = 20_000
+TABLE_ROWS = 20_000
+"""So many rows go out in one table: a workbook is made in memory, beside people who wait."""
 COLUMNS = 64
 CELL_CHARACTERS = 4_000
 TABLE_CHARACTERS = 8_000_000

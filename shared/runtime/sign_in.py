@@ -13,7 +13,6 @@ import secrets
 import time
 from datetime import datetime, timedelta
 from hashlib import sha256
-from pathlib import Path
 from typing import Annotated, Any
 
 from fastapi import FastAPI, Form, Request, Response
@@ -21,8 +20,9 @@ from fastapi.responses import HTMLResponse, RedirectResponse
 from pydantic import BaseModel, ConfigDict, Field
 from starlette.staticfiles import StaticFiles
 
-from shared.runtime import attempts, gate, oidc, pages, passwords, problems, sessions, staff
+from shared.runtime import assets, attempts, gate, oidc, pages, passwords, problems, sessions, staff
 from shared.runtime.manifest import Problem
+from shared.runtime.screens import language
 from shared.runtime.sessions import Begun
 
 REFUSAL_SECONDS = 0.5
@@ -134,7 +134,7 @@ async def _with_password(office: Any, name: str, password: str) -> staff.Account
 
 def install(app: FastAPI) -> None:
     """Adds the addresses of sign-in and sign-out, and the style sheet."""
-    app.mount("/static", StaticFiles(directory=Path(__file__).parent / "static"))
+    app.mount("/static", StaticFiles(directory=assets.FOLDER))
     _add_pages(app)
     _add_api(app)
     oidc.install(app)
@@ -142,8 +142,13 @@ def install(app: FastAPI) -> None:
 
 def _add_pages(app: FastAPI) -> None:
     @app.get(gate.SIGN_IN_PATH, include_in_schema=False)
-    async def form(request: Request) -> Response:
-        return _form(request)
+    async def form(request: Request, bahasa: str = "") -> Response:
+        if bahasa:
+            language.choose(bahasa)
+        response = _form(request)
+        if bahasa:
+            language.remember(response)
+        return response
 
     @app.post(gate.SIGN_IN_PATH, include_in_schema=False)
     async def enter(
@@ -228,6 +233,8 @@ def _form(request: Request, notice: str = "", status: int = 200) -> Response:
 def _to_form() -> Response:
     response = RedirectResponse(gate.SIGN_IN_PATH, status_code=303)
     sessions.set_cookie(response, sessions.COOKIE, "", seconds=0)
+    # The drafts on this device too.
+    response.headers["Clear-Site-Data"] = '"storage"'
     return response
 
 

@@ -10,8 +10,10 @@ import asyncio
 import inspect
 from collections.abc import AsyncIterator, Callable, Coroutine
 from contextlib import AsyncExitStack, asynccontextmanager
+from functools import partial
 from keyword import iskeyword
 from typing import Annotated, Any, Literal
+from zoneinfo import ZoneInfo
 
 from fastapi import Depends, FastAPI, Header, Path, Query, Request, Response
 from fastapi.openapi.utils import get_openapi
@@ -30,6 +32,7 @@ from shared.runtime import (
     sign_in,
     status,
 )
+from shared.runtime.exports import to_workbook
 from shared.runtime.gate import require, staff_of
 from shared.runtime.manifest import CommandRoute, Problem, ReadRoute, Service
 from shared.runtime.metrics import CONTENT_TYPE as METRICS_TYPE
@@ -41,7 +44,9 @@ from shared.runtime.readiness import Readiness
 from shared.runtime.reading import read
 from shared.runtime.rows import XLSX, import_body, read_import
 from shared.runtime.screens import serving as screens
-from shared.runtime.sheets import to_csv, to_xlsx
+from shared.runtime.screens import verifying
+from shared.runtime.screens.live import Live
+from shared.runtime.sheets import TABLE_ROWS, to_csv
 from shared.runtime.staff import ROLES, Staff
 from shared.runtime.tasks import end
 from shared.runtime.worker import Worker
@@ -73,6 +78,10 @@ def make_app(
                 task = asyncio.create_task(worker.run())
                 stack.push_async_callback(end, [task])
                 app.state.worker = worker
+            if service.screens:
+                app.state.live = Live(app.state.office)
+                looking = asyncio.create_task(app.state.live.run())
+                stack.push_async_callback(end, [looking])
             app.state.readiness = Readiness(app.state.office, app.state.worker)
             yield
 
@@ -94,7 +103,8 @@ def make_app(
     reads = reads_of(service)
     for route in reads:
         _add_read(app, route)
-    _add_open_routes(app, "/baca" if service.screens else "/")
+    _add_open_routes(app, "/baca" if any(one.path == "/" for one in service.screens) else "/")
+    verifying.install(app, service)
     if service.screens:
         screens.install(app, service, commands, reads)
     return app
@@ -224,10 +234,17 @@ def _add_read(app: FastAPI, route: ReadRoute) -> None:
                 f"Yang dikenal: {', '.join(sorted(known))}.",
             )
         given = {name.rstrip("_"): value for name, value in path.items() if value is not None}
+        if route.opens is not None and format in ("csv", "xlsx"):
+            # A file that is passed on is a look that nobody records. Nothing is opened for it.
+            raise not_a_table("Yang tersegel tidak diunduh sebagai tabel.")
         desk, found = await read(request, staff, route, given, purpose)
         if format == "pdf" and route.paper is not None:
             return await _pdf(route.paper(desk, found))
-        return _as(format, custody.veiled(found))
+        found = custody.veiled(found)
+        if format == "json":
+            return found
+        rows = route.table(found) if route.table else found
+        return await _table(format, rows, desk.settings.zone)
 
     endpoint.roles = route.roles  # type: ignore[attr-defined]
     endpoint.__signature__ = inspect.Signature(  # type: ignore[attr-defined]
@@ -269,16 +286,26 @@ def _query(name: str, annotation: Any, default: Any = inspect.Parameter.empty) -
     )
 
 
-def _as(format: str, found: Any) -> Any:
-    """JSON, or a list as a table that no spreadsheet takes for formulas."""
-    if format == "json":
-        return found
+def not_a_table(why: str) -> Problem:
+    return Problem(422, "NOT_A_TABLE", why, "Minta sebagai JSON (format=json).")
+
+
+async def _table(format: str, found: Any, zone: ZoneInfo) -> Response:
+    """A list as a table that no spreadsheet takes for formulas. In a thread: it takes a while."""
     if not isinstance(found, list):
-        raise Problem(422, "NOT_A_TABLE", "Ini bukan daftar.", "Minta sebagai JSON (format=json).")
-    kinds = {"csv": ("text/csv; charset=utf-8", to_csv), "xlsx": (XLSX, _xlsx)}
-    kind, make = kinds[format]
+        raise not_a_table("Ini bukan daftar.")
+    if len(found) > TABLE_ROWS:
+        raise Problem(
+            422,
+            "TABLE_TOO_LARGE",
+            f"Daftarnya lebih dari {TABLE_ROWS} baris.",
+            "Unduh per bagian: pilih keadaan atau tujuan dahulu.",
+        )
+    kind, make = "text/csv; charset=utf-8", to_csv
+    if format == "xlsx":
+        kind, make = XLSX, partial(to_workbook, zone=zone)
     return Response(
-        make(found),
+        await asyncio.to_thread(make, found),
         media_type=kind,
         headers={"Content-Disposition": f'attachment; filename="daftar.{format}"'},
     )
@@ -291,10 +318,6 @@ async def _pdf(paper: Paper) -> Response:
         media_type=PDF,
         headers={"Content-Disposition": 'attachment; filename="dokumen.pdf"'},
     )
-
-
-def _xlsx(rows: list[dict[str, Any]]) -> bytes:
-    return to_xlsx(rows, "Daftar")
 
 
 def _add_open_routes(app: FastAPI, list_path: str) -> None:

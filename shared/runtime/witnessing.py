@@ -10,6 +10,7 @@ from pydantic import ValidationError
 
 from shared.custody.fork import AcceptHistory
 from shared.kernel.handling import Unit
+from shared.kernel.kept import keep
 from shared.kernel.projector import rows
 from shared.runtime.office import Office
 
@@ -73,11 +74,12 @@ async def accept(office: Office, partner: str, reason: str, by: str) -> list[int
     await office.handling.handle([Unit([command])], at=now, actor=by, cause=f"fork-{fork['id']}")
     # After the record: cut off in between, the same command finishes it and records nothing more.
     async with office.pool.connection() as connection, connection.transaction():
-        await connection.execute(
-            "with settled as (update forks set settled_at = %(at)s, settled_by = %(by)s"
-            " where id = %(id)s and settled_at is null returning office, came_size, came)"
-            " insert into witnessed (office, size, note, witnessed_at)"
-            " select office, came_size, came, %(at)s from settled",
-            {"at": now, "by": by, "id": fork["id"]},
+        cursor = await connection.execute(
+            "update forks set settled_at = %s, settled_by = %s where id = %s"
+            " and settled_at is null returning office, came_size, came",
+            (now, by, fork["id"]),
         )
+        if settled := await cursor.fetchone():
+            ring = office.keyring
+            await keep(connection, ring.office, ring.sign, "witnessed", (*settled, now))
     return await office.inbox(partner).settle(office.clock(), by)

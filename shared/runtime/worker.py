@@ -57,9 +57,12 @@ class Worker:
         self._eraser = Eraser(office.handling, office.vault)
         self._receiving = {p: asyncio.Lock() for p in partners}
         self._asked: dict[str, str] = {}
+        self._answers = asking.Answers(office)
+        self._heard: dict[str, int] = {}
         self._told: dict[str, str] | None = None
         self._checkpoints = Checkpoints(office.keyring)
         self._wakes: list[asyncio.Event] = []
+        self._following: list[asyncio.Event] = []
         self.state = "standby"
         self.troubles: dict[str, str] = {}
 
@@ -96,12 +99,14 @@ class Worker:
             work = [
                 asyncio.create_task(self._listen(connection)),
                 asyncio.create_task(self.links.run()),
-                asyncio.create_task(self._loop("troubles", self._tell)),
+                asyncio.create_task(self._loop("troubles", self._tell, follows=False)),
                 asyncio.create_task(self._loop("checkpoints", self._checkpoint)),
                 asyncio.create_task(self._loop("eraser", self._erase)),
-                asyncio.create_task(self._loop("restored log", self._compare)),
+                asyncio.create_task(self._loop("restored log", self._compare, follows=False)),
                 *(
-                    asyncio.create_task(self._loop(f"receipts to {name}", self._announce(name)))
+                    asyncio.create_task(
+                        self._loop(f"receipts to {name}", self._announce(name), follows=False)
+                    )
                     for name in self._inboxes
                 ),
                 *(
@@ -128,11 +133,11 @@ class Worker:
                 task.result()
 
     async def _listen(self, connection: AsyncConnection[Any]) -> None:
-        """Wakes the loops at each append. Raises when the connection ends, and the lock with it."""
+        """Wakes what follows the log at each append. Raises when the connection ends."""
         await connection.execute(f"listen {CHANNEL}".encode())
         while True:
             async for _ in connection.notifies(timeout=POLL_SECONDS * 5, stop_after=1):
-                for wake in self._wakes:
+                for wake in self._following:
                     wake.set()
             await connection.execute("select 1")
 
@@ -142,9 +147,14 @@ class Worker:
 
         return step
 
-    async def _loop(self, name: str, step: Callable[[], Awaitable[int]]) -> None:
+    async def _loop(
+        self, name: str, step: Callable[[], Awaitable[int]], *, follows: bool = True
+    ) -> None:
+        """Steps again and again: at once after a partner's word and, if it follows, an append."""
         wake = asyncio.Event()
-        self._wakes.append(wake)
+        heard = (self._wakes, self._following) if follows else (self._wakes,)
+        for wakes in heard:
+            wakes.append(wake)
         failures = 0
         try:
             while True:
@@ -174,7 +184,8 @@ class Worker:
                         async with asyncio.timeout(back_off if failures else POLL_SECONDS):
                             await wake.wait()
         finally:
-            self._wakes.remove(wake)
+            for wakes in heard:
+                wakes.remove(wake)
 
     async def _checkpoint(self) -> int:
         await self._office.keyring.refresh()
@@ -237,7 +248,9 @@ class Worker:
                 return 0
             async with self._receiving[partner]:
                 receipt = await inbox.receipt(gap=False, now=self._office.clock())
-                raw = encode(replace(receipt, asks=asks, tells=tells), keyring.sign)
+                heard = self._heard.get(partner, 0)
+                receipt = replace(receipt, asks=asks, tells=tells, heard=heard)
+                raw = encode(receipt, keyring.sign)
                 await self.links.send_receipt(partner, raw, aside=bool(asks or tells))
             at, epoch, asked = now, keyring.epoch, asks
             return 0
@@ -249,12 +262,16 @@ class Worker:
 
     async def _answer(self, partner: str) -> str:
         """The answer to what a partner's auditor has asked; it asks again where this is lost."""
-        question = self._asked.pop(partner, "")
+        if not (question := self._asked.get(partner, "")):
+            return ""
         try:
-            return await asking.answer(self._office, partner, question) if question else ""
+            answer = await self._answers.to(partner, question)
         except ValidationError:
             log.warning("worker: a question of %s can't be read", partner)
-            return ""
+            answer = ""
+        if answer is not None and self._asked.get(partner) == question:
+            del self._asked[partner]
+        return answer or ""
 
     async def _receive(self, sender: str, raws: Sequence[bytes], again: bool) -> None:
         """One batch of a link: applied and committed before this returns."""
@@ -268,6 +285,8 @@ class Worker:
         )
         for one in incoming:
             await self._confirm(sender, one)
+            # After what came before it: each link is read in order, and nothing of it skipped.
+            self._heard[sender] = one.sent
             if one.asks:
                 self._asked[sender] = one.asks
         if any(one.gap or one.sealing is not None or one.asks for one in incoming):
@@ -275,6 +294,7 @@ class Worker:
                 wake.set()
         if receipt is not None:
             try:
+                receipt = replace(receipt, heard=self._heard.get(sender, 0))
                 await self.links.send_receipt(sender, encode(receipt, self._office.keyring.sign))
             except ConnectionError as error:
                 # The sender will ask again by sending again.

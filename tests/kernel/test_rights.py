@@ -18,7 +18,8 @@ from tests.kernel.counter import NOW
 from tests.kernel.test_store import event
 
 APPENDED_ONLY = ("events", "outbox", "inbox", "requests", "link_times",
-                 "tiles", "checkpoints", "cosignatures", "witnessed", "retired_keys")  # fmt: skip
+                 "tiles", "checkpoints", "cosignatures", "witnessed", "retired_keys",
+                 "trust_acts")  # fmt: skip
 MAY_CHANGE = {
     "parked": {
         "detail", "reason", "settled_as", "settled_at", "settled_by", "times", "tries",
@@ -28,6 +29,7 @@ MAY_CHANGE = {
     "staff": {"roles", "password_hash", "token_digest", "token_expires_at", "oidc_subject",
               "active", "changed_at"},
     "forks": {"settled_at", "settled_by"},
+    "kept": None,
     "log_head": None,
     "link_in": None,
     "link_out": None,

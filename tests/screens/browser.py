@@ -72,9 +72,9 @@ class Browser:
         assert page.status_code == status, (address, page.status_code, page.text)
         return page
 
-    async def submit(self, page: httpx.Response, act: str, **typed: Any) -> httpx.Response:
-        """Sends a form as it stands, with what was typed over it. `a__b` is the field `a.b`."""
-        to, fields = form_of(page, act)
+    async def submit(self, page: httpx.Response, form: str, /, **typed: Any) -> httpx.Response:
+        """Sends a form as it stands, with what was typed over it; `act` is a button of its own."""
+        to, fields = form_of(page, form)
         return await self.http.post(to, data=fields | typed, headers=HTML)
 
     async def step(self, address: str, act: str, **typed: Any) -> httpx.Response:

@@ -21,6 +21,7 @@ import pytest
 import uvicorn
 from playwright.async_api import Browser, Locator, Page, async_playwright, expect
 
+from shared.runtime.serve import Server
 from shared.runtime.staff import add_staff
 from tests.system.offices import PASSWORD, Desk
 
@@ -38,7 +39,7 @@ async def served(desk: Desk) -> AsyncIterator[str]:
     config = uvicorn.Config(
         desk.app, port=0, lifespan="off", log_level="error", timeout_graceful_shutdown=1
     )
-    server = uvicorn.Server(config)
+    server = Server(config)
     task = asyncio.create_task(server.serve())
     while not server.started:
         await asyncio.sleep(0.01)

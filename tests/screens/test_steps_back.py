@@ -42,7 +42,7 @@ async def test_a_handover_is_returned_thinned_out_and_withdrawn(
     assert "BAST terbit, belum berangkat" in page.text
     page = await issuer.step(here, "withdraw", reason="Dibatalkan")
     assert "Serah terima ini ditarik." in page.text
-    assert "Centang semua" in (await issuer.open("/serah-terima/HO-1/pilih")).text
+    assert "Masukkan semua" in (await issuer.open("/serah-terima/HO-1/pilih")).text
 
 
 async def test_a_discrepancy_is_explained_and_stays_in_sight(

@@ -144,7 +144,7 @@ class Process:
 
     def wake_all(self) -> None:
         if self.worker is not None:
-            for wake in self.worker._wakes:
+            for wake in self.worker._following:
                 wake.set()
 
 
@@ -160,9 +160,9 @@ class SimulatedWorker(Worker):
         self._relays = {p: Relay(office.store.links, office.vault, links, p) for p in partners}
         self._inboxes = {p: office.inbox(p) for p in partners}
         self._receiving = {p: asyncio.Lock() for p in partners}
-        self._asked = {}
+        self._asked, self._heard = {}, {}
         self._checkpoints = Checkpoints(office.keyring)
-        self._wakes = []
+        self._wakes, self._following = [], []
         self.state = "active"
         self.troubles = {}
 
@@ -176,7 +176,10 @@ class SimulatedWorker(Worker):
             *(links.serve(partner) for partner in self._relays),
             *(self._loop(f"relay {p}", self._relay(relay)) for p, relay in self._relays.items()),
             self._loop("checkpoints", self._checkpoint),
-            *(self._loop(f"receipts to {p}", self._announce(p)) for p in self._relays),
+            *(
+                self._loop(f"receipts to {p}", self._announce(p), follows=False)
+                for p in self._relays
+            ),
             *(self._loop(f"parked of {p}", self._settle(one)) for p, one in self._inboxes.items()),
             self._loop("projection story", self._office.projector.step),  # type: ignore[attr-defined]
         ]

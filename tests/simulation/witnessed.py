@@ -26,12 +26,18 @@ def _lock(db: Database, p: Any) -> Rows:
     return []
 
 
+@answers("select number, chain from kept where name = %s for update", "lock")
+def _counted(db: Database, p: Any) -> Rows:
+    """Who edits the database is not simulated: nothing is counted here."""
+    return [(0, b"")]
+
+
 @answers("select note from checkpoints order by size desc limit 1")
 def _latest(db: Database, p: Any) -> Rows:
     return [(db.checkpoints[max(db.checkpoints)],)] if db.checkpoints else []
 
 
-@answers("insert into checkpoints (size, note, made_at)", "write")
+@answers("insert into checkpoints (size, note, made_at, number, chain)", "write")
 def _checkpoint(db: Database, p: Any) -> Rows:
     db.checkpoints.setdefault(p[0], p[1])
     return []
@@ -97,21 +103,21 @@ def _was_kept(db: Database, p: Any) -> Rows:
     return [(any(at == size and note.startswith(body) for at, note in kept),)]
 
 
-@answers("insert into witnessed (office, size, note, witnessed_at)", "write")
+@answers("insert into witnessed (office, size, note, witnessed_at, number, chain)", "write")
 def _keep(db: Database, p: Any) -> Rows:
     db.witnessed.setdefault(p[0], []).append((p[1], p[2]))
     db.heard("witnessed", p[0])
     return []
 
 
-@answers("insert into forks (office, detail, kept, came, came_size, found_at)", "write")
+@answers("insert into forks (office, detail, kept, came, came_size, found_at, number", "write")
 def _fork(db: Database, p: Any) -> Rows:
     db.forks.setdefault(p[0], p[1])
     db.heard("forked", p[0])
     return []
 
 
-@answers("insert into cosignatures (office, size, note, received_at)", "write")
+@answers("insert into cosignatures (office, size, note, received_at, number, chain)", "write")
 def _cosigned(db: Database, p: Any) -> Rows:
     db.cosignatures.setdefault((p[0], p[1]), p[2])
     return []

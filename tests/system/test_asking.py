@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import asyncio
 import json
 from collections.abc import Callable
 from contextlib import AsyncExitStack
@@ -169,7 +170,7 @@ async def test_an_office_that_knows_no_questions_parks_none(
         heard.append(given[2])
         return ""
 
-    monkeypatch.setattr(asking, "answer", nothing)
+    monkeypatch.setattr(asking.Answers, "to", nothing)
     monkeypatch.setattr(asking, "WAIT_SECONDS", 3.0)
     with pytest.raises(asking.Silent):
         await asking.over_link(city.office, "35", "auditor")
@@ -199,9 +200,47 @@ async def test_what_is_no_question_or_no_answer_is_let_go(city: Desk, province: 
 
 async def asking_refuses(city: Desk, text: str) -> None:
     with pytest.raises(ValidationError):
-        await asking.answer(city.office, "35", text)
+        await asking.Answers(city.office).to("35", text)
     with pytest.raises(ValidationError):
         await asking.note_answer(city.office, "35", text)
+
+
+async def test_a_partner_that_asks_without_pause_costs_a_bounded_share(
+    city: Desk, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    made: list[str] = []
+    real = asking.export
+
+    async def export(connection: Any, office: Any, partner: str) -> Any:
+        made.append(partner)
+        await asyncio.sleep(0.02)
+        return await real(connection, office, partner)
+
+    monkeypatch.setattr(asking, "export", export)
+    answers, loop = asking.Answers(city.office), asyncio.get_running_loop()
+    began, number = loop.time(), 0
+    while (spent := loop.time() - began) < 2:
+        number += 1
+        await answers.to("35", question(number))
+        await asyncio.sleep(0)
+    # Each takes a fiftieth of a second and more, and as much four times over is waited.
+    assert 1 < len(made) <= spent / (0.02 * (1 + asking.REST)) + 1
+    assert number > 2 * len(made)
+
+    # What follows in an interview, and what is asked again, is told from the same account.
+    monkeypatch.setattr(asking, "REST", 0.0)
+    answers, made[:] = asking.Answers(city.office), []
+    first = await answers.to("35", question(1))
+    assert await answers.to("35", question(1)) == first
+    assert await answers.to("35", question(2, through=0)) is not None
+    assert made == ["35"]
+    assert await answers.to("53", question(3, through=0)) is not None
+    assert await answers.to("35", question(4)) is not None
+    assert made == ["35", "53", "35"]
+
+
+def question(number: int, through: int | None = None) -> str:
+    return asking.Question(id=f"{number:016x}", of="sent", through=through).model_dump_json()
 
 
 async def _none(found: dict[str, str]) -> bool:

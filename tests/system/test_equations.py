@@ -3,10 +3,12 @@
 from __future__ import annotations
 
 import json
+import time
 from typing import Any
 
 import pytest
 
+from shared.kernel import asof
 from shared.runtime import custody_routes
 from shared.runtime.audit.sums import derive
 from tests.servers import Servers
@@ -173,8 +175,14 @@ PLANTED = {
         ("ledger.movement", "update rm_ledger.movement set amount_rupiah = 1 where kind = 'spent'"),
         ("ledger.movement", "delete from rm_ledger.movement where kind = 'returned'"),
         ("ledger.credit", "update rm_ledger.credit set amount_rupiah = 7000000"),
-        ("ledger.discrepancies", "update rm_ledger.credit set amount_rupiah = 7000000"),
+        (
+            "ledger.discrepancies",
+            "update rm_ledger.holding set standing_rupiah = 7000000, state = 'beyond'",
+        ),
         ("ledger.credit", "update rm_ledger.credit set answer = 'disputed'"),
+        ("ledger.holding", "update rm_ledger.holding set standing_rupiah = 1"),
+        ("ledger.holding", "update rm_ledger.holding set state = 'none'"),
+        ("ledger.advance", "update rm_ledger.advance set spent_rupiah = 1"),
         ("ledger.sts", "update rm_ledger.sts set total_rupiah = 1"),
         ("ledger.entitlement", "update rm_ledger.entitlement set grant_rupiah = 1"),
         ("board.projections", "update projections set position = 9999 where name = 'board'"),
@@ -264,3 +272,29 @@ async def test_a_log_too_long_for_a_request_is_left_to_the_command(
         "/api/v1/equations", headers={"Authorization": f"Bearer {city.tokens['auditor']}"}
     )
     assert (response.status_code, response.json()["code"]) == (503, "LOG_TOO_LONG")
+
+
+async def test_the_equations_are_derived_by_two_at_once_and_for_so_long(
+    city: Desk, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    await story.open_operation(city)
+
+    async def refused() -> str:
+        response = await city.http.get(
+            "/api/v1/equations", headers={"Authorization": f"Bearer {city.tokens['auditor']}"}
+        )
+        assert response.status_code == 503
+        code: str = response.json()["code"]
+        return code
+
+    async def late(*given: Any) -> Any:
+        return await derive(*given[:-1], time.monotonic() - 1)
+
+    async with city.office.pool.connection() as one, one.transaction():
+        await asof.slot(one)
+        assert (await city.get("auditor", "/equations"))["faults"] == 0
+        async with city.office.pool.connection() as other, other.transaction():
+            await asof.slot(other)
+            assert await refused() == "PAST_BUSY"
+    monkeypatch.setattr(custody_routes, "derive", late)
+    assert await refused() == "LOG_TOO_LONG"

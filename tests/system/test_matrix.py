@@ -48,6 +48,7 @@ POST   /masuk                                                   anybody
 GET    /masuk/oidc                                              anybody
 POST   /masuk/oidc                                              anybody
 GET    /masuk/oidc/kembali                                      anybody
+GET    /periksa                                                 anybody
 POST   /api/v1/sessions                                         anybody
 
 GET    /                                                        staff
@@ -80,10 +81,38 @@ GET    /api/v1/erasures/{person}/certificate                    approver auditor
 GET    /api/v1/holds                                            approver auditor admin
 GET    /api/v1/equations                                        auditor
 GET    /api/v1/retention                                        approver auditor admin
+
+POST   /bahasa                                                  staff
+GET    /pemeriksaan                                             auditor admin
+GET    /riwayat/{subject}                                       auditor admin
+POST   /riwayat/{subject}                                       auditor admin
+GET    /perubahan                                               auditor admin
+GET    /persamaan                                               auditor
+GET    /pencocokan                                              auditor admin
+POST   /pencocokan                                              auditor admin
+GET    /bukti-log                                               operator auditor admin
+GET    /penghapusan                                             approver auditor admin
+GET    /penghapusan/{person}                                    approver auditor admin
+POST   /penghapusan/{person}                                    approver auditor admin
+GET    /penahanan                                               approver auditor admin
+POST   /penahanan                                               approver auditor admin
+GET    /masa-simpan                                             approver auditor admin
+GET    /akses-darurat                                           approver auditor
+POST   /akses-darurat                                           approver auditor
+GET    /pembukaan                                               auditor
+GET    /pencarian                                               auditor
+GET    /pembukaan-tidak-biasa                                   approver auditor
+GET    /tautan                                                  operator auditor admin
+GET    /tautan/pesan                                            operator auditor admin
+GET    /tautan/tertahan                                         operator auditor admin
+POST   /tautan/tertahan                                         operator auditor admin
 """
 AT_THE_CITY = """
 GET    /baca                                                    staff
+GET    /kabar                                                   staff
 POST   /bahasa                                                  staff
+GET    /usul-penghapusan                                        intake issuer
+POST   /usul-penghapusan                                        intake issuer
 GET    /kegiatan                                                intake issuer approver treasurer auditor
 POST   /kegiatan                                                intake issuer approver treasurer auditor
 GET    /kegiatan/{operation}                                    intake issuer approver treasurer auditor
@@ -105,6 +134,23 @@ GET    /serah-terima/{handover}                                 intake issuer ap
 POST   /serah-terima/{handover}                                 intake issuer approver treasurer auditor
 GET    /kewenangan                                              intake issuer approver treasurer auditor admin
 POST   /kewenangan                                              intake issuer approver treasurer auditor admin
+
+GET    /uang                                                    treasurer approver auditor
+GET    /penerima-manfaat/{person}/uang                          treasurer approver auditor
+POST   /penerima-manfaat/{person}/uang                          treasurer approver auditor
+GET    /uang/{operation}/bantuan                                treasurer approver auditor
+GET    /uang/{operation}/bantuan/impor                          treasurer
+POST   /uang/{operation}/bantuan/impor                          treasurer
+GET    /uang/{operation}/bantuan/impor/contoh                   treasurer
+GET    /uang/{operation}/tiket                                  treasurer approver auditor
+GET    /uang/{operation}/tiket/cairkan                          treasurer
+POST   /uang/{operation}/tiket/cairkan                          treasurer
+GET    /uang/{operation}/tiket/cairkan/contoh                   treasurer
+GET    /uang/{operation}/tiket/kuitansi                         treasurer
+POST   /uang/{operation}/tiket/kuitansi                         treasurer
+GET    /uang/{operation}/tiket/kuitansi/contoh                  treasurer
+GET    /uang/{operation}/sts                                    treasurer approver auditor
+POST   /uang/{operation}/sts                                    treasurer approver auditor
 
 POST   /api/v1/operations                                       issuer
 POST   /api/v1/operations/{operation}/claims                    issuer
@@ -135,6 +181,7 @@ POST   /api/v1/handovers/{handover}/closing                     issuer
 
 POST   /api/v1/operations/{operation}/bank-file                 treasurer
 POST   /api/v1/operations/{operation}/advances                  treasurer
+POST   /api/v1/operations/{operation}/fares                     treasurer
 POST   /api/v1/beneficiaries/{person}/fares                     treasurer
 POST   /api/v1/beneficiaries/{person}/fare-corrections          treasurer
 POST   /api/v1/beneficiaries/{person}/grant-failures            treasurer
@@ -147,6 +194,12 @@ GET    /api/v1/operations/{operation}/beneficiaries             intake issuer ap
 GET    /api/v1/handovers                                        intake issuer approver treasurer auditor
 GET    /api/v1/handovers/{handover}                             intake issuer approver treasurer auditor
 GET    /api/v1/operations/{operation}/ledger                    treasurer approver auditor
+GET    /api/v1/authorities                                      intake issuer approver treasurer auditor admin
+GET    /api/v1/operations/{operation}/grants                    treasurer approver auditor
+GET    /api/v1/operations/{operation}/credits                   treasurer approver auditor
+GET    /api/v1/operations/{operation}/advances                  treasurer approver auditor
+GET    /api/v1/operations/{operation}/movements                 treasurer approver auditor
+GET    /api/v1/operations/{operation}/treasury-returns          treasurer approver auditor
 GET    /api/v1/handovers/{handover}/deed                        intake issuer approver treasurer auditor
 GET    /api/v1/handovers/{handover}/deed/identities             issuer
 GET    /api/v1/operations/{operation}/expenditure-report        treasurer approver auditor
@@ -175,6 +228,8 @@ GET    /rumah-singgah                                           reception case_w
 POST   /rumah-singgah                                           reception case_worker auditor admin
 GET    /penerima-manfaat/{person}                               reception case_worker auditor
 POST   /penerima-manfaat/{person}                               reception case_worker auditor
+GET    /usul-penghapusan                                        reception case_worker
+POST   /usul-penghapusan                                        reception case_worker
 
 POST   /api/v1/arrivals/{handover}/entries/{person}/answer      reception
 POST   /api/v1/arrivals/{handover}/entries/{person}/correction  reception

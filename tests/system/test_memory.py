@@ -13,7 +13,7 @@ import pytest
 from benchmarks.audit import Province, operation
 from services.city.service import SERVICE as CITY
 from services.province.service import SERVICE as PROVINCE
-from shared.kernel import merkle, note, projector
+from shared.kernel import kept, merkle, note, projector
 from shared.runtime import audit
 from shared.runtime.audit import links, log
 from shared.runtime.office import Office
@@ -30,15 +30,12 @@ NOW = datetime(2019, 10, 4, tzinfo=UTC)
 async def sign_all(office: Office) -> None:
     """A checkpoint of every size, as an office has that records one event at a time."""
     frontier: tuple[bytes, ...] = ()
-    async with office.pool.connection() as connection, connection.cursor() as cursor:
+    async with office.pool.connection() as connection, connection.transaction():
         for position, stored in enumerate(await office.store.read(0, 1_000_000)):
             frontier = merkle.extend(position, frontier, [stored.body])
             made = note.signed("53.71", position + 1, merkle.root(frontier), office.keyring.sign)
-            await cursor.execute(
-                "insert into checkpoints (size, note, made_at) values (%s, %s, %s)"
-                " on conflict do nothing",
-                (made.size, made.note, NOW),
-            )
+            row = (made.size, made.note, NOW)
+            await kept.keep(connection, "53.71", office.keyring.sign, "checkpoints", row)
 
 
 async def peaks(office: Office) -> tuple[int, int]:

@@ -13,6 +13,7 @@ import pytest
 
 from shared.runtime.audit import account
 from shared.runtime.missing import BELIEVED
+from tests.system import story
 from tests.system.offices import eventually
 from tests.system.test_command import environment, pulang
 from tests.system.test_restore import REASON, Town, departed, goes_on, town
@@ -179,3 +180,31 @@ async def test_a_partner_whose_clock_is_ahead_is_heard_after_the_restore_alone(t
     assert (code, json.loads(out)["partners"][0]["heard"]) == (1, False)
     await town.start()
     assert (await goes_on(town))["basis"] == "compared"
+
+
+async def test_whose_events_were_lost_and_given_up_no_look_up_finds(town: Town) -> None:
+    """Keys are backed up later than events, and the blind index with them."""
+    before, after = (story.intake_row(**named(number)) for number in ("01", "02"))
+    await story.open_operation(town.desk)
+    (first,) = await story.register(town.desk, before)
+    events = await town.back_up("events")
+    (second,) = await story.register(town.desk, after)
+    keys = await town.back_up("keys", "--keys")
+    assert [await found(town, row) for row in (before, after)] == [first, second]
+    await town.lose()
+    await town.restore(events, keys)
+    code, _, err = await town.run("missing", "accept", "--reason", REASON)
+    assert code == 0, err
+    await town.start()
+    assert town.rows("select count(distinct person) from identity_index") == [(2,)]
+    assert [await found(town, row) for row in (before, after)] == [first, None]
+
+
+def named(number: str) -> dict[str, Any]:
+    return {"nik": f"35999902019001{number}", "name": f"Contoh Orang {number}"}
+
+
+async def found(town: Town, row: dict[str, Any]) -> str | None:
+    asked = {"purpose": "identity_check", "nik": row["nik"]}
+    person: str | None = (await town.desk.post("intake", "/lookups", asked))["person"]
+    return person

@@ -228,6 +228,46 @@ async def a_checkpoint_row(db: AsyncConnection[Any], chance: random.Random, _: D
 
 
 @tamper
+async def a_row_that_was_kept(db: AsyncConnection[Any], chance: random.Random, _: Desk) -> Edit:
+    """Deleted, put in twice, or of another time."""
+    table, time = chance.choice(
+        (("checkpoints", "made_at"), ("cosignatures", "received_at"), ("witnessed", "witnessed_at"))
+    )
+    (number,) = await one_of(db, chance, f"select number from {table}")
+    match chance.randrange(3):
+        case 0:
+            await db.execute(f"delete from {table} where number = %s".encode(), (number,))
+        case 1:
+            await db.execute(
+                f"update {table} set {time} = {time} + interval '1 second'"
+                " where number = %s".encode(),
+                (number,),
+            )
+        case _:
+            table = "witnessed"
+            await db.execute(
+                "insert into witnessed (office, size, note, witnessed_at) select office, size,"
+                " note, witnessed_at from witnessed order by id desc limit 1"
+            )
+    return Edit(f"row {number} of {table}", f"{table}, row")
+
+
+@tamper
+async def a_key_that_is_trusted(db: AsyncConnection[Any], chance: random.Random, _: Desk) -> Edit:
+    match chance.randrange(3):
+        case 0:
+            await db.execute("delete from trusted_keys")
+        case 1:
+            await db.execute(
+                "insert into trusted_keys (office, key_id, public, trusted_by) select office,"
+                " '00000000', public, trusted_by from trusted_keys limit 1"
+            )
+        case _:
+            await db.execute("update trusted_keys set trusted_at = trusted_at - interval '1 day'")
+    return Edit("the trusted keys", "trusted_keys, key")
+
+
+@tamper
 async def a_read_model_row(db: AsyncConnection[Any], chance: random.Random, _: Desk) -> Edit:
     tables = await (
         await db.execute(

@@ -10,7 +10,7 @@ from typing import Any
 
 from psycopg import AsyncConnection
 
-from services.city.domain import advance, bank, grant, operation, treasury
+from services.city.domain import advance, bank, beneficiary, grant, operation, treasury
 from shared.kernel.decider import Event
 from shared.runtime.equations import NAMED, Equation, Findings, compare
 
@@ -54,11 +54,14 @@ class Rupiah:
         self._credits: dict[tuple[str, str], _Credit] = {}
         self._references: dict[str, str] = {}
         self._entitled: dict[str, int] = {}
+        self._registered: dict[str, str] = {}
 
     def take(self, event: Event) -> None:
         match event:
             case operation.OperationOpened(operation=id_, grant_rupiah=rupiah):
                 self._entitled[id_] = rupiah
+            case beneficiary.BeneficiaryRegistered(person=person, operation=id_):
+                self._registered[person] = id_
             case advance.AdvanceReleased(amount_rupiah=rupiah) as released:
                 one = self._advance(released)
                 one.funds.add(released.budget_code)
@@ -243,6 +246,55 @@ class Rupiah:
             "select operation, grant_rupiah from rm_ledger.entitlement",
             {(id_,): (rupiah,) for id_, rupiah in self._entitled.items()},
         )
+        await compare(
+            connection,
+            found,
+            "ledger",
+            "advance",
+            "select person, operation, receipts, released_rupiah, spent_rupiah, returned_rupiah,"
+            " outstanding_rupiah from rm_ledger.advance",
+            {
+                (person,): (
+                    id_, len(one.spent), sum(one.released.values()), sum(one.spent.values()),
+                    sum(one.returned.values()), one.outstanding,
+                )
+                for (person, id_), one in self._advances.items()
+            },
+        )  # fmt: skip
+        await compare(
+            connection,
+            found,
+            "ledger",
+            "holding",
+            "select person, operation, credits, standing_rupiah, state from rm_ledger.holding",
+            self._holdings(),
+        )
+
+    def _holdings(self) -> dict[tuple[str], tuple[str, int, int, str]]:
+        """What each person holds, and in which state her grant is."""
+        hers: dict[str, list[_Credit]] = {}
+        for (person, _), one in self._credits.items():
+            hers.setdefault(person, []).append(one)
+        return {
+            (person,): (id_, len(of), sum(one.standing for one in of), _state(of, grant_rupiah))
+            for person, id_ in self._registered.items()
+            for of, grant_rupiah in ((hers.get(person, []), self._entitled[id_]),)
+        }
+
+
+def _state(credits_: list[_Credit], grant_rupiah: int) -> str:
+    standing = [one for one in credits_ if one.standing]
+    answers = {one.answer for one in standing}
+    held = sum(one.standing for one in standing)
+    said = (
+        (not credits_, "none"),
+        (not held, "undone"),
+        ("disputed" in answers, "disputed"),
+        (held > grant_rupiah, "beyond"),
+        (held < grant_rupiah, "partial"),
+        (answers == {"confirmed"}, "confirmed"),
+    )
+    return next((state for so, state in said if so), "unconfirmed")
 
 
 def _credited(known: _Credit, event: Event) -> None:

@@ -6,7 +6,7 @@ from claims and people, and stands open until an explanation for this very diffe
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from datetime import datetime
 from typing import Any
 
@@ -39,6 +39,12 @@ create table person (
   said_by text not null, since timestamptz not null
 );
 create index on person (operation, state);
+create index on person (operation, person);
+create index on person (operation, destination, state, listed);
+create index on person (operation) where handover <> received_in;
+create index on person (operation) where listed and state in ('undetermined', 'assigned');
+create index on claim (operation);
+create index on explanation (operation);
 """
 
 Finding = tuple[str, int, str]
@@ -222,7 +228,7 @@ def _case_state(person: str, status: str, said: dict[str, str]) -> Iterator[Stat
         )
 
 
-projection = Projection("board", 2, TABLES, apply)
+projection = Projection("board", 3, TABLES, apply)
 
 
 async def operations(connection: AsyncConnection[Any]) -> list[dict[str, Any]]:
@@ -234,6 +240,32 @@ async def operations(connection: AsyncConnection[Any]) -> list[dict[str, Any]]:
     )
 
 
+async def newest(
+    connection: AsyncConnection[Any], limit: int, offset: int = 0
+) -> list[dict[str, Any]]:
+    """Some operations, the latest departure first, each with its number of enumerated people."""
+    return await rows(
+        connection,
+        "select o.*, (select count(*)::int from rm_board.person p where p.operation = o.operation"
+        " and p.listed) as enumerated from (select *, count(*) over ()::int as of"
+        " from rm_board.operation order by planned_departure desc, operation"
+        " limit %s offset %s) o order by o.planned_departure desc, o.operation",
+        limit,
+        offset,
+    )
+
+
+async def newest_codes(connection: AsyncConnection[Any], limit: int) -> list[str]:
+    """The codes of some operations, the latest departure first."""
+    found = await rows(
+        connection,
+        "select operation from rm_board.operation order by planned_departure desc, operation"
+        " limit %s",
+        limit,
+    )
+    return [row["operation"] for row in found]
+
+
 async def board(
     connection: AsyncConnection[Any], operation: str, more: Sequence[Finding] = ()
 ) -> dict[str, Any] | None:
@@ -241,66 +273,102 @@ async def board(
 
     `more` are what other read models found not to add up.
     """
-    found = await rows(
-        connection, "select * from rm_board.operation where operation = %s", operation
+    return (await boards(connection, [operation], {operation: more})).get(operation)
+
+
+async def boards(
+    connection: AsyncConnection[Any],
+    operations: Sequence[str],
+    more: Mapping[str, Sequence[Finding]],
+) -> dict[str, dict[str, Any]]:
+    """The boards of these operations, by code, in as many queries as one of them takes."""
+    wanted = list(operations)
+
+    async def of_each(query: str) -> dict[str, list[dict[str, Any]]]:
+        found: dict[str, list[dict[str, Any]]] = {}
+        for row in await rows(connection, query, wanted):
+            found.setdefault(row.pop("of_operation"), []).append(row)
+        return found
+
+    claims = await of_each(
+        "select operation as of_operation, subject, destination, figure, source, stated_by,"
+        " stated_on from rm_board.claim where operation = any(%s) order by position"
     )
-    if not found:
-        return None
-    claims = await rows(
-        connection,
-        "select subject, destination, figure, source, stated_by, stated_on from rm_board.claim"
-        " where operation = %s order by position",
-        operation,
+    people = await of_each(
+        "select operation as of_operation, coalesce(destination, 'undetermined') as destination,"
+        " state, listed, count(*)::int as persons from rm_board.person where operation = any(%s)"
+        " group by 1, 2, 3, 4 order by 1, 2, 3, 4"
     )
-    people = await rows(
-        connection,
-        "select coalesce(destination, 'undetermined') as destination, state, listed,"
-        " count(*)::int as persons from rm_board.person where operation = %s"
-        " group by 1, 2, 3 order by 1, 2, 3",
-        operation,
+    crossed = await of_each(
+        "select operation as of_operation, count(*)::int as persons from rm_board.person"
+        " where operation = any(%s) and handover <> received_in group by 1"
     )
-    crossed = await rows(
-        connection,
-        "select count(*)::int as persons from rm_board.person where operation = %s"
-        " and received_in is not null and handover is not null and handover <> received_in",
-        operation,
+    explanations = await of_each(
+        "select operation as of_operation, discrepancy, difference, explanation, explained_by,"
+        " recorded_at from rm_board.explanation where operation = any(%s) order by recorded_at"
     )
-    number = crossed[0]["persons"]
-    more = [
+    return {
+        one["operation"]: _board(
+            one,
+            claims.get(one["operation"], []),
+            people.get(one["operation"], []),
+            explanations.get(one["operation"], []),
+            crossed.get(one["operation"], [{"persons": 0}])[0]["persons"],
+            more.get(one["operation"], ()),
+        )
+        for one in await rows(
+            connection, "select * from rm_board.operation where operation = any(%s)", wanted
+        )
+    }
+
+
+def _board(
+    operation: dict[str, Any],
+    claims: list[dict[str, Any]],
+    people: list[dict[str, Any]],
+    explanations: list[dict[str, Any]],
+    crossed: int,
+    more: Sequence[Finding],
+) -> dict[str, Any]:
+    findings = [
         *more,
         (
             "received_while_on_another_manifest",
-            number,
-            f"{number} orang sudah diterima, tetapi tercantum dalam serah terima lain.",
+            crossed,
+            f"{crossed} orang sudah diterima, tetapi tercantum dalam serah terima lain.",
         ),
     ]
-    explanations = await rows(
-        connection,
-        "select discrepancy, difference, explanation, explained_by, recorded_at"
-        " from rm_board.explanation where operation = %s order by recorded_at",
-        operation,
-    )
     states: dict[str, int] = {}
     for group in people:
         states[group["state"]] = states.get(group["state"], 0) + group["persons"]
     return {
-        "operation": found[0],
+        "operation": operation,
         "declared": _declared_persons(claims),
         "enumerated": sum(group["persons"] for group in people if group["listed"]),
         "claims": claims,
         "states": states,
         "by_destination": people,
-        "discrepancies": discrepancies(claims, people, explanations, more),
+        "discrepancies": discrepancies(claims, people, explanations, findings),
     }
 
 
-async def persons(connection: AsyncConnection[Any], operation: str) -> list[dict[str, Any]]:
-    """The people behind the numbers, pseudonymous."""
+async def persons(
+    connection: AsyncConnection[Any],
+    operation: str,
+    state: str | None = None,
+    destination: str | None = None,
+) -> list[dict[str, Any]]:
+    """The people behind the numbers, pseudonymous; of one state, or to one destination."""
     return await rows(
         connection,
         "select person, origin, destination, listed, willing, state, office, handover,"
-        " case_status, said_by, since from rm_board.person where operation = %s order by person",
-        operation,
+        " case_status, said_by, since from rm_board.person where operation = %(operation)s"
+        " and (%(state)s::text is null or state = %(state)s)"
+        " and (%(destination)s::text is null"
+        " or coalesce(destination, 'undetermined') = %(destination)s) order by person",
+        operation=operation,
+        state=state,
+        destination=destination,
     )
 
 
@@ -434,20 +502,47 @@ async def some(
     )
 
 
+READY = (
+    " from rm_board.person where operation = %(operation)s and destination = %(office)s"
+    " and willing and listed and handover is null and received_in is null"
+    " and state in ('assigned', 'absent', 'diverted')"
+)
+
+
 async def ready(
-    connection: AsyncConnection[Any], operation: str, office: str, limit: int
+    connection: AsyncConnection[Any],
+    operation: str,
+    office: str,
+    limit: int,
+    offset: int = 0,
+    person: str | None = None,
 ) -> list[dict[str, Any]]:
     """Who can be put on a handover to that office: assigned, willing, on no other."""
     return await rows(
         connection,
-        "select person, origin, since, count(*) over ()::int as of from rm_board.person"
-        " where operation = %s and destination = %s and willing and listed and handover is null"
-        " and received_in is null and state in ('assigned', 'absent', 'diverted')"
-        " order by person limit %s",
-        operation,
-        office,
-        limit,
+        "select person, origin, since, count(*) over ()::int as of" + READY + " and"
+        " (%(person)s::text is null or person = %(person)s)"
+        " order by person limit %(limit)s offset %(offset)s",
+        operation=operation,
+        office=office,
+        person=person,
+        limit=limit,
+        offset=offset,
     )
+
+
+async def all_ready(
+    connection: AsyncConnection[Any], operation: str, office: str, limit: int
+) -> list[str]:
+    """Their codes alone, so that all of them can be taken at once."""
+    found = await rows(
+        connection,
+        "select person" + READY + " order by person limit %(limit)s",
+        operation=operation,
+        office=office,
+        limit=limit,
+    )
+    return [row["person"] for row in found]
 
 
 async def one(connection: AsyncConnection[Any], code: str) -> dict[str, Any] | None:
@@ -461,14 +556,19 @@ async def one(connection: AsyncConnection[Any], code: str) -> dict[str, Any] | N
     return found[0] if found else None
 
 
-async def unready(connection: AsyncConnection[Any]) -> list[dict[str, Any]]:
-    """For each operation, how many have no destination yet, or have not said that they will."""
+async def unready(connection: AsyncConnection[Any], limit: int) -> list[dict[str, Any]]:
+    """For some operations, how many have no destination yet, or have not said that they will.
+
+    Only those who wait are looked at, by an index: most of all people ever have left long ago.
+    """
     return await rows(
         connection,
         "select operation, count(*) filter (where state = 'undetermined')::int as undetermined,"
         " count(*) filter (where state = 'assigned' and not willing)::int as unwilling,"
         " count(*) filter (where state = 'assigned' and willing and handover is null)::int as ready"
-        " from rm_board.person where listed group by operation order by operation",
+        " from rm_board.person where listed and state in ('undetermined', 'assigned')"
+        " group by operation order by operation limit %s",
+        limit,
     )
 
 

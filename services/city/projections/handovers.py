@@ -205,14 +205,16 @@ async def page(
     """Some handovers, the latest departure first, each with how many go and how many arrived."""
     return await rows(
         connection,
-        "select h.handover, h.operation, h.receiving_office, h.phase, h.planned_departure,"
-        " h.deed_number, e.persons, e.answered, count(*) over ()::int as of"
-        " from rm_handovers.handover h left join lateral (select"
+        # The page first: only of what is on it the people are counted.
+        "select h.*, e.persons, e.answered from (select handover, operation, receiving_office,"
+        " phase, planned_departure, deed_number, count(*) over ()::int as of"
+        " from rm_handovers.handover where %s::text is null or phase = %s"
+        " order by planned_departure desc, handover limit %s offset %s) h"
+        " left join lateral (select"
         " count(*) filter (where listed and state <> 'withdrawn')::int as persons,"
         " count(answered_at) filter (where listed)::int as answered"
         " from rm_handovers.entry where handover = h.handover) e on true"
-        " where %s::text is null or h.phase = %s"
-        " order by h.planned_departure desc, h.handover limit %s offset %s",
+        " order by h.planned_departure desc, h.handover",
         phase,
         phase,
         limit,

@@ -12,7 +12,7 @@ from typing import Any
 
 from psycopg import AsyncConnection
 
-from services.city.domain import advance, grant, operation, treasury
+from services.city.domain import advance, beneficiary, grant, operation, treasury
 from shared.custody import erasure
 from shared.kernel.projector import Projection, Recorded, Statement, rows
 
@@ -34,6 +34,25 @@ create table movement (
   primary key (person, kind, paper)
 );
 create index on movement (operation);
+create table holding (
+  person text primary key, operation text not null, credits integer not null default 0,
+  standing_rupiah bigint not null default 0, state text not null default 'none'
+);
+create index on holding (operation, person);
+create index on holding (state, operation, person);
+create table advance (
+  person text primary key, operation text not null, budget_code text not null,
+  since timestamptz not null, receipts integer not null default 0,
+  released_rupiah bigint not null default 0, spent_rupiah bigint not null default 0,
+  returned_rupiah bigint not null default 0,
+  outstanding_rupiah bigint generated always as
+    (released_rupiah - spent_rupiah - returned_rupiah) stored,
+  state text generated always as
+    (case when released_rupiah = spent_rupiah + returned_rupiah then 'settled'
+      when receipts = 0 then 'unspent' else 'surplus' end) stored
+);
+create index on advance (operation, person);
+create index on advance (state, operation, person);
 create table sts (
   sts text primary key, operation text not null, total_rupiah bigint not null,
   bank_validation text not null, deposited_on date not null, persons integer not null
@@ -49,10 +68,56 @@ ANSWER = (
     " learned_at = %(learned_at)s"
     " where person = %(person)s and reference = %(reference)s"
 )
+# What she holds, in one word: of several the first that fits.
+HOLDING = (
+    "update holding h set credits = c.credits, standing_rupiah = c.standing, state = case"
+    " when c.credits = 0 then 'none' when c.standing = 0 then 'undone'"
+    " when c.disputed then 'disputed' when c.standing > e.grant_rupiah then 'beyond'"
+    " when c.standing < e.grant_rupiah then 'partial' when c.confirmed then 'confirmed'"
+    " else 'unconfirmed' end"
+    " from entitlement e, (select count(*)::int as credits,"
+    " coalesce(sum(standing_rupiah), 0)::bigint as standing,"
+    " bool_or(answer = 'disputed') filter (where standing_rupiah > 0) is true as disputed,"
+    " bool_and(answer is not distinct from 'confirmed') filter (where standing_rupiah > 0)"
+    " is true as confirmed from credit where person = %(person)s) c"
+    " where h.person = %(person)s and e.operation = h.operation"
+)
+ADVANCE = (
+    "update advance a set receipts = m.receipts, released_rupiah = m.released,"
+    " spent_rupiah = m.spent, returned_rupiah = m.returned from (select"
+    " count(*) filter (where kind = 'spent')::int as receipts,"
+    " coalesce(sum(amount_rupiah) filter (where kind = 'released'), 0)::bigint as released,"
+    " coalesce(sum(amount_rupiah) filter (where kind = 'spent'), 0)::bigint as spent,"
+    " coalesce(sum(amount_rupiah) filter (where kind = 'returned'), 0)::bigint as returned"
+    " from movement where person = %(person)s) m where a.person = %(person)s"
+)
+MOVES_CREDIT = (
+    grant.GrantDisbursed, grant.GrantRedisbursed, grant.GrantFailed, grant.GrantReturned,
+    grant.ConfirmationRecorded, grant.DisputeRecorded,
+    beneficiary.BeneficiaryRegistered,  # As it occurred, a credit may stand before it.
+)  # fmt: skip
+MOVES_ADVANCE = (
+    advance.AdvanceReleased, advance.FareRecorded, advance.FareCorrected, advance.SurplusReturned,
+)  # fmt: skip
 
 
 def apply(recorded: Recorded) -> Iterator[Statement]:
+    """Each movement, and after it the one line that sums up hers."""
+    yield from _single(recorded)
     match recorded.event:
+        case event if isinstance(event, MOVES_CREDIT):
+            yield HOLDING, {"person": event.person}
+        case event if isinstance(event, MOVES_ADVANCE):
+            yield ADVANCE, {"person": event.person}
+
+
+def _single(recorded: Recorded) -> Iterator[Statement]:
+    match recorded.event:
+        case beneficiary.BeneficiaryRegistered(person=person, operation=id_):
+            yield (
+                "insert into holding (person, operation) values (%(person)s, %(operation)s)",
+                {"person": person, "operation": id_},
+            )
         case operation.OperationOpened(operation=id_, grant_rupiah=grant_rupiah):
             yield (
                 "insert into entitlement values (%(operation)s, %(grant_rupiah)s)",
@@ -82,6 +147,11 @@ def apply(recorded: Recorded) -> Iterator[Statement]:
         case grant.DisputeRecorded() as dispute:
             yield ANSWER, _answer(recorded, dispute, "disputed")
         case advance.AdvanceReleased() as released:
+            yield (
+                "insert into advance (person, operation, budget_code, since) values (%(person)s,"
+                " %(operation)s, %(budget_code)s, %(since)s) on conflict do nothing",
+                released.model_dump() | {"since": recorded.occurred_at},
+            )
             yield (
                 MOVEMENT,
                 released.model_dump()
@@ -140,7 +210,7 @@ def _answer(
     return event.model_dump() | {"answer": answer, "learned_at": recorded.recorded_at}
 
 
-projection = Projection("ledger", 5, TABLES, apply)
+projection = Projection("ledger", 6, TABLES, apply)
 
 
 async def answered(
@@ -176,13 +246,6 @@ async def ledger(connection: AsyncConnection[Any], operation_: str) -> dict[str,
         " from rm_ledger.credit where operation = %s",
         operation_,
     )
-    credits_ = await rows(
-        connection,
-        "select person, reference, amount_rupiah, credited_on, kind, replaces, failed,"
-        " returned_rupiah, standing_rupiah, answer, answered_by"
-        " from rm_ledger.credit where operation = %s order by person, credited_on, reference",
-        operation_,
-    )
     advances = await rows(
         connection,
         "select person, fund, sum(amount_rupiah) filter (where kind = 'released')::bigint as"
@@ -193,18 +256,13 @@ async def ledger(connection: AsyncConnection[Any], operation_: str) -> dict[str,
         " where operation = %s group by person, fund order by person",
         operation_,
     )
-    papers = await rows(
-        connection,
-        "select * from rm_ledger.sts where operation = %s order by deposited_on, sts",
-        operation_,
-    )
     parts = ("released_rupiah", "spent_rupiah", "returned_rupiah", "outstanding_rupiah")
     return {
         "grants": grants[0],
-        "credits": credits_,
+        "credits": await credits(connection, operation_),
         "fares": {part: sum(row[part] for row in advances) for part in parts},
         "advances": advances,
-        "treasury_returns": papers,
+        "treasury_returns": await treasury_returns(connection, operation_),
     }
 
 
@@ -219,18 +277,51 @@ async def movements(connection: AsyncConnection[Any], operation_: str) -> list[d
     )
 
 
+async def credits(connection: AsyncConnection[Any], operation_: str) -> list[dict[str, Any]]:
+    """Every credit of an operation, and what became of it."""
+    return await rows(
+        connection,
+        "select person, reference, amount_rupiah, credited_on, kind, replaces, failed,"
+        " returned_rupiah, standing_rupiah, answer, answered_by"
+        " from rm_ledger.credit where operation = %s order by person, credited_on, reference",
+        operation_,
+    )
+
+
+async def treasury_returns(
+    connection: AsyncConnection[Any], operation_: str
+) -> list[dict[str, Any]]:
+    return await rows(
+        connection,
+        "select * from rm_ledger.sts where operation = %s order by deposited_on, sts",
+        operation_,
+    )
+
+
 async def findings(connection: AsyncConnection[Any], operation_: str) -> list[tuple[str, int, str]]:
     """What does not add up in the ledgers: name, difference in rupiah, words (rule 15).
 
     A duplicate is what a person holds beyond the operation's grant, whichever credit it came by.
     """
+    return (await findings_of(connection, [operation_]))[operation_]
+
+
+async def findings_of(
+    connection: AsyncConnection[Any], operations: Sequence[str]
+) -> dict[str, list[tuple[str, int, str]]]:
+    """The same of several operations, in one query."""
     found = await rows(
         connection,
-        "select coalesce(sum(greatest(0, p.rupiah - o.grant_rupiah)), 0)::bigint as rupiah"
-        " from (select sum(standing_rupiah) as rupiah from rm_ledger.credit"
-        " where operation = %s group by person) p, rm_ledger.entitlement o where o.operation = %s",
-        operation_,
-        operation_,
+        # Who holds more than the grant is in one of these two states.
+        "select operation, sum(greatest(0, h.standing_rupiah - o.grant_rupiah))::bigint as rupiah"
+        " from rm_ledger.holding h join rm_ledger.entitlement o using (operation)"
+        " where operation = any(%s) and h.state in ('beyond', 'disputed') group by operation",
+        list(operations),
     )
-    rupiah = found[0]["rupiah"]
-    return [("grants_duplicate", rupiah, f"Rp{rupiah} melebihi hak penerimanya dan belum kembali.")]
+    beyond = dict.fromkeys(operations, 0) | {row["operation"]: row["rupiah"] for row in found}
+    return {
+        code: [
+            ("grants_duplicate", rupiah, f"Rp{rupiah} melebihi hak penerimanya dan belum kembali.")
+        ]
+        for code, rupiah in beyond.items()
+    }

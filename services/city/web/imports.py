@@ -84,6 +84,15 @@ class ReleaseRow(Value):
     amount_rupiah: PositiveRupiah
 
 
+class FareRow(Value):
+    """One ticket and its receipt (kuitansi)."""
+
+    person: PersonCode
+    receipt: Reference
+    amount_rupiah: PositiveRupiah
+    override_reason: Reason | None = None
+
+
 async def _operation(desk: Desk, key: Identifier) -> operation.OperationOpened:
     state: operation.State = await desk.state(operation.decider, key)
     if state.opened is None:
@@ -200,6 +209,25 @@ async def release_advances(desk: Desk, form: Import, path: dict[str, str]) -> Pl
     return Plan(units, {"operation": opened.operation}, not form.partial, numbers, errors)
 
 
+async def record_fares(desk: Desk, form: Import, path: dict[str, str]) -> Plan:
+    """The tickets of many people, each with its receipt; sent again they change nothing."""
+    opened = await _operation(desk, path["operation"])
+    rows, errors = check_rows(FareRow, form.rows, partial=form.partial)
+    units = [
+        Unit(
+            [
+                desk.command(
+                    beneficiary.RequireBeneficiary, person=row.person, operation=opened.operation
+                ),
+                desk.command(advance.RecordFare, **row.model_dump()),
+            ]
+        )
+        for _, row in rows
+    ]
+    numbers = [number for number, _ in rows]
+    return Plan(units, {"operation": opened.operation}, not form.partial, numbers, errors)
+
+
 IMPORTS: tuple[CommandRoute, ...] = (
     CommandRoute(
         "/operations/{operation}/beneficiaries",
@@ -223,6 +251,14 @@ IMPORTS: tuple[CommandRoute, ...] = (
         TREASURER,
         ReleaseRow,
         release_advances,
+        is_import=True,
+    ),
+    CommandRoute(
+        "/operations/{operation}/fares",
+        "Catat tiket dan kuitansi banyak orang",
+        TREASURER,
+        FareRow,
+        record_fares,
         is_import=True,
     ),
 )

@@ -10,7 +10,7 @@ from psycopg import AsyncConnection
 
 from services.city.documents import deed, treasury
 from services.city.domain import beneficiary
-from services.city.projections import board, handovers, ledger
+from services.city.projections import board, handovers, holdings, ledger
 from shared.contracts.messages import GrantDisbursed, HandoverIssued, Message
 from shared.runtime import custody
 from shared.runtime.history import PLAIN
@@ -50,8 +50,10 @@ async def _board(desk: Desk, path: dict[str, str]) -> Any:
     return await board.board(desk.reading, path["operation"], more)
 
 
-async def _persons(desk: Desk, path: dict[str, str]) -> Any:
-    return await board.persons(desk.reading, path["operation"])
+async def _persons(desk: Desk, given: dict[str, str]) -> Any:
+    return await board.persons(
+        desk.reading, given["operation"], given.get("state"), given.get("destination")
+    )
 
 
 async def _identity(desk: Desk, path: dict[str, str]) -> Any:
@@ -74,6 +76,11 @@ async def _open_identity(desk: Desk, found: dict[str, Any]) -> Any:
     return {"person": person} | await custody.identity(
         desk, person, found["identity"], fields, glass
     )
+
+
+async def is_here(desk: Desk, person: str) -> bool:
+    state: beneficiary.State = await desk.state(beneficiary.decider, person)
+    return state.registered is not None
 
 
 async def may_find(desk: Desk, person: str) -> bool:
@@ -127,6 +134,35 @@ async def _handover(desk: Desk, path: dict[str, str]) -> Any:
 
 async def _ledger(desk: Desk, path: dict[str, str]) -> Any:
     return await ledger.ledger(desk.reading, path["operation"])
+
+
+async def _grants(desk: Desk, given: dict[str, str]) -> Any:
+    return await holdings.grants(desk.reading, given["operation"], given.get("state"), None, None)
+
+
+async def _advances(desk: Desk, given: dict[str, str]) -> Any:
+    return await holdings.advances(desk.reading, given["operation"], given.get("state"), None, None)
+
+
+async def _credits(desk: Desk, path: dict[str, str]) -> Any:
+    return await ledger.credits(desk.reading, path["operation"])
+
+
+async def _movements(desk: Desk, path: dict[str, str]) -> Any:
+    return await ledger.movements(desk.reading, path["operation"])
+
+
+async def _treasury_returns(desk: Desk, path: dict[str, str]) -> Any:
+    return await ledger.treasury_returns(desk.reading, path["operation"])
+
+
+async def _authorities(desk: Desk, _: dict[str, str]) -> Any:
+    return await handovers.authorities(desk.reading)
+
+
+def _entries(found: dict[str, Any]) -> list[dict[str, Any]]:
+    entries: list[dict[str, Any]] = found["entries"]
+    return entries
 
 
 async def _deed(desk: Desk, path: dict[str, str]) -> Any:
@@ -201,7 +237,12 @@ READS: tuple[ReadRoute, ...] = (
         "/operations/{operation}/board", "Papan kegiatan", STAFF, _board, models=BOARD + LEDGER
     ),
     ReadRoute(
-        "/operations/{operation}/beneficiaries", "Di mana mereka", STAFF, _persons, models=BOARD
+        "/operations/{operation}/beneficiaries",
+        "Di mana mereka",
+        STAFF,
+        _persons,
+        optional=("state", "destination"),
+        models=BOARD,
     ),
     ReadRoute(
         "/beneficiaries/{person}/identity",
@@ -211,7 +252,54 @@ READS: tuple[ReadRoute, ...] = (
         opens=_open_identity,
     ),
     ReadRoute("/handovers", "Serah terima", STAFF, _handovers, models=HANDOVERS),
-    ReadRoute("/handovers/{handover}", "Satu serah terima", STAFF, _handover, models=HANDOVERS),
+    ReadRoute(
+        "/handovers/{handover}",
+        "Satu serah terima",
+        STAFF,
+        _handover,
+        models=HANDOVERS,
+        table=_entries,
+    ),
+    ReadRoute(
+        "/authorities",
+        "Kewenangan menandatangani",
+        STAFF | {"admin"},
+        _authorities,
+        models=HANDOVERS,
+    ),
+    ReadRoute(
+        "/operations/{operation}/grants",
+        "Bantuan tiap orang, menurut keadaan",
+        MONEY,
+        _grants,
+        optional=("state",),
+        models=LEDGER,
+    ),
+    ReadRoute(
+        "/operations/{operation}/credits", "Tiap kredit bantuan", MONEY, _credits, models=LEDGER
+    ),
+    ReadRoute(
+        "/operations/{operation}/advances",
+        "Panjar tiket tiap orang, menurut keadaan",
+        MONEY,
+        _advances,
+        optional=("state",),
+        models=LEDGER,
+    ),
+    ReadRoute(
+        "/operations/{operation}/movements",
+        "Tiap pencairan, kuitansi dan setoran",
+        MONEY,
+        _movements,
+        models=LEDGER,
+    ),
+    ReadRoute(
+        "/operations/{operation}/treasury-returns",
+        "STS yang tercatat",
+        MONEY,
+        _treasury_returns,
+        models=LEDGER,
+    ),
     ReadRoute(
         "/operations/{operation}/ledger",
         "Buku rupiah: bantuan dan tiket",

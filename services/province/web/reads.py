@@ -133,6 +133,12 @@ def _not_hers() -> Problem:
     )
 
 
+async def is_here(desk: Desk, person: str) -> bool:
+    """She stands on a manifest, or came unlisted."""
+    async with desk.handling.store.pool.connection() as connection:
+        return await arrivals.person(connection, person) is not None
+
+
 async def may_find(desk: Desk, person: str) -> bool:
     """Reception meets everybody; a case worker knows her own, and whom nobody has yet."""
     state: case.State = await desk.state(case.decider, person)

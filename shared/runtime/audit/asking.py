@@ -12,6 +12,7 @@ from __future__ import annotations
 import asyncio
 import secrets
 from collections.abc import Awaitable, Callable, Iterable, Sequence
+from dataclasses import dataclass, replace
 from itertools import pairwise
 from typing import Annotated, Literal
 
@@ -45,7 +46,11 @@ PAGE = 2_000
 GROUPS_ASKED = 100
 WAIT_SECONDS = 30.0
 LOOK_SECONDS = 0.2
-ASKING_LOCK = 53710005
+ASKING_LOCK = 53710009
+REST = 4.0
+"""So many times as long as an answer took, its partner waits for the next."""
+KEPT_SECONDS = 10.0
+"""So long after an answer the account that it was told from is kept for the next question."""
 
 Id = Annotated[str, StringConstraints(pattern=r"^[0-9a-f]{16}$")]
 Key = tuple[Period, Name]
@@ -94,17 +99,66 @@ class Silent(NoAccount):
     """No answer came in time."""
 
 
-async def answer(office: Office, partner: str, text: str) -> str:
-    """What this office tells a partner of their link. Raises ValidationError where it is no
-    question."""
-    question = Question.model_validate_json(text)
-    try:
-        async with office.pool.connection() as connection:
-            made = await export(connection, office, partner)
-    except NoAccount as error:
-        refusal = Answer(id=question.id, made_at=office.clock(), refused=str(error)[:200])
-        return refusal.model_dump_json()
-    return reply(made, question).model_dump_json()
+@dataclass(frozen=True, slots=True)
+class _Told:
+    """What was answered last, from which account, and from when on the next may be."""
+
+    question: str
+    answer: str
+    account: Account | None
+    until: float
+    free: float
+
+
+class Answers:
+    """What this office tells partners' auditors. None of them keeps it busy by asking.
+
+    After each answer that office waits REST times as long as the answer took. An account is made
+    for the first question of an interview; those that follow are answered from the same one.
+    """
+
+    def __init__(self, office: Office) -> None:
+        self._office = office
+        self._told: dict[str, _Told] = {}
+
+    async def to(self, partner: str, text: str) -> str | None:
+        """The answer; None where it is too early for one. Raises ValidationError where it is no
+        question."""
+        loop = asyncio.get_running_loop()
+        began = loop.time()
+        told = self._told.get(partner)
+        if told is not None and began < told.free:
+            return None
+        question = Question.model_validate_json(text)
+        if told is not None and told.until < began:
+            told = None
+        account = told.account if told is not None and question.through is not None else None
+        if told is not None and told.question == text:
+            answer, account = told.answer, told.account
+        else:
+            try:
+                account = account or await self._made(partner)
+                # Beside the loop: of a long link it takes a while.
+                made = await asyncio.to_thread(reply, account, question)
+            except NoAccount as error:
+                now, refused = self._office.clock(), str(error)[:200]
+                made = Answer(id=question.id, made_at=now, refused=refused)
+            answer = made.model_dump_json()
+        ended = loop.time()
+        self._told[partner] = _Told(
+            text, answer, account, ended + KEPT_SECONDS, ended + REST * (ended - began)
+        )
+        loop.call_later(KEPT_SECONDS, self._forget, partner, self._told[partner])
+        return answer
+
+    async def _made(self, partner: str) -> Account:
+        async with self._office.pool.connection() as connection:
+            return await export(connection, self._office, partner)
+
+    def _forget(self, partner: str, told: _Told) -> None:
+        """A long link's account is large."""
+        if self._told.get(partner) is told:
+            self._told[partner] = replace(told, answer="", question="", account=None, until=0.0)
 
 
 def reply(made: Account, question: Question) -> Answer:

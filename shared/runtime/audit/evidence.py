@@ -45,6 +45,8 @@ from shared.runtime.papers.record import Source
 
 WITNESSED = 1_000
 """So many checkpoints of one partner are all shown; of more, those beside the subject's events."""
+STREAMS = {"city": "handover", "province": "arrival"}
+"""What each kind of office calls the stream of a handover."""
 
 
 class NoEvidence(Exception):

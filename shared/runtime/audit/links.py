@@ -5,9 +5,9 @@ from __future__ import annotations
 import json
 from array import array
 from bisect import bisect_left
-from collections.abc import AsyncIterator, Callable, Iterable
+from collections.abc import AsyncIterator, Callable, Iterable, Sequence
 from dataclasses import dataclass
-from datetime import datetime
+from datetime import UTC, datetime, timedelta
 from hashlib import sha256
 from typing import Any
 
@@ -17,7 +17,7 @@ from shared.custody.restored import RestoreSettled
 from shared.kernel.decider import Event
 from shared.kernel.event import NewEvent, Outgoing
 from shared.kernel.link import frame_numbers, verify_kept
-from shared.runtime.audit.faults import Faults
+from shared.runtime.audit.faults import FAULTS_KEPT, Faults
 from shared.runtime.audit.log import Row
 
 ROWS = 1_000
@@ -26,7 +26,7 @@ OUTBOX = (
     " where receiver = %s and sequence > %s order by sequence limit %s"
 )
 INBOX = (
-    "select sequence, body, frame from inbox"
+    "select sequence, body, frame, received_at from inbox"
     " where sender = %s and sequence > %s order by sequence limit %s"
 )
 
@@ -168,24 +168,36 @@ def _document(body: bytes) -> dict[str, Any]:
 
 
 class Heard:
-    """The ids of all messages that came, eight bytes each."""
+    """The ids of all messages that came and when, sixteen bytes each."""
 
     def __init__(self) -> None:
         self._hashes = array("Q")
+        self._times = array("Q")
 
-    def add(self, id_: str) -> None:
+    def add(self, id_: str, came: datetime, *, parked: bool) -> None:
+        """What was `parked` is applied at some later time."""
         self._hashes.append(_hash(id_))
+        self._times.append(_microseconds(came) << 1 | parked)
 
     def __len__(self) -> int:
         return len(self._hashes)
 
     def settle(self) -> None:
-        self._hashes = array("Q", sorted(self._hashes))
+        both = sorted(h << 64 | t for h, t in zip(self._hashes, self._times, strict=True))
+        self._hashes = array("Q", (one >> 64 for one in both))
+        self._times = array("Q", (one & 2**64 - 1 for one in both))
 
-    def __contains__(self, id_: str) -> bool:
+    def came(self, id_: str) -> tuple[int, bool] | None:
+        """When, in microseconds, and whether it was parked first; None: it did not."""
         wanted = _hash(id_)
         at = bisect_left(self._hashes, wanted)
-        return at < len(self._hashes) and self._hashes[at] == wanted
+        if at == len(self._hashes) or self._hashes[at] != wanted:
+            return None
+        return self._times[at] >> 1, bool(self._times[at] & 1)
+
+
+def _microseconds(at: datetime) -> int:
+    return (at - datetime(1970, 1, 1, tzinfo=UTC)) // timedelta(microseconds=1)
 
 
 def _hash(id_: str) -> int:
@@ -209,16 +221,17 @@ async def check_inbox(
     heard: dict[str, Heard] = {}
     for sender, applied in await cursor.fetchall():
         ids = heard[sender] = Heard()
+        parked = await _parked(connection, sender)
         number = 0
         frame: tuple[bytes, list[bytes], int] | None = None
-        async for sequence, body, head in _rows(connection, INBOX, sender):
+        async for sequence, body, head, came in _rows(connection, INBOX, sender):
             number += 1
             if sequence != number:
                 words = "the numbers of the link have a hole or a double"
                 faults.add("inbox", f"from {sender}, number {number}", words, number, sequence)
                 number = sequence
             document = _document(bytes(body))
-            ids.add(str(document.get("id", "")))
+            ids.add(str(document.get("id", "")), came, parked=sequence in parked)
             if frame is None or frame[0] != bytes(head or b""):
                 await _check_frame(connection, sender, frame, trusts, faults)
                 frame = (bytes(head or b""), [], sequence)
@@ -229,6 +242,13 @@ async def check_inbox(
             faults.add("link_in", f"from {sender}", words, number, applied)
         ids.settle()
     return heard
+
+
+async def _parked(connection: AsyncConnection[Any], sender: str) -> set[int]:
+    cursor = await connection.execute(
+        "select sequence from parked where sender = %s and sequence is not null", (sender,)
+    )
+    return {number for (number,) in await cursor.fetchall()}
 
 
 async def _check_frame(
@@ -261,13 +281,40 @@ async def _check_frame(
         faults.add("inbox", place, words, "a valid signature", f"frame {numbers[0]}-{numbers[1]}")
 
 
-def check_cause(row: Row, heard: dict[str, Heard], faults: Faults) -> None:
-    """An event that a partner caused follows from a message that came."""
-    actor = str(row.columns["actor"])
-    if not actor.startswith("office:") or row.document is None:
-        return
-    sender = actor.removeprefix("office:")
-    cause = str(row.document.get("causationid", ""))
-    if sender not in heard or cause not in heard[sender]:
-        words = f"this event says that office {sender} caused it, and no such message came"
-        faults.add("events", f"position {row.position}", words, cause, "no message in the inbox")
+class CauseCheck:
+    """An event that a partner caused follows from a message that came, at the time that it came."""
+
+    def __init__(self, heard: dict[str, Heard], faults: Faults) -> None:
+        self._heard = heard
+        self._faults = faults
+        self._again: list[tuple[int, str, int]] = []
+
+    def take(self, row: Row) -> None:
+        actor = str(row.columns["actor"])
+        if not actor.startswith("office:") or row.document is None:
+            return
+        sender = actor.removeprefix("office:")
+        cause = str(row.document.get("causationid", ""))
+        came = self._heard[sender].came(cause) if sender in self._heard else None
+        if came is None:
+            words = f"this event says that office {sender} caused it, and no such message came"
+            place = f"position {row.position}"
+            self._faults.add("events", place, words, cause, "no message in the inbox")
+            return
+        (at, parked), recorded = came, _microseconds(row.columns["recorded_at"])
+        if at > recorded and len(self._again) < FAULTS_KEPT:
+            self._again.append((row.position, sender, at))
+        elif at < recorded and not parked:
+            self._say(row.position, sender, at)
+
+    def _say(self, position: int, sender: str, at: int) -> None:
+        words = f"the message that caused event {position} came at another time than it says"
+        came = datetime.fromtimestamp(at / 1_000_000, UTC)
+        place = f"from {sender}, received_at"
+        self._faults.add("inbox", place, words, "the time of the event", came)
+
+    def finish(self, restored: Sequence[tuple[int, int]]) -> None:
+        """What caused events that were got back after a restore came again later."""
+        for position, sender, at in self._again:
+            if not any(had < position <= size for had, size in restored):
+                self._say(position, sender, at)

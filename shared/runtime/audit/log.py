@@ -10,6 +10,7 @@ from typing import Any
 
 from psycopg import AsyncConnection
 
+from shared.custody.fork import HistoryAccepted
 from shared.custody.restored import RestoreSettled
 from shared.kernel import merkle, note
 from shared.kernel.decider import Event
@@ -87,6 +88,10 @@ class LogCheck:
         self._size = 0
         self.given_up: list[tuple[int, int]] = []
         """Where the log went on after a restore, and through which size partners had more of it."""
+        self.restored: list[tuple[int, int]] = []
+        """On record of each restore: how many events the backup had, and the log at its end."""
+        self.accepted: set[str] = set()
+        """The forks of which it is on record who accepted them."""
         self.settled = 0
         """How many events partners had witnessed at most where a restore was settled."""
 
@@ -126,7 +131,10 @@ class LogCheck:
             words = "the event can't be read by this version of the software"
             self._faults.add("events", place, words, row.columns["type"], type(error).__name__)
             return None
+        if isinstance(event, HistoryAccepted):
+            self.accepted.add(event.fork)
         if isinstance(event, RestoreSettled):
+            self.restored.append((event.restored, event.events))
             self.settled = max(self.settled, event.witnessed)
             if event.witnessed > event.events:
                 self.given_up.append((event.events, event.witnessed))
@@ -168,6 +176,10 @@ async def check_head(connection: AsyncConnection[Any], log: LogCheck, faults: Fa
     if hold.given_up > log.settled:
         words = "more is given up than the log has on record: a shorter log would not be held"
         faults.add("log_head", "given_up", words, log.settled, hold.given_up)
+    ended = {restored for restored, _ in log.restored}
+    if hold.restored_at is None and hold.restored_size and hold.restored_size not in ended:
+        words = "the log was restored, and no event says that it was compared or accepted since"
+        faults.add("log_head", "restored_at", words, "held", "not held")
 
 
 async def check_versions(connection: AsyncConnection[Any], faults: Faults) -> None:

@@ -9,6 +9,7 @@ from typing import Any
 
 from psycopg import AsyncConnection
 
+from shared.kernel.asof import bound
 from shared.kernel.event import EventTypes, StoredEvent
 from shared.kernel.projector import recorded
 from shared.kernel.store import read_events, read_head
@@ -25,10 +26,14 @@ class NotDerived(Exception):
 
 
 async def derive(
-    connection: AsyncConnection[Any], office: str, service: Service, types: EventTypes
+    connection: AsyncConnection[Any],
+    office: str,
+    service: Service,
+    types: EventTypes,
+    deadline: float | None = None,
 ) -> Findings:
     """Folds the whole log; writes nothing. `connection` is in no transaction yet, or in one that
-    sees one moment. Raises NotDerived."""
+    sees one moment. Raises NotDerived, and asof.TooLong beyond the deadline (`time.monotonic`)."""
     found = Findings(office)
     sums = service.sums()
     async with connection.transaction():
@@ -39,6 +44,7 @@ async def derive(
         found.events = (await read_head(connection)).size
         position = 0
         while True:
+            await bound(connection, deadline)
             events = await read_events(connection, position, BATCH_EVENTS)
             for stored in events:
                 await _against(connection, sums, waiting, stored.position - 1, found)

@@ -16,6 +16,7 @@ from shared.kernel.projector import Projector
 from shared.kernel.store import read_head
 from shared.runtime.audit import links, log
 from shared.runtime.audit.faults import Faults
+from shared.runtime.audit.kept import KeptCheck
 from shared.runtime.office import Office
 
 Progress = Callable[[str, int, int], None]
@@ -155,6 +156,7 @@ async def _verify(
     events = log.LogCheck(code, office.handling.types, faults)
     tiles = log.TileCheck(connection, faults)
     outbox = links.OutboxCheck(code, office.handling.publisher, faults)
+    causes = links.CauseCheck(heard, faults)
     for notes in (own, cosigned):
         await notes.begin(connection)
     await outbox.begin(connection)
@@ -165,8 +167,9 @@ async def _verify(
             await outbox.take(row, event)
             for notes in (own, cosigned):
                 await notes.take(events)
-            links.check_cause(row, heard, faults)
+            causes.take(row)
         progress("log", events.size, head.size)
+    causes.finish(events.restored)
     await outbox.finish(head.outgoing)
     await tiles.finish()
     for notes in (own, cosigned):
@@ -177,6 +180,7 @@ async def _verify(
     report.events, report.checkpoints = events.size, own.number
     report.messages_in = sum(map(len, heard.values()))
     report.witnessed = await _check_witnessed(connection, code, keys, faults)
+    await KeptCheck(connection, office.keyring, faults).check(events.accepted)
 
 
 async def _check_witnessed(

@@ -16,6 +16,8 @@ class Filled:
     was_sent: bool = False
     sent: Mapping[str, Sequence[str]] = field(default_factory=dict)
     errors: Mapping[str, str] = field(default_factory=dict)
+    kept: Sequence[str] = ()
+    """The fields that may lie on a device until they are sent."""
 
     def typed(self, name: str, default: object = "") -> str:
         if not self.was_sent:

@@ -8,14 +8,16 @@ from __future__ import annotations
 from collections.abc import Callable
 from contextvars import ContextVar
 from datetime import date, datetime
-from functools import cache
+from functools import cache, lru_cache
 from pathlib import Path
 from typing import Any
 from zoneinfo import ZoneInfo
 
-from babel.dates import format_date, format_time
+from babel.dates import format_date
 from babel.messages.pofile import read_po
 from babel.numbers import format_decimal
+from fastapi import Response
+from markupsafe import Markup
 
 from shared.contracts.values import PROVINCES
 from shared.runtime.papers import words
@@ -41,6 +43,26 @@ def gettext(text: str) -> str:
     return catalogue().get(text, text) if chosen.get() == "en" else text
 
 
+def choose(wanted: str) -> str:
+    """The language of what follows in this request: the wanted one, where there is such a one."""
+    chosen.set(wanted if wanted in LANGUAGES else LANGUAGES[0])
+    return chosen.get()
+
+
+def remember(response: Response) -> None:
+    """The language of this request is that of the next ones in this browser."""
+    response.set_cookie(
+        COOKIE, chosen.get(), max_age=365 * 86_400, samesite="strict", httponly=True
+    )
+
+
+def told(text: str) -> str | Markup:
+    """What the office itself says when something goes wrong; marked where it has no English."""
+    if chosen.get() == "id" or text in catalogue():
+        return gettext(text)
+    return Markup('<span lang="id">{}</span>').format(text)
+
+
 def ngettext(one: str, many: str, number: int) -> str:
     """Indonesian has one form for both."""
     return gettext(one if number == 1 else many)
@@ -59,8 +81,13 @@ def number(whole: int) -> str:
 
 def day(on: date | str) -> str:
     """`Jumat, 4 Oktober 2019`."""
-    found = date.fromisoformat(on) if isinstance(on, str) else on
-    return str(format_date(found, "EEEE, d MMMM y", locale=chosen.get()))
+    return _day(date.fromisoformat(on) if isinstance(on, str) else on, chosen.get())
+
+
+@lru_cache(maxsize=4_096)
+def _day(on: date, locale: str) -> str:
+    """A list says the same few days many times."""
+    return str(format_date(on, "EEEE, d MMMM y", locale=locale))
 
 
 def clock(zone: ZoneInfo) -> Callable[[datetime | str], str]:
@@ -70,8 +97,8 @@ def clock(zone: ZoneInfo) -> Callable[[datetime | str], str]:
         found = datetime.fromisoformat(when) if isinstance(when, str) else when
         local = found.astimezone(zone)
         separator = "." if chosen.get() == "id" else ":"
-        time = format_time(local, f"HH'{separator}'mm", locale=chosen.get())
-        return f"{day(local.date())}, {time} {ZONES.get(zone.key, local.strftime('%Z'))}"
+        name = ZONES.get(zone.key, f"{local:%Z}")
+        return f"{day(local.date())}, {local:%H}{separator}{local:%M} {name}"
 
     return at
 
@@ -89,4 +116,5 @@ def filters(zone: ZoneInfo) -> dict[str, Any]:
         "day": day,
         "moment": clock(zone),
         "office_name": office_name,
+        "told": told,
     }

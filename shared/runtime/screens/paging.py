@@ -48,8 +48,22 @@ def offset_of(given: Mapping[str, str], size: int = PAGE_ROWS) -> int:
 
 
 def page_of(
-    rows: list[dict[str, Any]], given: Mapping[str, str], *names: str, size: int = PAGE_ROWS
+    rows: list[dict[str, Any]],
+    given: Mapping[str, str],
+    *names: str,
+    size: int = PAGE_ROWS,
+    of: int | None = None,
 ) -> Page:
-    """`names` are the parameters that stay the same from page to page."""
+    """`names` are the parameters that stay the same from page to page.
+
+    `of` is how many there are, where the rows don't say so themselves.
+    """
     query = {name: given[name] for name in names if name in given}
-    return Page(rows, number_of(given), rows[0]["of"] if rows else 0, query, size)
+    if of is None:
+        of = rows[0]["of"] if rows else 0
+    return Page(rows, number_of(given), of, query, size)
+
+
+def person_asked(given: Mapping[str, str]) -> str:
+    """What was typed where one searches for a person's code."""
+    return given.get("cari", "").strip().upper()

@@ -4,12 +4,15 @@ from __future__ import annotations
 
 from collections.abc import Awaitable, Callable, Mapping, Sequence
 from dataclasses import dataclass, field
-from typing import Any
+from typing import TYPE_CHECKING, Any
 from zoneinfo import ZoneInfo
 
 from fastapi import Response
 
 from shared.runtime.manifest import Desk
+
+if TYPE_CHECKING:
+    from shared.runtime.office import Office
 
 Loaded = Mapping[str, Any]
 Texts = Mapping[str, Sequence[str]]
@@ -36,6 +39,18 @@ class Act:
 
 
 @dataclass(frozen=True)
+class Step:
+    """A form that does what no single command can, such as asking a partner, for these roles.
+
+    It gets what stands in the address and in the form, and gives what the page then shows beside
+    the rest, or a file. Sent twice it must do no harm: no idempotency key guards it.
+    """
+
+    roles: frozenset[str]
+    run: Callable[[Office, Desk, dict[str, str]], Awaitable[Loaded | Response]]
+
+
+@dataclass(frozen=True)
 class Screen:
     """One address that a person opens.
 
@@ -56,5 +71,6 @@ class Screen:
     openings: Mapping[str, str] = field(default_factory=dict)
     """Form → the address of the read that opens it: its roles, its purpose, its record of the look.
     What it gave stands in `opened`, in the answer to that form alone."""
+    steps: Mapping[str, Step] = field(default_factory=dict)
     optional: tuple[str, ...] = ()
     menu: str | None = None

@@ -8,8 +8,6 @@ import re
 from collections import defaultdict
 from collections.abc import Mapping, Sequence
 from dataclasses import replace
-from functools import cache
-from pathlib import Path
 from typing import Any
 from urllib.parse import quote, urlencode
 from uuid import uuid4
@@ -17,8 +15,7 @@ from zoneinfo import ZoneInfo
 
 from fastapi import FastAPI, Request
 from fastapi.exceptions import RequestValidationError
-from fastapi.responses import HTMLResponse, RedirectResponse, Response
-from jinja2 import ChoiceLoader, Environment, FileSystemLoader, StrictUndefined
+from fastapi.responses import HTMLResponse, JSONResponse, RedirectResponse, Response
 from pydantic import TypeAdapter, ValidationError
 from starlette.datastructures import FormData, UploadFile
 
@@ -27,23 +24,32 @@ from shared.kernel.handling import Undecided
 from shared.kernel.hold import Held
 from shared.runtime import custody, problems
 from shared.runtime.forms import path_names
-from shared.runtime.gate import csrf_token, require, staff_of
+from shared.runtime.gate import CSRF_FIELD, csrf_token, form_sent, require, staff_of
 from shared.runtime.manifest import CommandRoute, Problem, ReadRoute, Service
 from shared.runtime.performing import PREFIX, Sent, desk_of, perform
 from shared.runtime.reading import read
 from shared.runtime.rows import Import
-from shared.runtime.screens import language
+from shared.runtime.screens import drafts, language, live
 from shared.runtime.screens.fields import body_of
 from shared.runtime.screens.filled import Filled
-from shared.runtime.screens.screen import Files, Loaded, Screen
+from shared.runtime.screens.rendering import environment
+from shared.runtime.screens.screen import Files, Loaded, Screen, Step
+from shared.runtime.screens.waiting import waiting
 from shared.runtime.staff import Staff
 
-TEMPLATES = Path(__file__).parent.parent / "templates"
 RECORDED = "tersimpan"
 """The query parameter by which a page says what was just recorded."""
+NOTHING_NEW = "sama"
+"""The query parameter by which it says that all of it was recorded before."""
 KEY = re.compile(r"[A-Za-z0-9._:-]{8,128}")
 LANGUAGE_PATH = "/bahasa"
 PURPOSE: TypeAdapter[Purpose] = TypeAdapter(Purpose)
+SCRIPT_HEADER = "x-pulang-kirim"
+"""With it a page's script has sent the form, and goes on by itself to where the answer says."""
+HERE = re.compile(r"/([A-Za-z0-9][A-Za-z0-9/._-]*)?(\?[A-Za-z0-9/._~%&=+:-]*)?")
+"""An address of this office, with its query."""
+ECHOED_CHARACTERS = 200_000
+"""A page of a failure carries what was typed, as far as it is no longer than this."""
 
 
 def install(
@@ -60,25 +66,17 @@ def install(
             if not sealed[path].roles & screen.roles:
                 raise ValueError(f"{screen.path}: nobody who opens it may see {path}")
         _add(app, service, screen, by_path, sealed)
+    app.state.kept = {
+        screen.path: {
+            name: sorted(drafts.kept(by_path[act.command]))
+            for name, act in screen.acts.items()
+            if act.body is None and act.rows is None
+        }
+        for screen in service.screens
+    }
+    live.install(app, service.screens)
     _add_language(app, frozenset().union(*(screen.roles for screen in service.screens)))
     app.state.problem_page = lambda request, problem: _problem_page(service, request, problem)
-
-
-@cache
-def _environment(folder: Path, zone: str) -> Environment:
-    made = Environment(
-        autoescape=True,
-        trim_blocks=True,
-        lstrip_blocks=True,
-        undefined=StrictUndefined,
-        extensions=["jinja2.ext.i18n"],
-        loader=ChoiceLoader([FileSystemLoader(folder), FileSystemLoader(TEMPLATES)]),
-    )
-    made.install_gettext_callables(  # type: ignore[attr-defined]
-        language.gettext, language.ngettext, newstyle=True
-    )
-    made.filters |= language.filters(ZoneInfo(zone))
-    return made
 
 
 def _add(
@@ -92,13 +90,17 @@ def _add(
         return await _page(service, screen, request, path)
 
     async def take(*, request: Request, **path: str) -> Response:
-        async with request.form() as sent:
+        async with form_sent(request) as sent:
+            # Whoever answers for what goes wrong gives her back what she typed.
+            request.state.typed = _lists(sent)
             name = str(sent.get("act", ""))
             if name in screen.previews:
                 return await _preview(service, screen, request, path, sent)
             if name in screen.openings:
                 route = sealed[screen.openings[name]]
                 return await _open(service, screen, request, path, sent, route)
+            if step := screen.steps.get(name):
+                return await _step(service, screen, step, request, path, sent)
             act = screen.acts.get(name)
             if act is None:
                 raise Problem(404, "NOT_FOUND", "Formulir ini tidak ada.", "Muat ulang halamannya.")
@@ -110,11 +112,18 @@ def _add(
                 answer = await _carry_out(request, commands[act.command], sent, path, body)
             except (Problem, RequestValidationError, Undecided, Held) as error:
                 problem = _told(error, None if act.rows else body)
-                more = {"refused": _by_row(problem.errors, body)} if act.rows else None
+                more: dict[str, Any] = (
+                    {"refused": _by_row(problem.errors, body)} if act.rows else {}
+                )
                 return await _page(service, screen, request, path, problem, sent, more)
-            if act.rows and answer["refused"]:
-                more = {"refused": _by_row(answer["refused"], body), "taken": answer}
-                return await _page(service, screen, request, path, sent=sent, more=more)
+            if answer.get("refused"):
+                # Some rows were recorded and some not: said at once, for no later page could.
+                more = {"taken": answer, "did": name}
+                if act.rows:
+                    more["refused"] = _by_row(answer["refused"], body)
+                return await _page(
+                    service, screen, request, path, sent=sent if act.rows else None, more=more
+                )
         values = {**_texts(sent), **path, **answer}
         if len(answer.get("rows", ())) == 1:
             values |= answer["rows"][0]
@@ -122,11 +131,16 @@ def _add(
         # A field that was left out leaves its place in the address empty.
         where = (act.then or screen.path).format_map(defaultdict(str, quoted))
         where, mark, place = where.partition("#")
-        told = f"{'&' if '?' in where else '?'}{urlencode({RECORDED: name})}"
-        return RedirectResponse(f"{where}{told}{mark}{place}", status_code=303)
+        said = {RECORDED: name} | ({NOTHING_NEW: "ya"} if not answer.get("recorded", 1) else {})
+        told = f"{'&' if '?' in where else '?'}{urlencode(said)}"
+        onward = f"{where}{told}{mark}{place}"
+        if SCRIPT_HEADER in request.headers:
+            return JSONResponse({"ke": onward})
+        return RedirectResponse(onward, status_code=303)
 
     for method, endpoint in (("GET", show), ("POST", take)):
-        if method == "POST" and not (screen.acts or screen.previews or screen.openings):
+        forms = screen.acts or screen.previews or screen.openings or screen.steps
+        if method == "POST" and not forms:
             continue
         endpoint.roles = screen.roles  # type: ignore[attr-defined]
         endpoint.__signature__ = inspect.Signature(  # type: ignore[attr-defined]
@@ -145,14 +159,9 @@ def _add_language(app: FastAPI, roles: frozenset[str]) -> None:
     async def choose(request: Request) -> Response:
         async with request.form() as sent:
             to, here = str(sent.get("to", "")), str(sent.get("here", ""))
-        if to not in language.LANGUAGES:
-            to = language.LANGUAGES[0]
-        # Only to an address of this office.
-        fits = re.fullmatch(r"/[A-Za-z0-9][A-Za-z0-9/._-]*", here)
-        response = RedirectResponse(here if fits else "/", status_code=303)
-        response.set_cookie(
-            language.COOKIE, to, max_age=365 * 86_400, samesite="strict", httponly=True
-        )
+        language.choose(to)
+        response = RedirectResponse(here if HERE.fullmatch(here) else "/", status_code=303)
+        language.remember(response)
         return response
 
     choose.roles = roles  # type: ignore[attr-defined]
@@ -291,6 +300,26 @@ async def _preview(
     return await _page(service, screen, request, path, more=more)
 
 
+async def _step(
+    service: Service,
+    screen: Screen,
+    step: Step,
+    request: Request,
+    path: dict[str, str],
+    sent: FormData,
+) -> Response:
+    staff = staff_of(request)
+    require(staff, step.roles)
+    office, desk = request.app.state.office, desk_of(request, staff)
+    try:
+        more = await step.run(office, desk, _texts(sent) | path)
+    except (Problem, Undecided, Held) as error:
+        return await _page(service, screen, request, path, _told(error, None), sent)
+    if isinstance(more, Response):
+        return more
+    return await _page(service, screen, request, path, more=more)
+
+
 async def _page(
     service: Service,
     screen: Screen,
@@ -307,6 +336,9 @@ async def _page(
     async with office.pool.connection() as connection:
         desk = replace(desk_of(request, staff_of(request)), connection=connection)
         loaded = await screen.load(desk, path | asked)
+        partners = office.settings.partners
+        # Only where something can be recorded: elsewhere nobody needs to know.
+        held_up = await waiting(connection, partners, desk.now) if screen.acts else {}
     if isinstance(loaded, Response):
         return loaded
     if loaded is None:
@@ -323,11 +355,14 @@ async def _page(
         key = uuid4().hex
 
     def form(name: str) -> Filled:
-        return Filled(name, csrf, f"{key}-{name}", name == act, lists, wrong)
+        return Filled(name, csrf, f"{key}-{name}", name == act, lists, wrong, kept.get(name, ()))
 
-    nothing: dict[str, Any] = {"preview": None, "opened": {}, "refused": {}, "taken": None}
+    kept = request.app.state.kept[screen.path]
+    nothing: dict[str, Any] = {
+        "preview": None, "opened": {}, "refused": {}, "taken": None, "did": "",
+    }  # fmt: skip
     shown = dict(loaded) | nothing | dict(more or {})
-    return _render(
+    return render(
         service,
         request,
         screen.template,
@@ -336,25 +371,27 @@ async def _page(
         act=act,
         form=form,
         problem=problem,
-        recorded=request.query_params.get(RECORDED),
+        recorded=shown.pop("did") or request.query_params.get(RECORDED),
+        nothing_new=NOTHING_NEW in request.query_params,
+        held_up=held_up,
+        made_at=desk.now.timestamp() if request.method == "GET" else None,
     )
 
 
-def _render(
+def render(
     service: Service, request: Request, template: str, status: int, **shown: Any
 ) -> HTMLResponse:
     office = request.app.state.office
     # Nobody yet, where the gate itself could not look: then there is no menu either.
     staff = staff_of(request) or Staff("", frozenset())
-    wanted = request.cookies.get(language.COOKIE, "")
-    language.chosen.set(wanted if wanted in language.LANGUAGES else language.LANGUAGES[0])
-    environment = _environment(service.templates, office.settings.time_zone)
-    text = environment.get_template(template).render(
+    made = environment(service.templates, office.settings.time_zone)
+    text = made.get_template(template).render(
         office=office.settings.office_name,
         staff=staff,
         roles=staff.roles,
         menu=[one for one in service.screens if one.menu and one.roles & staff.roles],
         here=request.url.path,
+        query=request.url.query,
         language=language.chosen.get(),
         csrf=csrf_token(request),
         **shown,
@@ -363,8 +400,18 @@ def _render(
 
 
 def _problem_page(service: Service, request: Request, problem: Problem) -> Response:
-    return _render(
-        service, request, "problem.html", problem.status, problem=problem, recorded=None, act=""
+    typed = getattr(request.state, "typed", {}) if problem.status >= 500 else {}
+    if sum(len(text) for texts in typed.values() for text in texts) > ECHOED_CHARACTERS:
+        typed = {}
+    return render(
+        service,
+        request,
+        "problem.html",
+        problem.status,
+        problem=problem,
+        typed={name: texts for name, texts in typed.items() if name != CSRF_FIELD},
+        recorded=None,
+        act="",
     )
 
 

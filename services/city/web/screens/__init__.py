@@ -4,7 +4,16 @@ from __future__ import annotations
 
 from pathlib import Path
 
-from services.city.web.screens import handing_over, intake, operations, today
+from services.city.web.screens import (
+    grants,
+    handing_over,
+    intake,
+    money,
+    operations,
+    today,
+    travel,
+    treasury,
+)
 from shared.runtime.screens.screen import Screen
 
 TEMPLATES = Path(__file__).parent.parent / "templates"
@@ -19,6 +28,17 @@ SCREENS: tuple[Screen, ...] = (
     intake.ONE,
     intake.MANY,
     intake.TEMPLATE,
+    money.MONEY_SCREEN,
+    money.PERSON_MONEY,
+    grants.GRANTS,
+    grants.BANK_FILE,
+    grants.BANK_TEMPLATE,
+    travel.ADVANCES,
+    travel.RELEASES,
+    travel.RELEASE_TEMPLATE,
+    travel.RECEIPTS,
+    travel.RECEIPT_TEMPLATE,
+    treasury.STS,
     handing_over.HANDOVERS,
     handing_over.NEW,
     handing_over.CHOOSE,

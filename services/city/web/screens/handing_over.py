@@ -2,17 +2,25 @@
 
 from __future__ import annotations
 
+from typing import Any
 from zoneinfo import ZoneInfo
 
 from services.city.projections import board, handovers
 from services.city.web.reads import STAFF
 from shared.runtime import deliveries
 from shared.runtime.manifest import Desk
-from shared.runtime.screens.paging import PAGE_ROWS, number_of, offset_of, page_of
-from shared.runtime.screens.screen import Act, Loaded, Screen
+from shared.runtime.screens.paging import (
+    PAGE_ROWS,
+    number_of,
+    offset_of,
+    page_of,
+    person_asked,
+)
+from shared.runtime.screens.screen import Act, Loaded, Screen, Texts
 
 ISSUER = frozenset({"issuer"})
-CHOSEN_AT_MOST = 1_000
+ADDED_AT_ONCE = 1_000
+OPERATIONS_OFFERED = 100
 DEED_PHASES = ("issued", "departed", "closed")
 
 
@@ -23,7 +31,7 @@ async def all_of_them(desk: Desk, given: dict[str, str]) -> Loaded:
 
 async def new(desk: Desk, given: dict[str, str]) -> Loaded:
     return {
-        "operations": await board.operations(desk.reading),
+        "operations": await board.newest(desk.reading, OPERATIONS_OFFERED),
         "partners": desk.settings.partners,
         "operation": given.get("kegiatan", ""),
         "predecessor": given.get("lanjutan", ""),
@@ -31,18 +39,29 @@ async def new(desk: Desk, given: dict[str, str]) -> Loaded:
 
 
 async def choose(desk: Desk, given: dict[str, str]) -> Loaded | None:
-    found = await handovers.head(desk.reading, given["handover"])
+    connection = desk.reading
+    found = await handovers.head(connection, given["handover"])
     if found is None:
         return None
-    ready = await board.ready(
-        desk.reading, found["operation"], found["receiving_office"], CHOSEN_AT_MOST
+    about = found["operation"], found["receiving_office"]
+    asked = person_asked(given)
+    rows = await board.ready(
+        connection, *about, PAGE_ROWS, 0 if asked else offset_of(given), asked or None
     )
+    page = page_of(rows, given)
+    everybody = await board.all_ready(connection, *about, ADDED_AT_ONCE) if rows else []
     return {
         "one": found,
-        "ready": ready,
-        "of": ready[0]["of"] if ready else 0,
-        "all": given.get("semua") == "ya",
+        "page": page,
+        "asked": asked,
+        "chosen": sum(n for state, n in found["states"].items() if state == "listed"),
+        "everybody": everybody,
     }
+
+
+def everybody(sent: Texts) -> dict[str, Any]:
+    """All who were ready when the page was made, from its one field."""
+    return {"persons": (sent.get("everybody") or [""])[-1].split()}
 
 
 async def one(desk: Desk, given: dict[str, str]) -> Loaded | None:
@@ -55,11 +74,14 @@ async def one(desk: Desk, given: dict[str, str]) -> Loaded | None:
     total = sum(states.values())
     page = page_of([row | {"of": total} for row in entries], given)
     issued = found["deed_number"] is not None
-    told = await deliveries.deliveries(connection, desk.service, code) if issued else []
+    told = (
+        await deliveries.of_stream(connection, desk.service, f"handover-{code}") if issued else []
+    )
     approves = found["phase"] == "submitted" and "approver" in desk.staff.roles
     return {
         "one": found,
         "page": page,
+        "taking_off": given.get("tarik", ""),
         "number": number_of(given),
         "persons": sum(n for state, n in states.items() if state not in ("withdrawn", "unlisted")),
         "deliveries": told,
@@ -94,8 +116,12 @@ CHOOSE = Screen(
     "choose.html",
     ISSUER,
     choose,
-    acts={"add": Act("/handovers/{handover}/entries", "/serah-terima/{handover}")},
-    optional=("semua",),
+    acts={
+        "add": Act("/handovers/{handover}/entries", "/serah-terima/{handover}"),
+        "add_more": Act("/handovers/{handover}/entries", "/serah-terima/{handover}/pilih"),
+        "add_all": Act("/handovers/{handover}/entries", "/serah-terima/{handover}", everybody),
+    },
+    optional=("cari", "halaman"),
 )
 HANDOVER = Screen(
     "/serah-terima/{handover}",
@@ -113,7 +139,7 @@ HANDOVER = Screen(
         "withdraw": Act("/handovers/{handover}/withdrawal"),
         "close": Act("/handovers/{handover}/closing"),
     },
-    optional=("halaman",),
+    optional=("halaman", "tarik"),
 )
 AUTHORITIES = Screen(
     "/kewenangan",

@@ -5,19 +5,20 @@ from __future__ import annotations
 import re
 from typing import Any
 
-from services.city.projections import board, ledger
-from services.city.web.reads import STAFF
+from services.city.projections import board, holdings, ledger
+from services.city.web.reads import MONEY, STAFF
 from services.city.web.screens.flow import flow
 from shared.runtime.manifest import Desk
-from shared.runtime.screens.paging import PAGE_ROWS, offset_of, page_of
+from shared.runtime.screens.paging import PAGE_ROWS, offset_of, page_of, person_asked
 from shared.runtime.screens.screen import Act, Loaded, Screen
 
 FLAGS = {"ya": True, "tidak": False}
 PERSON = re.compile(r"PM-[0-9A-HJKMNP-TV-Z]{10}")
 
 
-async def operations(desk: Desk, _: dict[str, str]) -> Loaded:
-    return {"operations": await board.operations(desk.reading)}
+async def operations(desk: Desk, given: dict[str, str]) -> Loaded:
+    rows = await board.newest(desk.reading, PAGE_ROWS, offset_of(given))
+    return {"page": page_of(rows, given)}
 
 
 async def one_board(desk: Desk, given: dict[str, str]) -> Loaded | None:
@@ -30,6 +31,7 @@ async def one_board(desk: Desk, given: dict[str, str]) -> Loaded | None:
         {group["destination"] for group in groups}, key=lambda one: (one == "undetermined", one)
     )
     return found | {
+        "sees_money": bool(desk.staff.roles & MONEY),
         "flow": flow(groups),
         "destinations": [
             {
@@ -46,9 +48,9 @@ async def one_board(desk: Desk, given: dict[str, str]) -> Loaded | None:
 
 async def people(desk: Desk, given: dict[str, str]) -> Loaded | None:
     operation = given["operation"]
-    if operation not in {one["operation"] for one in await board.operations(desk.reading)}:
+    if await holdings.entitlement(desk.reading, operation) is None:
         return None
-    asked = given.get("cari", "").strip().upper()
+    asked = person_asked(given)
     found: dict[str, Any] | None = None
     if asked:
         if PERSON.fullmatch(asked):
@@ -76,7 +78,8 @@ async def people(desk: Desk, given: dict[str, str]) -> Loaded | None:
 
 async def person(desk: Desk, given: dict[str, str]) -> Loaded | None:
     found = await board.one(desk.reading, given["person"])
-    return {"one": found, "partners": desk.settings.partners} if found else None
+    more = {"partners": desk.settings.partners, "sees_money": bool(desk.staff.roles & MONEY)}
+    return {"one": found} | more if found else None
 
 
 OPERATIONS = Screen(
@@ -85,6 +88,7 @@ OPERATIONS = Screen(
     STAFF,
     operations,
     acts={"open": Act("/operations", "/kegiatan/{operation}")},
+    optional=("halaman",),
     menu="Kegiatan",
 )
 BOARD = Screen(

@@ -1,9 +1,18 @@
-"""Today's page: what waits for whoever opens it. Each line leads to where the work is."""
+"""Today's page: what waits for whoever opens it. Each line leads to where the work is.
+
+It asks for a bounded number of operations, in a few queries however many people there are.
+"""
 
 from __future__ import annotations
 
-from services.city.projections import board, handovers, ledger
+from collections.abc import Mapping
+from typing import Any
+
+from services.city.projections import board, handovers, holdings, ledger
+from services.city.web.screens.money import due
+from services.city.web.screens.money import today as day_of
 from shared.runtime.manifest import Desk
+from shared.runtime.screens import oversight
 from shared.runtime.screens.screen import Loaded, Screen
 from shared.runtime.staff import ROLES_OF
 
@@ -18,28 +27,40 @@ PHASES = {
 
 
 async def today(desk: Desk, _: dict[str, str]) -> Loaded:
-    roles = desk.staff.roles
-    phases = await handovers.waiting(desk.reading)
-    open_differences = []
-    if roles & {"approver", "auditor"}:
-        newest = (await board.operations(desk.reading))[-OPERATIONS_LOOKED_AT:]
-        for operation in newest:
-            code = operation["operation"]
-            more = await ledger.findings(desk.reading, code)
-            found = await board.board(desk.reading, code, more) or {"discrepancies": []}
-            number = sum(one["open"] for one in found["discrepancies"])
-            if number:
-                open_differences.append({"operation": code, "number": number})
+    roles, connection = desk.staff.roles, desk.reading
+    phases = await handovers.waiting(connection)
+    newest = await board.newest_codes(connection, OPERATIONS_LOOKED_AT)
+    money: Mapping[str, list[dict[str, Any]]] = {"grants": [], "advances": []}
+    if "treasurer" in roles:
+        money = await holdings.waiting(connection)
     return {
         "phases": {
             phase: phases[phase]
             for phase, role in PHASES.items()
             if role in roles and phases.get(phase)
         },
-        "unready": await board.unready(desk.reading) if roles & {"intake", "issuer"} else [],
-        "differences": open_differences,
-        "operations": bool(await board.operations(desk.reading)),
+        "unready": await board.unready(connection, OPERATIONS_LOOKED_AT)
+        if roles & {"intake", "issuer"}
+        else [],
+        "differences": await _differences(desk, newest) if roles & {"approver", "auditor"} else [],
+        "grants": money["grants"],
+        "advances": [one | {"due": due(desk, one["since"])} for one in money["advances"]],
+        "today": day_of(desk),
+        "waits": await oversight.waiting(desk),
+        "operations": bool(newest),
     }
+
+
+async def _differences(desk: Desk, operations: list[str]) -> list[dict[str, Any]]:
+    """How many discrepancies of these operations nobody has explained."""
+    more = await ledger.findings_of(desk.reading, operations)
+    found = await board.boards(desk.reading, operations, more)
+    numbers = {
+        code: sum(one["open"] for one in found[code]["discrepancies"])
+        for code in operations
+        if code in found
+    }
+    return [{"operation": code, "number": number} for code, number in numbers.items() if number]
 
 
 TODAY = Screen("/", "today.html", ROLES_OF["city"], today, menu="Hari ini")

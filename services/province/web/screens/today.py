@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from services.province.projections import arrivals, cases, grants, houses
 from shared.runtime.manifest import Desk
+from shared.runtime.screens import oversight
 from shared.runtime.screens.screen import Loaded, Screen
 from shared.runtime.staff import ROLES_OF
 
@@ -20,6 +21,7 @@ async def today(desk: Desk, _: dict[str, str]) -> Loaded:
         else [],
         "waiting": await cases.waiting(reading, desk.staff.username) if works else {},
         "grants": await grants.open_ones(reading) if "case_worker" in roles else 0,
+        "waits": await oversight.waiting(desk),
         "houses": await houses.houses(reading) if meets or "admin" in roles else None,
     }
 

@@ -1,0 +1,246 @@
+"""What each screen of the city weighs, and how long the server takes for it, among many people.
+
+    python -m benchmarks.screens [--persons 100000]
+
+Twenty operations; three in five of their people are on handovers, and nearly all of these have
+arrived and hold their grant. One operation is recorded by the office's own decisions and projected;
+the others are made of its rows in the read models, which are all that screens read.
+
+Each screen is asked for as a browser's own page asks (so that it comes compressed), one request
+after the other: in process, and by uvicorn on the loopback address. Beside it stands the page for a
+new password, which asks only who is signed in: what every page costs here and now, so that the
+ratio says what is ours.
+"""
+
+from __future__ import annotations
+
+import argparse
+import asyncio
+import logging
+import re
+import statistics
+import time
+from collections.abc import AsyncIterator
+from contextlib import asynccontextmanager
+from datetime import date
+from typing import Any
+
+import httpx
+import uvicorn
+from fastapi import FastAPI
+from psycopg import AsyncConnection, sql
+
+from benchmarks import story
+from benchmarks.__main__ import machine
+from benchmarks.places import Places, start_places
+from services.city.domain import grant
+from shared.contracts.values import draw_person_code
+from shared.kernel.decider import Command
+from shared.kernel.handling import Unit
+from shared.kernel.projector import tables_of
+from shared.runtime import assets, sessions, staff
+from shared.runtime.forms import path_names
+from shared.runtime.office import Office
+from shared.runtime.serve import Server
+from shared.runtime.web import make_app
+
+OPERATIONS = 20
+REQUESTS = 40
+EMPTY = "/kata-sandi"
+ASKED_BY_A_PAGE = {
+    "Accept": "text/html",
+    "Accept-Encoding": "gzip",
+    "Sec-Fetch-Site": "same-origin",
+}
+MORE = {
+    "/kegiatan/{operation}/orang": ("?tujuan=35&keadaan=assigned", "?halaman=80", "?cari={person}"),
+    "/serah-terima": ("?tahap=departed&halaman=20",),
+    "/serah-terima/{handover}/pilih": ("?semua=ya",),
+}
+"""Screens that are also asked with a question."""
+
+
+async def fill(office: Office, persons: int) -> dict[str, str]:
+    """One operation by the office's own decisions, and as many more like it as are wanted."""
+    of, codes = "OP-UKUR", [draw_person_code() for _ in range(persons // OPERATIONS)]
+    await story.handle(office.handling, [Unit([story.opening(of)])])
+    await story.handle(
+        office.handling, [Unit([story.registration(c, of=of), story.willingness(c)]) for c in codes]
+    )
+    going = codes[: len(codes) * 3 // 5]
+    await story.handle(office.handling, [Unit([credited(code, of)]) for code in going])
+    for at in range(0, len(going), story.MANIFEST_PERSONS):
+        id_, manifest = f"HO-{at}", going[at : at + story.MANIFEST_PERSONS]
+        await story.handle(office.handling, [Unit(list(story.until_departure(id_, manifest, of)))])
+        if at + 2 * story.MANIFEST_PERSONS < len(going):
+            await story.handle(
+                office.handling,
+                [Unit(story.arrival(id_, code)) for code in manifest],
+                actor="office:35",
+            )
+    await story.handle(office.handling, [Unit([story.drafting("HO-DRAFT", of)])])
+    for projector in office.projectors:
+        while await projector.step():
+            pass
+    async with office.pool.connection() as connection:
+        for projection in office.service.projections:
+            for table in await tables_of(connection, projection.schema):
+                await multiply(connection, projection.schema, table)
+        await connection.execute("vacuum analyze")
+    return {"operation": of, "handover": id_, "person": manifest[0]}
+
+
+def credited(person: str, of: str) -> Command:
+    return story.say(
+        grant.DisburseGrant,
+        person=person,
+        operation=of,
+        reference=f"KREDIT/{person}",
+        amount_rupiah=6_000_000,
+        credited_on=date(2019, 10, 2),
+        entitlement_rupiah=6_000_000,
+        replaces=None,
+    )
+
+
+async def multiply(connection: AsyncConnection[Any], schema: str, table: str) -> None:
+    """The rows of a read model's table once more for each further operation, under other codes."""
+    cursor = await connection.execute(
+        "select column_name from information_schema.columns where table_schema = %s"
+        " and table_name = %s and is_generated = 'NEVER'",
+        (schema, table),
+    )
+    columns = [name for (name,) in await cursor.fetchall()]
+    if not OTHER.keys() & columns:
+        return
+    query = sql.SQL("insert into {} ({}) select {} from {}, generate_series(1, %s) as n").format(
+        sql.Identifier(schema, table),
+        sql.SQL(", ").join(map(sql.Identifier, columns)),
+        sql.SQL(", ").join(
+            sql.SQL(OTHER[name]) if name in OTHER else sql.Identifier(name) for name in columns
+        ),
+        sql.Identifier(schema, table),
+    )
+    await connection.execute(query, (OPERATIONS - 1,))
+
+
+OTHER = {
+    "person": "'PM-' || chr(64 + n) || substr(person, 5)",
+    "position": "position + 10000000 * n",
+} | {
+    name: f"{name} || '-' || n"
+    for name in ("operation", "handover", "answered_in", "received_in", "predecessor", "sts")
+}
+"""What tells a row of a further operation from the one that it is made of."""
+
+
+async def signed_in(office: Office, name: str, *roles: str) -> str:
+    """A session's cookie."""
+    await staff.add_staff(
+        office.pool, name, frozenset(roles), "kata sandi untuk mengukur", kind="city",
+        wrap=office.keyring,
+    )  # fmt: skip
+    account = await staff.by_username(office.pool, name)
+    begun = await sessions.begin(office.pool, account, office.clock()) if account else None
+    if begun is None:
+        raise RuntimeError("no session")
+    return f"{sessions.COOKIE}={begun.token}"
+
+
+def addresses(office: Office, example: dict[str, str]) -> list[tuple[str, str, frozenset[str]]]:
+    """Each screen's name, an address of it and its roles; those without an example are said."""
+    found, unknown = [], []
+    for screen in office.service.screens:
+        if not path_names(screen.path) <= set(example):
+            unknown.append(screen.path)
+            continue
+        values = example | ({"handover": "HO-DRAFT"} if screen.path.endswith("/pilih") else {})
+        for query in ("", *MORE.get(screen.path, ())):
+            name = screen.path + query
+            found.append((name, name.format_map(values), screen.roles))
+    if unknown:
+        print(f"Not measured, for want of an example: {', '.join(unknown)}\n")
+    return found
+
+
+@asynccontextmanager
+async def _served(app: FastAPI) -> AsyncIterator[str]:
+    server = Server(uvicorn.Config(app, port=0, lifespan="off", log_level="error"))
+    task = asyncio.create_task(server.serve())
+    while not server.started:
+        await asyncio.sleep(0.01)
+    try:
+        yield f"http://127.0.0.1:{server.servers[0].sockets[0].getsockname()[1]}"
+    finally:
+        server.should_exit = True
+        await task
+
+
+async def p95(http: httpx.AsyncClient, address: str, cookie: str) -> tuple[float, float, int]:
+    """Median and p95 in ms, and the bytes of an answer's body as it is sent."""
+    times, size = [], 0
+    for number in range(REQUESTS + 3):
+        started = time.perf_counter()
+        async with http.stream("GET", address, headers={"Cookie": cookie}) as answer:
+            raw = [chunk async for chunk in answer.aiter_raw()]
+        if answer.status_code != 200:
+            raise RuntimeError(f"{address}: {answer.status_code}")
+        if number >= 3:  # The first ones load templates and plans.
+            times.append((time.perf_counter() - started) * 1000)
+        size = sum(map(len, raw))
+    return statistics.median(times), statistics.quantiles(times, n=20)[-1], size
+
+
+async def measure(places: Places, persons: int) -> None:
+    async with places.office("53.71", "35") as office:
+        started = time.monotonic()
+        example = await fill(office, persons)
+        events = (await office.store.head()).size
+        print(f"{persons:,} people (of {events:,} events), in {time.monotonic() - started:.0f} s\n")
+        cookies: dict[str, str] = {}
+        for role in ("issuer", "approver", "intake", "treasurer", "auditor", "admin"):
+            cookies[role] = await signed_in(office, role, role)
+        app = make_app(lambda: None, office.service, with_worker=False, body_bytes=100_000)
+        app.state.office, app.state.worker = office, None
+        in_process = httpx.AsyncClient(
+            transport=httpx.ASGITransport(app=app), base_url="http://o", headers=ASKED_BY_A_PAGE
+        )
+        print("| screen | as | bytes sent | plain | median ms | p95 ms | by uvicorn, p95 | ratio |")
+        print("|---|---|--:|--:|--:|--:|--:|--:|")
+        async with (
+            in_process as asgi,
+            _served(app) as base,
+            httpx.AsyncClient(base_url=base, headers=ASKED_BY_A_PAGE, timeout=60) as wire,
+        ):
+            empty, _, _ = await p95(asgi, EMPTY, cookies["issuer"])
+            for name, address, roles in [
+                (EMPTY, EMPTY, frozenset({"issuer"})),
+                *addresses(office, example),
+            ]:
+                for role in [one for one in cookies if one in roles][:2]:
+                    median, worst, size = await p95(asgi, address, cookies[role])
+                    _, by_wire, _ = await p95(wire, address, cookies[role])
+                    headers = {"Cookie": cookies[role], "Sec-Fetch-Site": "none"}
+                    plain = len((await asgi.get(address, headers=headers)).content)
+                    print(
+                        f"| `{name}` | {role} | {size:,} | {plain:,} | {median:.0f} | {worst:.0f}"
+                        f" | {by_wire:.0f} | {median / empty:.1f} |",
+                        flush=True,
+                    )
+            for name in ("pulang.css", "pulang.js"):
+                async with asgi.stream("GET", assets.address(name)) as answer:
+                    size = sum([len(chunk) async for chunk in answer.aiter_raw()])
+                print(f"| `{name}`, once | | {size:,} | | | | | |")
+
+
+def main() -> None:
+    logging.disable(logging.ERROR)
+    parser = argparse.ArgumentParser(description=re.split(r"\n\n", __doc__ or "")[0])
+    parser.add_argument("--persons", type=int, default=100_000)
+    with start_places() as places:
+        print(machine(places), end="; ")
+        asyncio.run(measure(places, parser.parse_args().persons))
+
+
+if __name__ == "__main__":
+    main()

@@ -1,0 +1,68 @@
+"""The city's money: both ledgers of each operation, and one person's. The two never net."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from datetime import date, datetime, timedelta
+from typing import Any
+
+from services.city.projections import holdings
+from services.city.web.imports import CreditRow, ReleaseRow
+from services.city.web.reads import MONEY
+from services.city.web.screens import tables
+from shared.runtime.manifest import Desk
+from shared.runtime.screens.paging import PAGE_ROWS, offset_of, page_of
+from shared.runtime.screens.screen import Act, Loaded, Screen
+
+OPERATIONS_ON_A_PAGE = PAGE_ROWS
+
+
+def due(desk: Desk, since: datetime) -> date:
+    """By which day what is left of an advance is to be back at the treasury."""
+    return (
+        since.astimezone(desk.settings.zone) + timedelta(days=desk.settings.surplus_days)
+    ).date()
+
+
+def today(desk: Desk) -> date:
+    return desk.now.astimezone(desk.settings.zone).date()
+
+
+async def overview(desk: Desk, given: dict[str, str]) -> Loaded:
+    rows = await holdings.overview(desk.reading, OPERATIONS_ON_A_PAGE, offset_of(given))
+    return {"page": page_of(rows, given)}
+
+
+async def of_person(desk: Desk, given: dict[str, str]) -> Loaded | None:
+    found = await holdings.money_of(desk.reading, given["person"])
+    if found is None:
+        return None
+    advance: Mapping[str, Any] | None = found["advance"]
+    credits_ = found["credits"]
+    return found | {
+        "due": due(desk, advance["since"]) if advance and advance["outstanding_rupiah"] else None,
+        "today": today(desk),
+        "receipts": [one for one in found["papers"] if one["kind"] == "spent"],
+        "standing": [one for one in credits_ if one["standing_rupiah"]],
+        "failable": [one for one in credits_ if not one["failed"] and not one["returned_rupiah"]],
+        "replaceable": [one for one in credits_ if not one["standing_rupiah"]],
+    }
+
+
+MONEY_SCREEN = Screen(
+    "/uang", "money.html", MONEY, overview, optional=("halaman",), menu="Keuangan"
+)
+PERSON_MONEY = Screen(
+    "/penerima-manfaat/{person}/uang",
+    "person_money.html",
+    MONEY,
+    of_person,
+    acts={
+        "credit": Act("/operations/{operation}/bank-file", body=tables.one_row(CreditRow)),
+        "fail": Act("/beneficiaries/{person}/grant-failures"),
+        "return": Act("/beneficiaries/{person}/grant-returns"),
+        "release": Act("/operations/{operation}/advances", body=tables.one_row(ReleaseRow)),
+        "fare": Act("/beneficiaries/{person}/fares"),
+        "correct": Act("/beneficiaries/{person}/fare-corrections"),
+    },
+)

@@ -1,0 +1,149 @@
+"""A page and its line: news by themselves, drafts on the device, sending again, and hiding."""
+
+from __future__ import annotations
+
+import json
+from contextlib import AsyncExitStack
+from typing import Any
+
+import pytest
+from playwright.async_api import Browser, Page, expect
+
+from tests.screens.chromium import WIDE, enter, served
+from tests.system import story
+from tests.system.offices import Desk, eventually
+
+pytestmark = pytest.mark.xdist_group("chromium")
+
+CLAIM = {
+    "subject": "persons", "figure": 3, "source": "laporan kota", "stated_by": "kepala bidang",
+    "stated_on": "2019-10-01",
+}  # fmt: skip
+DRAFTS = (
+    "Object.fromEntries(Object.entries(localStorage).filter(([name]) => name.startsWith('draf ')))"
+)
+
+
+async def drafts(page: Page) -> dict[str, Any]:
+    found: dict[str, str] = await page.evaluate(DRAFTS)
+    return {name: json.loads(text) for name, text in found.items()}
+
+
+async def test_a_page_and_its_line(city: Desk, chromium: Browser) -> None:
+    async with AsyncExitStack() as stack:
+        await story_of_a_line(city, chromium, stack)
+
+
+async def story_of_a_line(city: Desk, chromium: Browser, stack: AsyncExitStack) -> None:
+    base = await stack.enter_async_context(served(city))
+    more: Any = {"viewport": {"width": WIDE[0], "height": WIDE[1]}, "java_script_enabled": True}
+    await story.open_operation(city)
+    await story.register(city, story.intake_row())
+    issuer = await enter(chromium, stack, city, base, [], "issuer", **more)
+    page = issuer.page
+    line, change = page.locator("#daring"), page.locator("#perubahan")
+
+    # News: what others record shows by itself where nobody is at work on the page.
+    await page.goto("/kegiatan/OP-TEST")
+    await expect(page.locator(".lead")).to_contain_text("Belum ada jumlah")
+    await city.post("issuer", "/operations/OP-TEST/claims", CLAIM)
+    await expect(page.locator(".lead")).to_contain_text("3 dinyatakan")
+    await expect(change).to_have_text("Halaman ini baru saja diperbarui.")
+    # Where somebody is, she is told, and what she types stays.
+    await page.goto("/kegiatan/OP-TEST")
+    await page.locator("summary").last.click()
+    await issuer.fill("Sumber", "laporan saya")
+    await city.post("issuer", "/operations/OP-TEST/claims", CLAIM | {"figure": 4})
+    await expect(change.get_by_role("link")).to_have_text("Ada perubahan: muat ulang")
+    await expect(page.get_by_label("Sumber")).to_have_value("laporan saya")
+    claims = page.locator("section[aria-labelledby=dinyatakan] tbody tr")
+    await expect(claims).to_have_count(1)
+    await change.get_by_role("link").click()
+    await expect(claims).to_have_count(2)
+    # Her draft is there again, marked as one; and away when she says so.
+    await expect(page.get_by_label("Sumber")).to_have_value("laporan saya")
+    await expect(page.locator(".state")).to_contain_text("belum terkirim")
+    await page.get_by_role("button", name="Hapus draf").click()
+    await expect(page.get_by_label("Sumber")).to_have_value("")
+    assert await drafts(page) == {}
+
+    # A line that is cut: the form waits, survives a closed page, and is recorded once.
+    await page.goto("/serah-terima/baru?kegiatan=OP-TEST")
+    await issuer.choose("Kantor penerima", "35")
+    await issuer.fill("Rencana berangkat", "2019-10-04")
+    await issuer.fill("Sarana angkutan", "KM Contoh")
+    await expect(page.locator(".state")).to_have_text("Tersimpan di perangkat, belum terkirim.")
+    await expect(line).to_have_text("Daring")
+    before = await city.size()
+    await page.context.set_offline(True)
+    await page.get_by_role("button", name="Lanjut: pilih orangnya").click()
+    await expect(page.locator(".state")).to_contain_text("Tersimpan di perangkat, belum diakui")
+    await expect(line).to_contain_text("Luring")
+    [draft] = (await drafts(page)).values()
+    assert draft["sent"] is True
+    assert dict(draft["fields"])["transport"] == "KM Contoh"
+    other = await page.context.new_page()
+    await page.close()
+    page = issuer.page = other
+    await page.context.set_offline(False)
+    await page.goto("/serah-terima/baru?kegiatan=OP-TEST")
+    await expect(page.locator(".state")).to_contain_text("belum diakui. Periksa, lalu kirim lagi")
+    await expect(page.get_by_label("Sarana angkutan")).to_have_value("KM Contoh")
+    assert await page.locator("form input[name=key]").first.input_value() == draft["key"]
+    assert await city.size() == before
+    # The office's answer is lost on the way: the same is sent again, and changes nothing.
+    lost = []
+
+    async def lose(route: Any) -> None:
+        if route.request.method != "POST" or lost:
+            return await route.fallback()
+        lost.append(await route.fetch(max_redirects=0))
+        return await route.abort()
+
+    await page.route("**/serah-terima/baru", lose)
+    await page.get_by_role("button", name="Lanjut: pilih orangnya").click()
+    await expect(page.locator("h1")).to_have_text("Siapa yang ikut?")
+    assert lost[0].status == 200
+    assert await city.size() == before + 1
+    assert await drafts(page) == {}
+
+    # What is wrong comes back as without the script, and the summary has the focus.
+    await page.goto("/kegiatan")
+    await issuer.press("Buka kegiatan")
+    await expect(page.locator("#masalah")).to_be_focused()
+    await issuer.fill("Rencana berangkat", "2019-10-04")
+    assert len(await drafts(page)) == 1
+    # Signing out takes the drafts with it.
+    await issuer.press("Keluar")
+    await expect(page.locator("h1")).to_have_text("Masuk")
+    assert await drafts(page) == {}
+
+    intake = await enter(chromium, stack, city, base, [], "intake", **more)
+    page = intake.page
+    # Who somebody is lies on no device, not even as a draft.
+    await page.goto("/kegiatan/OP-TEST/daftarkan")
+    for label, text in (("Inisial", "QX"), ("Tanggal lahir", "1990-01-02"), ("Nama", "Contoh")):
+        await page.get_by_label(label, exact=label == "Inisial").first.fill(text)
+    await expect(page.locator(".state")).to_contain_text("tidak disimpan di perangkat")
+    assert await page.evaluate("JSON.stringify([localStorage, sessionStorage])") == "[{},{}]"
+
+    # Hiding: at once, and going back shows nothing.
+    await page.goto("/kegiatan/OP-TEST/orang")
+    await page.keyboard.press("Escape")
+    await page.keyboard.press("Escape")
+    await expect(page).to_have_url(f"{base}/static/kosong.html")
+    for _ in range(2):
+        await page.go_back(wait_until="commit")
+        await expect(page).to_have_url(f"{base}/static/kosong.html")
+    await page.goto("/kegiatan")
+    await expect(page.locator("h1")).to_be_visible()
+
+    # The stream ends with its session, and says so.
+    async def streams() -> int:
+        return len(city.app.state.live._streams)
+
+    await eventually(streams)
+    async with city.office.pool.connection() as connection:
+        await connection.execute("delete from sessions")
+    await expect(page.locator("#perubahan a")).to_have_text("Sesi Anda berakhir: masuk lagi")
+    assert await streams() == 0

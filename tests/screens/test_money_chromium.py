@@ -1,0 +1,85 @@
+"""The money screens in a real browser, each looked at by axe and for its width."""
+
+from __future__ import annotations
+
+from contextlib import AsyncExitStack
+from typing import Any
+
+import pytest
+from playwright.async_api import Browser, expect
+
+from tests.screens.chromium import WIDE, enter, served
+from tests.system import story
+from tests.system.offices import Desk
+
+pytestmark = pytest.mark.xdist_group("chromium")
+
+GRANTS, TICKETS = "/uang/OP-TEST/bantuan", "/uang/OP-TEST/tiket"
+
+
+async def test_grants_and_travel_money_in_a_browser(city: Desk, chromium: Browser) -> None:
+    async with AsyncExitStack() as stack:
+        await journey(city, chromium, stack)
+
+
+async def journey(city: Desk, chromium: Browser, stack: AsyncExitStack) -> None:
+    base = await stack.enter_async_context(served(city))
+    wrong: list[str] = []
+    viewport = {"width": WIDE[0], "height": WIDE[1]}
+    more: Any = {"viewport": viewport, "java_script_enabled": True}
+    await story.open_operation(city)
+    rows = (story.intake_row(willingness=f"SPK/{n}") for n in range(55))
+    persons = sorted(await story.register(city, *rows))
+
+    treasurer = await enter(chromium, stack, city, base, wrong, "treasurer", **more)
+    await treasurer.open("Keuangan")
+    await treasurer.look("keuangan")
+    await treasurer.open("Bantuan OP-TEST")
+    await treasurer.look("bantuan")
+    await treasurer.open("Impor berkas bank")
+    table = "person,reference,status,amount_rupiah,credited_on\n"
+    table += "".join(
+        f"{code},BRI/{n},masuk,6.000.000,2019-10-02\n" for n, code in enumerate(persons[:9])
+    )
+    await treasurer.fill("Tempel tabel", f"{table}{persons[9]},BRI/9,masuk,enam juta,2019-10-02")
+    await treasurer.press("Periksa dahulu")
+    await treasurer.look("berkas-bank-periksa")
+    await treasurer.press("Impor 9 baris yang benar saja")
+    await treasurer.look("berkas-bank-tercatat")
+    await treasurer.page.goto(f"{GRANTS}?keadaan=unconfirmed")
+    await treasurer.open(persons[0])
+    await treasurer.look("uang-satu-orang")
+    await treasurer.page.get_by_text("Kredit gagal", exact=True).click()
+    await treasurer.press("Catat bahwa kredit gagal")
+    await treasurer.look("kredit-gagal-salah")
+
+    await treasurer.page.goto(TICKETS)
+    await treasurer.open("Catat pencairan panjar")
+    table = "person,release,budget_code,amount_rupiah\n"
+    table += "".join(f"{code},SP2D/1,5.2.2,2.000.000\n" for code in persons[:9])
+    await treasurer.fill("Tempel tabel", table)
+    await treasurer.press("Periksa dahulu")
+    await treasurer.press("Impor 9 baris")
+    await treasurer.look("tiket")
+    await treasurer.open("Catat kuitansi tiket")
+    table = "person,receipt,amount_rupiah\n"
+    table += "".join(f"{code},KW/{n},1.750.000\n" for n, code in enumerate(persons[:8]))
+    await treasurer.fill("Tempel tabel", table)
+    await treasurer.press("Periksa dahulu")
+    await treasurer.look("kuitansi-periksa")
+    await treasurer.press("Impor 8 baris")
+    await treasurer.open("Setor sisa: STS")
+    await treasurer.look("sts")
+    await treasurer.fill("Nomor STS", "STS/2019/10/001")
+    await treasurer.fill("Nomor validasi bank", "VAL-1")
+    await treasurer.fill("Tanggal setor", "2019-10-10")
+    await treasurer.fill("Jumlah pada lembar bank (rupiah)", "1.900.000")
+    await treasurer.press("Periksa dahulu")
+    await treasurer.look("sts-belum-cocok")
+    await treasurer.fill("Jumlah pada lembar bank (rupiah)", "2.000.000")
+    await treasurer.press("Periksa dahulu")
+    await treasurer.look("sts-periksa")
+    await treasurer.press("Catat STS")
+    await expect(treasurer.page.locator(".recorded")).to_be_visible()
+    await treasurer.look("sts-tercatat")
+    assert wrong == []

@@ -1,0 +1,329 @@
+"""The auditor's, approver's and operator's screens by forms alone, at both kinds of office."""
+
+from __future__ import annotations
+
+import io
+import re
+import subprocess
+import sys
+import zipfile
+from contextlib import AsyncExitStack
+from html import unescape
+from pathlib import Path
+from typing import Any
+from zoneinfo import ZoneInfo
+
+import httpx
+
+from shared.runtime.screens.oversight.looking_back import dated, found_by
+from shared.runtime.screens.paging import PAGE_ROWS
+from tests.screens.browser import HTML, Browser, form_of, signed_in
+from tests.system import story
+from tests.system.offices import Desk, eventually
+from tests.system.test_parked import told_of_nobody
+
+EAST = "kantor Jawa Timur (35)"
+
+
+async def found(browser: Browser, code: str) -> httpx.Response:
+    """Types a code into the search box and follows where it leads."""
+    answer = await browser.http.get("/pemeriksaan", params={"kode": code}, headers=HTML)
+    assert answer.status_code == 303, answer.text
+    return await browser.open(answer.headers["location"])
+
+
+def events(page: httpx.Response, section: str = "diketahui") -> list[str]:
+    """The lines of a timeline, as text."""
+    part = page.text.partition(f'aria-labelledby="{section}"')[2].partition("</section>")[0]
+    items = re.findall(r"<li>\s*<p lang=.*?</li>", part, re.S)
+    return [re.sub(r"\s+", " ", re.sub(r"<.*?>", "", one)).strip() for one in items]
+
+
+def link(page: httpx.Response, words: str, number: int = 0) -> str:
+    """Where a link with these words leads."""
+    return unescape(re.findall(rf'href="([^"]*)"[^>]*>{re.escape(words)}', page.text)[number])
+
+
+async def test_an_audit_from_question_to_evidence_by_forms_alone(
+    city: Desk, province: Desk, stack: AsyncExitStack, tmp_path: Path
+) -> None:
+    person = await story.arrived(city, province)
+    await story.in_sync(city, province)
+    auditor = await stack.enter_async_context(signed_in(city, "pemeriksa", "auditor"))
+    there = await stack.enter_async_context(signed_in(province, "pemeriksa", "auditor"))
+
+    # The question: how did she come there, and who says so?
+    wrong = await auditor.open("/pemeriksaan?kode=PM-0000000000")
+    assert "tidak ada dalam log kantor ini" in wrong.text
+    page = await found(auditor, f" {person.lower()} ")
+    assert page.url.path == f"/riwayat/{person}"
+    assert "handover-HO-1" in page.text, "a line leads to the paper that it stands in"
+    page = await found(auditor, "HO-1")
+    assert any(f"Diberitahukan dengan pesan nomor 1 ke {EAST}." in one for one in events(page))
+    (answered,) = [one for one in events(page) if "menjawab untuk" in one]
+    assert f"oleh {EAST}" in answered
+    # The answer came in a message of the province: its event is found there.
+    message = answered.rpartition(": ")[2].split(" ")[0]
+    page = await found(there, message.rpartition("-")[0])
+    assert "Diberitahukan dengan pesan nomor" in page.text
+
+    page = await auditor.open("/persamaan")
+    assert "Yang dinyatakan dan yang terdaftar" in page.text
+    asked = await auditor.submit(await auditor.open("/pencocokan"), "ask", partner="35")
+    assert asked.status_code == 200, asked.text
+    assert f"Tidak ada selisih dengan {EAST}" in asked.text
+    assert "selesai: cocok, 0 selisih" in (await auditor.open("/pencocokan")).text
+
+    async def witnessed() -> Any:
+        return "Menyaksikan" in (await auditor.open("/bukti-log")).text
+
+    await eventually(witnessed)
+    for browser, desk in ((auditor, city), (there, province)):
+        page = await browser.open("/riwayat/HO-1")
+        assert "RAHASIA." in page.text
+        answer = await eventually(lambda b=browser, p=page: taken(b, p))
+        assert answer.headers["content-disposition"] == 'attachment; filename="bukti.zip"'
+        folder = tmp_path / desk.office.settings.office
+        with zipfile.ZipFile(io.BytesIO(answer.content)) as archive:
+            archive.extractall(folder)
+        checked = subprocess.run(
+            [sys.executable, "verify.py"], cwd=folder, capture_output=True, text=True, check=False
+        )
+        assert checked.returncode == 0, checked.stdout
+
+
+async def taken(browser: Browser, page: httpx.Response) -> httpx.Response | None:
+    """The evidence, once a checkpoint covers something."""
+    answer = await browser.submit(page, "evidence")
+    return answer if answer.status_code == 200 else None
+
+
+async def test_a_timeline_goes_back_on_both_axes_and_says_what_changed_since(
+    city: Desk, province: Desk, stack: AsyncExitStack
+) -> None:
+    (person,) = await story.issued(city, 1)
+    await story.expected(province)
+    await story.open_house(province)
+    departed = {"occurred_at": "2019-10-04T08:00:00+08:00"}
+    await city.post("issuer", "/handovers/HO-1/departure", departed)
+    arrived = story.ARRIVED | {"occurred_at": "2019-10-06T09:00:00+07:00"}
+    await story.answer(province, person, arrived)
+    await story.until_states(city, {person: "arrived"})
+    auditor = await stack.enter_async_context(signed_in(city, "pemeriksa", "auditor"))
+
+    now = await auditor.open(f"/riwayat/{person}")
+    known = [one for one in events(now) if "menjawab untuk" in one or "berangkat" in one]
+    assert len(known) == 2
+    # Not known yet: a step back on the axis of recording.
+    before = await auditor.open(link(now, "Satu langkah sebelumnya"))
+    assert len(events(before)) < len(events(now))
+    assert not any("menjawab untuk" in one for one in events(before))
+    assert any("menjawab untuk" in one for one in events(before, "berubah-1"))
+    assert "Satu langkah sesudahnya" in before.text
+    assert events(await auditor.open(link(before, "Satu langkah sesudahnya"))) == events(now)
+    # Not so yet: by the office's own clock, whatever was written down later.
+    at = {"terjadi": "2019-10-05T12:00"}
+    true = await auditor.http.get(f"/riwayat/{person}", params=at, headers=HTML)
+    assert events(true)
+    assert not any("menjawab" in one for one in events(true))
+    assert any("menjawab untuk" in one for one in events(true, "berubah-1"))
+    assert 'value="2019-10-05T12:00:00"' in true.text
+    # Both: what was known then of what had occurred by then.
+    both = at | {"dicatat": "2019-10-05T12:00"}
+    none = await auditor.http.get(f"/riwayat/{person}", params=both, headers=HTML)
+    assert events(none) == []
+    assert "Tidak ada yang cocok" in none.text
+    assert events(none, "berubah-2") == [], "nothing was known then of what came later"
+    odd = await auditor.http.get(f"/riwayat/{person}?dicatat=kemarin", headers=HTML)
+    assert (odd.status_code, "TIME_UNREADABLE" in odd.text) == (422, True)
+
+    only = await auditor.open(f"/riwayat/{person}?oleh=issuer&jenis=handover")
+    assert events(only)
+    assert all("oleh issuer" in one for one in events(only))
+    page = await auditor.open(
+        "/perubahan?dari=2019-10-04T00:00&sampai=2019-10-05T00:00&sumbu=occurred"
+    )
+    assert "Jumat, 4 Oktober 2019" in page.text
+    assert "berangkat" in page.text
+
+
+async def test_a_long_timeline_comes_by_the_page(city: Desk, stack: AsyncExitStack) -> None:
+    await story.open_operation(city)
+    await story.register(city, *(story.intake_row(willingness=f"SPK/{n}") for n in range(60)))
+    auditor = await stack.enter_async_context(signed_in(city, "pemeriksa", "auditor"))
+    page = await auditor.open("/riwayat/OP-TEST")
+    assert len(page.content) < 50_000
+    seen, number = events(page), 1
+    while "Berikutnya" in page.text:
+        assert len(events(page)) == PAGE_ROWS
+        page = await auditor.open(
+            "/riwayat/OP-TEST" + link(page, "Berikutnya").partition("OP-TEST")[2]
+        )
+        seen, number = seen + events(page), number + 1
+    assert number > 1
+    assert len(seen) == len(set(seen)) > 60
+    page = await auditor.open("/perubahan")
+    assert len(page.content) < 50_000
+    assert "Berikutnya" in page.text
+
+
+async def test_an_erasure_is_proposed_approved_and_certified_by_forms_alone(
+    city: Desk, stack: AsyncExitStack
+) -> None:
+    await story.open_operation(city)
+    first, second = await story.register(city, story.intake_row(), story.intake_row())
+    intake = await stack.enter_async_context(signed_in(city, "penerima", "intake"))
+    approver = await stack.enter_async_context(signed_in(city, "pengesah", "approver"))
+    auditor = await stack.enter_async_context(signed_in(city, "pemeriksa", "auditor"))
+    for person in (first, second):
+        page = await intake.step(
+            "/usul-penghapusan",
+            "propose",
+            person=person,
+            basis="consent_withdrawn",
+            reference="SRT/1",
+        )
+        assert "Usulan tercatat" in page.text
+    assert "Usulan penghapusan data: setujui atau tolak" in (await approver.open("/")).text
+    page = await approver.open("/penghapusan?tahap=proposed")
+    assert first in page.text
+    assert second in page.text
+    here = f"/penghapusan/{second}"
+    page = await approver.step(here, "reject")
+    assert "belum diusulkan" in page.text
+    page = await approver.step(here, "hold", until="2099-01-01", reason="perkara berjalan")
+    assert "Kamis, 1 Januari 2099" in page.text
+    assert "perkara berjalan" not in page.text
+    assert second in (await approver.open("/penahanan")).text
+    page = await approver.step(here, "end")
+    assert "Akhiri penahanan" not in page.text
+
+    here = f"/penghapusan/{first}"
+    page = await auditor.open(here)
+    assert 'name="act"' not in page.text.partition("<main")[2].partition("</main>")[0]
+    page = await approver.open(here)
+    assert "Ini tidak dapat dibatalkan." in page.text
+    await approver.submit(page, "approve")
+
+    async def completed() -> Any:
+        return "Unduh surat keterangan" in (await auditor.open(here)).text
+
+    await eventually(completed)
+    assert "Selesai di semua kantor" in (await auditor.open("/penghapusan")).text
+    page = await found(auditor, f"custody-{first}")
+    assert any("disetujui oleh pengesah" in one for one in events(page))
+    page = await auditor.open("/penghapusan/PM-0000000000", 404)
+
+
+async def test_break_glass_is_reviewed_and_every_look_is_listed(
+    city: Desk, stack: AsyncExitStack
+) -> None:
+    await story.open_operation(city)
+    row = story.intake_row(name="Contoh Orang", nik="3599990201900001")
+    (person,) = await story.register(city, row)
+    glass = (
+        await city.post("intake", f"/beneficiaries/{person}/break-glass", {"reason": "Ia hilang"})
+    )["break_glass"]
+    await city.look("intake", f"/beneficiaries/{person}/identity")
+    await city.post("intake", "/lookups", {"nik": row["nik"], "purpose": "identity_check"})
+    auditor = await stack.enter_async_context(signed_in(city, "pemeriksa", "auditor"))
+    approver = await stack.enter_async_context(signed_in(city, "pengesah", "approver"))
+
+    assert "Akses darurat: tinjau alasannya" in (await auditor.open("/")).text
+    page = await auditor.open("/akses-darurat")
+    assert glass in page.text
+    assert "Ia hilang" not in page.text
+    size = await city.size()
+    opened = await auditor.submit(page, "reason")
+    assert "Ia hilang" in opened.text
+    assert await city.size() > size, "the look at the reason is on record"
+    assert "belum ditinjau" in opened.text
+    nothing = await auditor.submit(page, "review")
+    assert nothing.status_code == 422
+    page = await auditor.step("/akses-darurat", "review", finding="justified")
+    assert "Ditinjau oleh pemeriksa" in page.text
+    assert page.url.path == "/akses-darurat"
+    assert "Catat temuan" not in page.text
+
+    page = await auditor.open("/pembukaan?oleh=intake")
+    assert person in page.text
+    assert "pemeriksaan identitas" in page.text
+    assert person not in (await auditor.open("/pembukaan?oleh=orang-lain")).text
+    page = await auditor.open("/pencarian")
+    assert "intake" in page.text
+    assert row["nik"] not in page.text
+    await auditor.open("/pembukaan-tidak-biasa")
+    page = await auditor.open("/masa-simpan")
+    assert "Tidak ada yang masa simpannya lewat" in page.text
+    await approver.open("/pembukaan", 403)
+    page = await approver.open("/akses-darurat")
+    assert "Buka alasannya" not in page.text
+
+
+async def test_an_operator_sees_what_ails_a_link_and_tries_a_parked_message_again(
+    city: Desk, province: Desk, stack: AsyncExitStack
+) -> None:
+    await story.issued(city, 1)
+    await story.expected(province)
+    await story.in_sync(city, province)
+    operator = await stack.enter_async_context(signed_in(city, "petugas-sistem", "operator"))
+    auditor = await stack.enter_async_context(signed_in(city, "pemeriksa", "auditor"))
+    page = await operator.open("/tautan")
+    # The other partner has no office here: nothing of it is trusted.
+    assert "pulang keys trust 53</code>" in page.text
+    assert "lancar" in page.text
+    page = await operator.open("/tautan/pesan?kantor=35")
+    assert "diterima sistem" in page.text
+    assert "/riwayat/" not in page.text, "an operator is led nowhere that she may not open"
+    assert "ke Nusa Tenggara Timur" not in page.text
+    assert (
+        "Tidak ada pesan dengan pilihan ini" in (await operator.open("/tautan/pesan?kode=X-1")).text
+    )
+
+    await told_of_nobody(province, "ready", "returned_to_family")
+
+    async def both() -> Any:
+        return "Pesan 2 dari Jawa Timur (35)" in (await operator.open("/tautan/tertahan")).text
+
+    await eventually(both)
+    assert "Pesan kantor lain yang tertahan" in (await operator.open("/")).text
+    page = await operator.open("/tautan/tertahan")
+    assert "ia menunggu pesan sebelumnya" in page.text
+    assert "pulang parked discard 1 --reason …</code>" in page.text
+    size = await city.size()
+    tried = await operator.submit(page, "retry")
+    assert "sudah dicoba dan tetap tertahan" in tried.text
+    assert await city.size() == size
+    gone = await operator.submit(page, "retry", parked="77")
+    assert (gone.status_code, "NOT_PARKED" in gone.text) == (409, True)
+    seen = await auditor.open("/tautan/tertahan")
+    assert "Coba lagi" not in seen.text
+    refused = await auditor.http.post(
+        "/tautan/tertahan", data=form_of(page, "retry")[1] | {"csrf": csrf_of(seen)}, headers=HTML
+    )
+    assert (refused.status_code, "ROLE_MISSING" in refused.text) == (403, True)
+
+
+def csrf_of(page: httpx.Response) -> str:
+    return page.text.partition('name="csrf" value="')[2][:64]
+
+
+def test_times_in_words_are_said_as_the_office_says_them() -> None:
+    zone = ZoneInfo("Asia/Makassar")
+
+    def said(words: str) -> str:
+        return str(dated({"words": words}, zone)["words"])
+
+    at = "HO-1 berangkat pada 2019-10-04T08:00:00+08:00."
+    assert said(at) == "HO-1 berangkat pada Jumat, 4 Oktober 2019, 08.00 WITA."
+    assert said("tertanggal 2019-10-04.") == "tertanggal Jumat, 4 Oktober 2019."
+    for same in ("SK/2019-10-04/1", "BAST-2019-10-04", "2019-13-44"):
+        assert said(same) == same
+
+
+def test_a_code_is_found_however_it_is_typed() -> None:
+    assert found_by(" pm-7q2m9xk4ab ") == "PM-7Q2M9XK4AB"
+    assert found_by("ho-kd-35") == "HO-KD-35"
+    assert found_by("handover-HO-1") == "handover-HO-1"
+    for odd in ("", "a", "x" * 65, "../masuk", "HO-1?x", "HO\n1"):
+        assert found_by(odd) is None

@@ -1,0 +1,184 @@
+"""Oversight in a real browser: an audit from question to evidence, with the slider of time; what an
+approver decides, what an operator sees, and the public page of a paper; each looked at by axe."""
+
+from __future__ import annotations
+
+import io
+import zipfile
+from contextlib import AsyncExitStack
+from typing import Any
+
+import pytest
+from playwright.async_api import Browser, expect
+
+from tests.screens.chromium import WIDE, enter, served
+from tests.system import story
+from tests.system.offices import Desk, eventually
+from tests.system.test_papers import printed
+from tests.system.test_parked import told_of_nobody
+
+pytestmark = pytest.mark.xdist_group("chromium")
+
+
+async def filled(city: Desk, province: Desk) -> list[str]:
+    """Somebody who arrived, a difference, a look, a break-glass, two erasures, a parked message."""
+    await story.open_operation(city)
+    claim = {"subject": "persons", "figure": 5, "source": "laporan kota",
+             "stated_by": "kepala bidang", "stated_on": "2019-10-01"}  # fmt: skip
+    await city.post("issuer", "/operations/OP-TEST/claims", claim)
+    row = story.intake_row(name="Contoh Orang", nik="3599990201900001")
+    persons = await story.register(
+        city, row, *(story.intake_row(willingness=f"SPK/{n}") for n in range(3))
+    )
+    await story.draft(city, persons[:2])
+    await story.issue(city)
+    await story.expected(province)
+    await story.open_house(province)
+    departed = {"occurred_at": "2019-10-04T08:00:00+08:00"}
+    await city.post("issuer", "/handovers/HO-1/departure", departed)
+    arrived = story.ARRIVED | {"occurred_at": "2019-10-06T09:00:00+07:00"}
+    await story.answer(province, persons[0], arrived)
+    reason = {"reason": "Ia dibawa ke rumah sakit"}
+    await city.post("intake", f"/beneficiaries/{persons[0]}/break-glass", reason)
+    await city.look("intake", f"/beneficiaries/{persons[0]}/identity")
+    await city.post("intake", "/lookups", {"nik": row["nik"], "purpose": "identity_check"})
+    for person in persons[2:]:
+        ground = {"basis": "consent_withdrawn", "reference": "SRT/1"}
+        await city.post("intake", f"/beneficiaries/{person}/erasure", ground)
+    await told_of_nobody(province, "ready")
+    await story.parked(city)
+    return persons
+
+
+MORE: Any = {"viewport": {"width": WIDE[0], "height": WIDE[1]}, "java_script_enabled": True}
+
+
+async def test_an_audit_from_question_to_evidence_in_a_browser(
+    city: Desk, province: Desk, chromium: Browser
+) -> None:
+    async with AsyncExitStack() as stack:
+        await audit(city, await filled(city, province), chromium, stack)
+
+
+async def test_what_is_decided_tried_again_and_checked_by_the_public_in_a_browser(
+    city: Desk, province: Desk, chromium: Browser
+) -> None:
+    async with AsyncExitStack() as stack:
+        await deciding(city, await filled(city, province), chromium, stack)
+
+
+async def audit(city: Desk, persons: list[str], chromium: Browser, stack: AsyncExitStack) -> None:
+    base = await stack.enter_async_context(served(city))
+    wrong: list[str] = []
+    auditor = await enter(chromium, stack, city, base, wrong, "auditor", **MORE)
+    await auditor.open("Pemeriksaan")
+    await auditor.look("pemeriksaan")
+    await auditor.fill("Cari kode", "HO-SALAH")
+    await auditor.press("Cari")
+    await auditor.look("tidak-ditemukan")
+    await auditor.fill("Cari kode", "ho-1")
+    await auditor.press("Cari")
+    await expect(auditor.page.locator(".events li").last).to_contain_text("dalam log")
+    await auditor.look("riwayat")
+    slider = auditor.page.get_by_label("Geser waktu: diketahui")
+    await slider.focus()
+    await slider.press("Home")
+    await expect(auditor.page.get_by_label("Yang diketahui pada")).not_to_have_value("")
+    await auditor.press("Tampilkan")
+    await expect(auditor.page.get_by_text("Yang dicatat sejak")).to_be_visible()
+    await auditor.look("riwayat-dulu")
+    await auditor.open("Satu langkah sesudahnya")
+    await auditor.fill("Yang terjadi sampai", "2019-10-05T12:00:00")
+    await auditor.page.get_by_text("Saring menurut akun").click()
+    await auditor.press("Tampilkan")
+    await auditor.look("riwayat-dua-sumbu")
+    await auditor.page.goto("/perubahan")
+    await auditor.look("perubahan")
+    await auditor.open("Persamaan")
+    await auditor.look("persamaan")
+    await auditor.page.goto("/pencocokan")
+    await auditor.choose("Kantor mitra", "35")
+    await auditor.press("Tanya dan bandingkan")
+    await expect(auditor.page.get_by_text("selisih dengan kantor Jawa Timur")).to_be_visible()
+    await auditor.look("pencocokan")
+    await auditor.open("Bukti log")
+    await auditor.look("bukti-log")
+    await auditor.page.goto("/riwayat/HO-1")
+    async with auditor.page.expect_download() as coming:
+        await auditor.page.get_by_role("button", name="Unduh bukti").click()
+    found = await (await coming.value).path()
+    with zipfile.ZipFile(io.BytesIO(found.read_bytes())) as archive:
+        assert {"checkpoint", "contents", "verify.py", "linimasa.txt"} <= set(archive.namelist())
+    for address, name in (
+        ("/penghapusan", "penghapusan"),
+        (f"/penghapusan/{persons[2]}", "satu-penghapusan"),
+        ("/penahanan", "penahanan"),
+        ("/masa-simpan", "masa-simpan"),
+        ("/pembukaan", "pembukaan"),
+        ("/pencarian", "pencarian"),
+        ("/pembukaan-tidak-biasa", "pembukaan-tidak-biasa"),
+        ("/tautan", "tautan"),
+        ("/tautan/pesan", "pesan"),
+    ):
+        await auditor.page.goto(address)
+        await auditor.look(name)
+    await auditor.page.goto("/akses-darurat")
+    await auditor.page.get_by_role("button", name="Buka alasannya").click()
+    await expect(auditor.page.get_by_text("Ia dibawa ke rumah sakit")).to_be_visible()
+    await auditor.look("akses-darurat")
+    await auditor.page.get_by_role("button", name="Catat temuan").click()
+    await expect(auditor.page.locator("#masalah")).to_be_focused()
+    await auditor.look("akses-darurat-salah")
+    assert wrong == []
+
+
+async def deciding(
+    city: Desk, persons: list[str], chromium: Browser, stack: AsyncExitStack
+) -> None:
+    paper = await printed(city, "approver", "/handovers/HO-1/deed")
+    base = await stack.enter_async_context(served(city))
+    wrong: list[str] = []
+    approver = await enter(chromium, stack, city, base, wrong, "approver", **MORE)
+    await approver.open("Usulan penghapusan data")
+    await approver.open(persons[3])
+    await approver.page.get_by_text("Tahan dari penghapusan").click()
+    await approver.look("putuskan-penghapusan")
+    await approver.fill("Tahan sampai", "2099-01-01")
+    await approver.fill("Alasan hukum", "perkara berjalan")
+    await approver.press("Tahan")
+    await expect(approver.page.get_by_text("Datanya ditahan sampai")).to_be_visible()
+    await approver.page.goto("/penahanan")
+    await approver.look("tahan")
+    await approver.page.goto(f"/penghapusan/{persons[2]}")
+    await approver.press("Setujui penghapusan")
+
+    async def erased() -> bool:
+        await approver.page.reload()
+        return await approver.page.get_by_text("Unduh surat keterangan").count() == 1
+
+    await eventually(erased)
+    await approver.look("terhapus")
+
+    operator = await enter(chromium, stack, city, base, wrong, "operator", **MORE)
+    await operator.open("Pesan kantor lain yang tertahan")
+    await operator.page.get_by_text("Lepaskan pesan ini").first.click()
+    await operator.look("tertahan")
+    await operator.page.get_by_role("button", name="Coba lagi").first.click()
+    await operator.look("tertahan-dicoba")
+
+    intake = await enter(chromium, stack, city, base, wrong, "intake", **MORE)
+    await intake.page.goto("/usul-penghapusan")
+    await intake.look("usul")
+
+    # Whoever holds a paper, without an account.
+    await intake.page.context.clear_cookies()
+    await intake.page.goto("/periksa")
+    await intake.look("periksa")
+    await intake.fill("Isi kode pada naskah", paper.codes[0])
+    await intake.press("Periksa")
+    await expect(intake.page.get_by_role("heading", name="Tercatat")).to_be_visible()
+    await intake.look("periksa-tercatat")
+    await intake.fill("Isi kode pada naskah", paper.codes[0][:-1])
+    await intake.press("Periksa")
+    await intake.look("periksa-tidak-dikenal")
+    assert wrong == []
