@@ -9,6 +9,7 @@ from typing import Any
 from services.province.service import SERVICE
 from services.province.web.commands import COMMANDS
 from services.province.web.imports import IMPORTS
+from shared.runtime.sheets import read_xlsx
 from tests.screens.browser import Browser, signed_in
 from tests.system import story
 from tests.system.offices import Desk, eventually
@@ -202,6 +203,15 @@ async def test_a_case_goes_from_assessment_to_follow_up_with_her_wishes_first(
     assert "ditutup" in page.text
     assert "Langkah berikutnya" not in page.text
     assert (await other.open(f"/kasus?cari={person}")).text.count(f'href="{here}"') == 1
+
+    # Each list of hers as a workbook, with codes and nothing that is sealed.
+    lists = ("/kasus", "/bantuan", "/rumah-singgah", "/kedatangan", "/kedatangan/HO-1")
+    for address in lists:
+        link = re.search(r'href="(/api/v1/[^"]*format=xlsx)"', (await worker.open(address)).text)
+        assert link, address
+        answer = await worker.http.get(link[1])
+        assert answer.status_code == 200, answer.text
+        assert "Pasar dekat" not in str(read_xlsx(answer.content))
 
     # Another leaves when she wants to; her bed is free again.
     await worker.step(f"/kasus/{second}", "take")

@@ -39,6 +39,13 @@ async def test_a_sheet_is_copied_with_its_times_and_what_is_refused_is_said_by_t
     assert "masa depan" in came_back.text
     assert await province.size() == size
 
+    # A program that does not ask for the good rows alone gets all or nothing.
+    both = [{"person": one, **story.ARRIVED}, {"person": two, "outcome": "arrived"}]
+    path = "/arrivals/HO-1/sheet"
+    code = await province.refused("reception", path, {"rows": both})
+    assert code == "HOUSE_AND_WILLINGNESS"
+    assert await province.size() == size
+
     page = await reception.open(SHEET)
     rows = {
         one: ["b", "15:05", "", ""],

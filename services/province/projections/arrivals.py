@@ -25,6 +25,7 @@ create table entry (
   crossed boolean not null default false, primary key (handover, person)
 );
 create index on entry (person);
+create index on entry (handover) where state = 'expected';
 """
 
 
@@ -173,13 +174,24 @@ async def person(connection: AsyncConnection[Any], code: str) -> dict[str, Any] 
     return found[0] if found else None
 
 
-PAGE = (
-    "select h.*, e.persons, e.unanswered, e.arrived, count(*) over ()::int as of"
-    " from rm_arrivals.handover h left join lateral (select"
+SOME = "select h.*, e.persons, e.unanswered from (select h.*, (select count(*)::int"
+IN_ORDER = (
+    " order by h.planned_departure desc, h.handover limit %(limit)s offset %(offset)s) h"
+    " left join lateral (select"
     " count(*) filter (where listed and state <> 'withdrawn')::int as persons,"
-    " count(*) filter (where state = 'expected')::int as unanswered,"
-    " count(*) filter (where state in ('arrived', 'unlisted'))::int as arrived"
+    " count(*) filter (where state = 'expected')::int as unanswered"
     " from rm_arrivals.entry where handover = h.handover) e on true"
+    " order by h.planned_departure desc, h.handover"
+)
+UNANSWERED = (
+    "exists (select 1 from rm_arrivals.entry e where e.handover = h.handover"
+    " and e.state = 'expected')"
+)
+WHICH = (
+    " from rm_arrivals.handover h where case %(state)s::text"
+    f" when 'waiting' then h.phase = 'expected' and {UNANSWERED}"
+    f" when 'answered' then h.phase = 'expected' and not {UNANSWERED}"
+    " else h.phase = coalesce(%(state)s, h.phase) end"
 )
 
 
@@ -188,14 +200,11 @@ async def page(
 ) -> list[dict[str, Any]]:
     """Some announced handovers, the latest departure first; `waiting` are those with answers due.
 
-    Each with how many are listed, unanswered, and here.
+    Each with how many are listed, and unanswered.
     """
     return await rows(
         connection,
-        PAGE + " where case %(state)s::text when 'waiting' then h.phase = 'expected'"
-        " and e.unanswered > 0 when 'answered' then h.phase = 'expected' and e.unanswered = 0"
-        " else h.phase = coalesce(%(state)s, h.phase) end"
-        " order by h.planned_departure desc, h.handover limit %(limit)s offset %(offset)s",
+        SOME + WHICH + ") as of" + WHICH + IN_ORDER,
         state=state,
         limit=limit,
         offset=offset,

@@ -26,6 +26,8 @@ create table note (
   at timestamptz not null
 );
 create index on note (person);
+create index on casework ((status = 'closed'), since, person);
+create index on casework (worker);
 """
 
 STATUS = "update casework set status = %(status)s, since = %(since)s where person = %(person)s"
@@ -110,7 +112,7 @@ def apply(recorded: Recorded) -> Iterator[Statement]:
             )
 
 
-projection = Projection("cases", 2, TABLES, apply)
+projection = Projection("cases", 3, TABLES, apply)
 
 
 async def cases(connection: AsyncConnection[Any]) -> list[dict[str, Any]]:
@@ -156,7 +158,9 @@ async def page(
     """Some cases without their sealed texts, the longest unchanged first."""
     return await rows(
         connection,
-        "select person, house, willing, status, worker, since, count(*) over ()::int as of"
+        "select person, house, willing, status, worker, since, (select count(*)::int"
+        + WHICH
+        + ") as of"
         + WHICH
         + " order by status = 'closed', since, person limit %(limit)s offset %(offset)s",
         worker=worker,

@@ -20,6 +20,7 @@ create table credit (
     (case when failed then 0 else amount_rupiah - returned_rupiah end) stored,
   primary key (person, reference)
 );
+create index on credit ((answer is not null), credited_on, person, reference);
 """
 
 ANSWER = (
@@ -55,7 +56,7 @@ def apply(recorded: Recorded) -> Iterator[Statement]:
             yield ANSWER, disputed.model_dump() | {"answer": "disputed", "by": recorded.actor}
 
 
-projection = Projection("grants", 1, TABLES, apply)
+projection = Projection("grants", 2, TABLES, apply)
 
 
 async def grants(connection: AsyncConnection[Any]) -> dict[str, Any]:
@@ -70,6 +71,25 @@ async def grants(connection: AsyncConnection[Any]) -> dict[str, Any]:
     }
 
 
+WHICH = (
+    " from rm_grants.credit where case %(answer)s::text"
+    " when 'open' then answer is null and standing_rupiah > 0"
+    " when 'gone' then standing_rupiah = 0"
+    " else %(answer)s::text is null or answer = %(answer)s end"
+    " and (%(person)s::text is null or person = %(person)s)"
+)
+
+
+async def open_ones(connection: AsyncConnection[Any]) -> int:
+    """How many credits stand that nobody has answered for."""
+    found = await rows(
+        connection,
+        "select count(*)::int as n from rm_grants.credit"
+        " where answer is null and standing_rupiah > 0",
+    )
+    return int(found[0]["n"])
+
+
 async def page(
     connection: AsyncConnection[Any],
     *,
@@ -81,12 +101,11 @@ async def page(
     """Some credits: `open` are those that stand and nobody has answered for."""
     return await rows(
         connection,
-        "select *, count(*) over ()::int as of from rm_grants.credit where case %(answer)s::text"
-        " when 'open' then answer is null and standing_rupiah > 0"
-        " when 'gone' then standing_rupiah = 0"
-        " else %(answer)s::text is null or answer = %(answer)s end"
-        " and (%(person)s::text is null or person = %(person)s)"
-        " order by answer is not null, credited_on, person, reference"
+        "select *, (select count(*)::int"
+        + WHICH
+        + ") as of"
+        + WHICH
+        + " order by answer is not null, credited_on, person, reference"
         " limit %(limit)s offset %(offset)s",
         answer=answer,
         person=person,

@@ -206,7 +206,12 @@ async def _open_case(desk: Desk, found: dict[str, Any]) -> Any:
 READS: tuple[ReadRoute, ...] = (
     ReadRoute("/arrivals", "Kedatangan yang diharapkan", STAFF, _arrivals, models=ARRIVALS),
     ReadRoute(
-        "/arrivals/{handover}", "Daftar periksa satu serah terima", STAFF, _arrival, models=ARRIVALS
+        "/arrivals/{handover}",
+        "Daftar periksa satu serah terima",
+        STAFF,
+        _arrival,
+        models=ARRIVALS,
+        table=lambda found: found["entries"],
     ),
     ReadRoute(
         "/arrivals/{handover}/identities",
@@ -246,7 +251,12 @@ READS: tuple[ReadRoute, ...] = (
     ),
     ReadRoute("/houses", "Rumah singgah", STAFF, _houses, models=(houses.projection,)),
     ReadRoute(
-        "/grants", "Bantuan yang diberitahukan", CASEWORK, _grants, models=(grants.projection,)
+        "/grants",
+        "Bantuan yang diberitahukan",
+        CASEWORK,
+        _grants,
+        models=(grants.projection,),
+        table=lambda found: found["credits"],
     ),
     ReadRoute("/cases", "Kasus", CASEWORK, _cases, models=CASES),
     ReadRoute("/cases/{person}", "Satu kasus", CASEWORK, _case, models=CASES),

@@ -14,14 +14,13 @@ ARRIVALS_SHOWN = 10
 async def today(desk: Desk, _: dict[str, str]) -> Loaded:
     reading, roles = desk.reading, desk.staff.roles
     meets = roles & {"reception", "case_worker", "auditor"}
-    waiting = await cases.waiting(reading, desk.staff.username)
-    unanswered = await grants.page(reading, answer="open", limit=1, offset=0)
+    works = roles & {"case_worker", "admin"}
     return {
         "arrivals": await arrivals.page(reading, "waiting", ARRIVALS_SHOWN, 0)
         if "reception" in roles
         else [],
-        "waiting": waiting,
-        "grants": unanswered[0]["of"] if unanswered else 0,
+        "waiting": await cases.waiting(reading, desk.staff.username) if works else {},
+        "grants": await grants.open_ones(reading) if "case_worker" in roles else 0,
         "waits": await oversight.waiting(desk),
         "houses": await houses.houses(reading) if meets or "admin" in roles else None,
     }
