@@ -147,6 +147,52 @@ async def test_a_timeline_goes_back_on_both_axes_and_says_what_changed_since(
     assert "berangkat" in page.text
 
 
+async def test_a_discrepancy_is_found_explained_and_read_as_it_was_before(
+    city: Desk, stack: AsyncExitStack
+) -> None:
+    await story.open_operation(city)
+    await story.register(city, *(story.intake_row(willingness=f"SPK/{n}") for n in range(4)))
+    auditor = await stack.enter_async_context(signed_in(city, "pemeriksa", "auditor"))
+    issuer = await stack.enter_async_context(signed_in(city, "penerbit", "issuer"))
+    approver = await stack.enter_async_context(signed_in(city, "pengesah", "approver"))
+    before = city.office.clock().isoformat()
+    claim = {"subject": "persons", "figure": "5", "source": "laporan kota",
+             "stated_by": "kepala bidang", "stated_on": "2019-10-01"}  # fmt: skip
+    await issuer.step("/kegiatan/OP-TEST", "claim", **claim)
+    page = await auditor.open("/persamaan")
+    assert "1 selisih menunggu penjelasan" in page.text
+    assert "5 dinyatakan" in page.text
+    page = await auditor.open(link(page, "OP-TEST"))
+    assert "alasannya tersegel" not in page.text
+    assert "Belum dijelaskan" in (await auditor.open(link(page, "Lihat keadaannya"))).text
+
+    why = "Satu orang dihitung dua kali"
+    await approver.step("/kegiatan/OP-TEST", "explain", explanation=why)
+    assert "selisih, sudah dijelaskan" in (await auditor.open("/persamaan")).text
+    page = await auditor.open("/riwayat/OP-TEST?oleh=pengesah")
+    assert "alasannya tersegel" in page.text
+    assert why not in page.text
+    size = await city.size()
+    opened = await auditor.submit(page, "text")
+    assert why in opened.text
+    assert "oleh=pengesah" in str(opened.url)
+    assert await city.size() == size + 1, "the look is on record"
+    # Whose reason is not an auditor's to read stays closed, whatever is sent.
+    closed = await auditor.submit(page, "text", position="2")
+    assert why not in closed.text
+
+    # The board as it was known before anybody had said five.
+    then = await auditor.http.get("/kegiatan/OP-TEST", params={"dicatat": before}, headers=HTML)
+    assert "Bukan keadaan sekarang." in then.text
+    assert "Belum ada jumlah yang dinyatakan" in then.text
+    assert "5 dinyatakan" in (await auditor.open("/kegiatan/OP-TEST")).text
+    page = await auditor.http.get("/riwayat/OP-TEST", params={"dicatat": before}, headers=HTML)
+    same = await auditor.open(link(page, "Lihat keadaannya pada waktu itu"))
+    assert "Belum ada jumlah yang dinyatakan" in same.text
+    refused = await approver.http.get("/kegiatan/OP-TEST?dicatat=2026-01-01T00:00", headers=HTML)
+    assert (refused.status_code, "ROLE_MISSING" in refused.text) == (403, True)
+
+
 async def test_a_long_timeline_comes_by_the_page(city: Desk, stack: AsyncExitStack) -> None:
     await story.open_operation(city)
     await story.register(city, *(story.intake_row(willingness=f"SPK/{n}") for n in range(60)))

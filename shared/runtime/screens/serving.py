@@ -21,18 +21,19 @@ from jinja2 import ChoiceLoader, Environment, FileSystemLoader, StrictUndefined
 from pydantic import ValidationError
 from starlette.datastructures import FormData, UploadFile
 
+from shared.kernel.asof import Moment
 from shared.kernel.handling import Undecided
 from shared.kernel.hold import Held
-from shared.runtime import problems
+from shared.runtime import history, problems
 from shared.runtime.forms import path_names
 from shared.runtime.gate import csrf_token, require, staff_of
 from shared.runtime.manifest import CommandRoute, Problem, Service
 from shared.runtime.performing import PREFIX, Sent, desk_of, perform
 from shared.runtime.rows import Import
 from shared.runtime.screens import language
-from shared.runtime.screens.fields import body_of
+from shared.runtime.screens.fields import body_of, time_of
 from shared.runtime.screens.filled import Filled
-from shared.runtime.screens.screen import Files, Loaded, Screen, Step
+from shared.runtime.screens.screen import AS_OF, Files, Loaded, Screen, Step
 from shared.runtime.staff import Staff
 
 TEMPLATES = Path(__file__).parent.parent / "templates"
@@ -208,6 +209,16 @@ async def _carry_out(
     return answer
 
 
+def _moment(screen: Screen, request: Request) -> Moment:
+    """As of when the screen is asked. Raises Problem (403, 422)."""
+    if not screen.models:
+        return Moment()
+    zone = request.app.state.office.settings.zone
+    times = [time_of(request.query_params.get(name, "")[:64], zone) for name in AS_OF]
+    named = zip(("known_at", "true_at"), times, strict=True)
+    return history.moment_of(staff_of(request), {one: at.isoformat() for one, at in named if at})
+
+
 async def _preview(
     service: Service, screen: Screen, request: Request, path: dict[str, str], sent: FormData
 ) -> Response:
@@ -257,9 +268,12 @@ async def _page(
     asked = {
         name: text[:64] for name in screen.optional if (text := request.query_params.get(name))
     }
+    moment = _moment(screen, request) if sent is None else Moment()
     async with office.pool.connection() as connection:
         desk = replace(desk_of(request, staff_of(request)), connection=connection)
-        loaded = await screen.load(desk, path | asked)
+        desk = replace(desk, now=moment.today(desk.now))
+        async with history.past(desk, screen, moment):
+            loaded = await screen.load(desk, path | asked)
     if isinstance(loaded, Response):
         return loaded
     if loaded is None:
@@ -279,6 +293,9 @@ async def _page(
         return Filled(name, csrf, f"{key}-{name}", name == act, lists, wrong)
 
     shown = dict(loaded) | {"preview": None} | dict(more or {})
+    if moment != Moment():
+        # Nothing is done to how it was.
+        shown |= {"as_of": moment, "roles": frozenset()}
     return render(
         service,
         request,
@@ -301,16 +318,17 @@ def render(
     wanted = request.cookies.get(language.COOKIE, "")
     language.chosen.set(wanted if wanted in language.LANGUAGES else language.LANGUAGES[0])
     environment = _environment(service.templates, office.settings.time_zone)
-    text = environment.get_template(template).render(
-        office=office.settings.office_name,
-        staff=staff,
-        roles=staff.roles,
-        menu=[one for one in service.screens if one.menu and one.roles & staff.roles],
-        here=request.url.path,
-        language=language.chosen.get(),
-        csrf=csrf_token(request),
-        **shown,
-    )
+    context: dict[str, Any] = {
+        "office": office.settings.office_name,
+        "staff": staff,
+        "roles": staff.roles,
+        "as_of": None,
+        "menu": [one for one in service.screens if one.menu and one.roles & staff.roles],
+        "here": request.url.path,
+        "language": language.chosen.get(),
+        "csrf": csrf_token(request),
+    }
+    text = environment.get_template(template).render(context | shown)
     return HTMLResponse(text, status_code=status)
 
 
