@@ -15,7 +15,7 @@ from zoneinfo import ZoneInfo
 
 import httpx
 
-from shared.runtime.screens.oversight.looking_back import dated, found_by
+from shared.runtime.screens.oversight.looking_back import CHANGED_ROWS, dated, found_by
 from shared.runtime.screens.paging import PAGE_ROWS
 from tests.screens.browser import HTML, Browser, form_of, signed_in
 from tests.system import story
@@ -202,15 +202,19 @@ async def test_a_long_timeline_comes_by_the_page(city: Desk, stack: AsyncExitSta
     seen, number = events(page), 1
     while "Berikutnya" in page.text:
         assert len(events(page)) == PAGE_ROWS
-        page = await auditor.open(
-            "/riwayat/OP-TEST" + link(page, "Berikutnya").partition("OP-TEST")[2]
-        )
+        page = await auditor.open(link(page, "Berikutnya"))
         seen, number = seen + events(page), number + 1
     assert number > 1
     assert len(seen) == len(set(seen)) > 60
-    page = await auditor.open("/perubahan")
+    between = city.office.clock().isoformat()
+    await story.register(city, *(story.intake_row(willingness=f"SPK/1{n}") for n in range(25)))
+    both = {"dicatat": between, "terjadi": between}
+    page = await auditor.http.get("/riwayat/OP-TEST", params=both, headers=HTML)
+    assert (len(events(page)), len(events(page, "berubah-1"))) == (PAGE_ROWS, CHANGED_ROWS)
     assert len(page.content) < 50_000
-    assert "Berikutnya" in page.text
+    page = await auditor.open(link(page, "Lihat semua perubahannya"))
+    assert len(page.content) < 50_000
+    assert page.url.path == "/perubahan"
 
 
 async def test_an_erasure_is_proposed_approved_and_certified_by_forms_alone(
@@ -340,6 +344,30 @@ async def test_an_operator_sees_what_ails_a_link_and_tries_a_parked_message_agai
     tried = await operator.submit(page, "retry")
     assert "sudah dicoba dan tetap tertahan" in tried.text
     assert await city.size() == size
+    async with city.office.pool.connection() as connection:
+        await connection.execute(
+            "insert into link_out (receiver, forked, witnessed, heard_at)"
+            " values ('53', true, 999999, now() - interval '1 hour')"
+        )
+        await connection.execute(
+            "insert into forks (office, detail, kept, came, came_size, found_at)"
+            " values ('53', 'x', '', '', 1, now())"
+        )
+        await connection.execute(
+            "insert into worker_troubles (name, says, since) values ('x', 'it stands still', now())"
+        )
+    ailing = (await operator.open("/tautan")).text
+    for words in (
+        "Satu bagian worker tersendat",
+        "Tidak ada kabar sejak",
+        "Riwayat kantor itu bercabang",
+        "Kantor itu menyatakan riwayat kantor ini bercabang",
+        "Kantor itu menyaksikan lebih banyak peristiwa",
+        "2 pesan tertahan menunggu orang",
+    ):
+        assert words in ailing, words
+    assert "pulang witness accept 53 --reason …</code>" in (await auditor.open("/bukti-log")).text
+    assert "Riwayat kantor lain yang bercabang" in (await auditor.open("/pemeriksaan")).text
     gone = await operator.submit(page, "retry", parked="77")
     assert (gone.status_code, "NOT_PARKED" in gone.text) == (409, True)
     seen = await auditor.open("/tautan/tertahan")
