@@ -300,7 +300,7 @@ class _Texts(Value):
     texts: dict[str, Sealed] = Field(default_factory=dict)
 
 
-async def _texts(desk: Desk, path: dict[str, str]) -> Any:
+async def texts(desk: Desk, path: dict[str, str]) -> Any:
     position = path["position"]
     if not (position.isascii() and position.isdigit() and len(position) <= 18):
         return None
@@ -326,7 +326,7 @@ async def _texts(desk: Desk, path: dict[str, str]) -> Any:
     )
 
 
-async def _open_texts(desk: Desk, found: _Texts) -> Any:
+async def open_texts(desk: Desk, found: _Texts) -> Any:
     category = found.stream.partition("-")[0]
     service: Service = desk.service
     if not service.texts.get(category, frozenset()) & desk.staff.roles:
@@ -344,8 +344,8 @@ async def _open_texts(desk: Desk, found: _Texts) -> Any:
             "Bila mendesak, buka akses darurat dengan alasannya.",
         )
     names = list(found.texts)
-    texts = await custody.opened(desk, [(found.subject, n, found.texts[n]) for n in names])
-    return {"type": found.type, "texts": dict(zip(names, texts, strict=True))}
+    said = await custody.opened(desk, [(found.subject, n, found.texts[n]) for n in names])
+    return {"type": found.type, "texts": dict(zip(names, said, strict=True))}
 
 
 def reads(service: Service) -> tuple[ReadRoute, ...]:
@@ -392,7 +392,7 @@ def reads(service: Service) -> tuple[ReadRoute, ...]:
             "/events/{position}/texts",
             "Catatan tersegel dari satu kejadian",
             opening,
-            _texts,
-            opens=_open_texts,
+            texts,
+            opens=open_texts,
         ),
     )

@@ -13,7 +13,7 @@ from collections.abc import AsyncIterator, Mapping
 from contextlib import asynccontextmanager
 from datetime import datetime
 from itertools import groupby
-from typing import Any, Literal
+from typing import TYPE_CHECKING, Any, Literal
 from zoneinfo import ZoneInfo
 
 from psycopg import AsyncConnection
@@ -29,6 +29,9 @@ from shared.kernel.vault import is_sealed
 from shared.runtime.manifest import Desk, Problem, ReadRoute
 from shared.runtime.staff import Staff
 from shared.runtime.status import parse_position, parse_time
+
+if TYPE_CHECKING:
+    from shared.runtime.screens.screen import Screen
 
 ROLES = frozenset({"auditor", "admin"})
 """Who may look back."""
@@ -268,7 +271,7 @@ def moment_of(staff: Staff, given: dict[str, str]) -> Moment:
 
 
 @asynccontextmanager
-async def past(desk: Desk, route: ReadRoute, moment: Moment) -> AsyncIterator[None]:
+async def past(desk: Desk, route: ReadRoute | Screen, moment: Moment) -> AsyncIterator[None]:
     """Inside, the desk's connection reads the route's read models as of the moment.
 
     Raises Problem (409, 503).

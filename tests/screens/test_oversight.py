@@ -15,7 +15,7 @@ from zoneinfo import ZoneInfo
 
 import httpx
 
-from shared.runtime.screens.oversight.looking_back import dated, found_by
+from shared.runtime.screens.oversight.looking_back import CHANGED_ROWS, dated, found_by
 from shared.runtime.screens.paging import PAGE_ROWS
 from tests.screens.browser import HTML, Browser, form_of, signed_in
 from tests.system import story
@@ -147,6 +147,52 @@ async def test_a_timeline_goes_back_on_both_axes_and_says_what_changed_since(
     assert "berangkat" in page.text
 
 
+async def test_a_discrepancy_is_found_explained_and_read_as_it_was_before(
+    city: Desk, stack: AsyncExitStack
+) -> None:
+    await story.open_operation(city)
+    await story.register(city, *(story.intake_row(willingness=f"SPK/{n}") for n in range(4)))
+    auditor = await stack.enter_async_context(signed_in(city, "pemeriksa", "auditor"))
+    issuer = await stack.enter_async_context(signed_in(city, "penerbit", "issuer"))
+    approver = await stack.enter_async_context(signed_in(city, "pengesah", "approver"))
+    before = city.office.clock().isoformat()
+    claim = {"subject": "persons", "figure": "5", "source": "laporan kota",
+             "stated_by": "kepala bidang", "stated_on": "2019-10-01"}  # fmt: skip
+    await issuer.step("/kegiatan/OP-TEST", "claim", **claim)
+    page = await auditor.open("/persamaan")
+    assert "1 selisih menunggu penjelasan" in page.text
+    assert "5 dinyatakan" in page.text
+    page = await auditor.open(link(page, "OP-TEST"))
+    assert "alasannya tersegel" not in page.text
+    assert "Belum dijelaskan" in (await auditor.open(link(page, "Lihat keadaannya"))).text
+
+    why = "Satu orang dihitung dua kali"
+    await approver.step("/kegiatan/OP-TEST", "explain", explanation=why)
+    assert "selisih, sudah dijelaskan" in (await auditor.open("/persamaan")).text
+    page = await auditor.open("/riwayat/OP-TEST?oleh=pengesah")
+    assert "alasannya tersegel" in page.text
+    assert why not in page.text
+    size = await city.size()
+    opened = await auditor.submit(page, "text")
+    assert why in opened.text
+    assert "oleh=pengesah" in str(opened.url)
+    assert await city.size() == size + 1, "the look is on record"
+    # Whose reason is not an auditor's to read stays closed, whatever is sent.
+    closed = await auditor.submit(page, "text", position="2")
+    assert why not in closed.text
+
+    # The board as it was known before anybody had said five.
+    then = await auditor.http.get("/kegiatan/OP-TEST", params={"dicatat": before}, headers=HTML)
+    assert "Bukan keadaan sekarang." in then.text
+    assert "Belum ada jumlah yang dinyatakan" in then.text
+    assert "5 dinyatakan" in (await auditor.open("/kegiatan/OP-TEST")).text
+    page = await auditor.http.get("/riwayat/OP-TEST", params={"dicatat": before}, headers=HTML)
+    same = await auditor.open(link(page, "Lihat keadaannya pada waktu itu"))
+    assert "Belum ada jumlah yang dinyatakan" in same.text
+    refused = await approver.http.get("/kegiatan/OP-TEST?dicatat=2026-01-01T00:00", headers=HTML)
+    assert (refused.status_code, "ROLE_MISSING" in refused.text) == (403, True)
+
+
 async def test_a_long_timeline_comes_by_the_page(city: Desk, stack: AsyncExitStack) -> None:
     await story.open_operation(city)
     await story.register(city, *(story.intake_row(willingness=f"SPK/{n}") for n in range(60)))
@@ -156,15 +202,19 @@ async def test_a_long_timeline_comes_by_the_page(city: Desk, stack: AsyncExitSta
     seen, number = events(page), 1
     while "Berikutnya" in page.text:
         assert len(events(page)) == PAGE_ROWS
-        page = await auditor.open(
-            "/riwayat/OP-TEST" + link(page, "Berikutnya").partition("OP-TEST")[2]
-        )
+        page = await auditor.open(link(page, "Berikutnya"))
         seen, number = seen + events(page), number + 1
     assert number > 1
     assert len(seen) == len(set(seen)) > 60
-    page = await auditor.open("/perubahan")
+    between = city.office.clock().isoformat()
+    await story.register(city, *(story.intake_row(willingness=f"SPK/1{n}") for n in range(25)))
+    both = {"dicatat": between, "terjadi": between}
+    page = await auditor.http.get("/riwayat/OP-TEST", params=both, headers=HTML)
+    assert (len(events(page)), len(events(page, "berubah-1"))) == (PAGE_ROWS, CHANGED_ROWS)
     assert len(page.content) < 50_000
-    assert "Berikutnya" in page.text
+    page = await auditor.open(link(page, "Lihat semua perubahannya"))
+    assert len(page.content) < 50_000
+    assert page.url.path == "/perubahan"
 
 
 async def test_an_erasure_is_proposed_approved_and_certified_by_forms_alone(
@@ -294,6 +344,30 @@ async def test_an_operator_sees_what_ails_a_link_and_tries_a_parked_message_agai
     tried = await operator.submit(page, "retry")
     assert "sudah dicoba dan tetap tertahan" in tried.text
     assert await city.size() == size
+    async with city.office.pool.connection() as connection:
+        await connection.execute(
+            "insert into link_out (receiver, forked, witnessed, heard_at)"
+            " values ('53', true, 999999, now() - interval '1 hour')"
+        )
+        await connection.execute(
+            "insert into forks (office, detail, kept, came, came_size, found_at)"
+            " values ('53', 'x', '', '', 1, now())"
+        )
+        await connection.execute(
+            "insert into worker_troubles (name, says, since) values ('x', 'it stands still', now())"
+        )
+    ailing = (await operator.open("/tautan")).text
+    for words in (
+        "Satu bagian worker tersendat",
+        "Tidak ada kabar sejak",
+        "Riwayat kantor itu bercabang",
+        "Kantor itu menyatakan riwayat kantor ini bercabang",
+        "Kantor itu menyaksikan lebih banyak peristiwa",
+        "2 pesan tertahan menunggu orang",
+    ):
+        assert words in ailing, words
+    assert "pulang witness accept 53 --reason …</code>" in (await auditor.open("/bukti-log")).text
+    assert "Riwayat kantor lain yang bercabang" in (await auditor.open("/pemeriksaan")).text
     gone = await operator.submit(page, "retry", parked="77")
     assert (gone.status_code, "NOT_PARKED" in gone.text) == (409, True)
     seen = await auditor.open("/tautan/tertahan")

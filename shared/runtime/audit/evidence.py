@@ -14,6 +14,7 @@ evidence is made all the same, shows it, and what does not hold is said.
 
 from __future__ import annotations
 
+import asyncio
 import json
 import shutil
 from base64 import b64encode
@@ -145,7 +146,9 @@ async def _gather(
     for one in kept:
         text = signer.shown(one.one, consistency.get(one.size, [])) if one.one else one.text
         files[f"witnessed/{one.partner}-{one.size}"] = text.encode()
-    files |= {name: typeset(paper) for name, paper in papers.items()}
+    for name, paper in papers.items():
+        # In a thread: the web, which makes evidence too, goes on meanwhile.
+        files[name] = await asyncio.to_thread(typeset, paper)
     made = Evidence(subject, size, len(covered), len(lines) - len(covered), files, shown)
     files["linimasa.txt"] = _timeline(made, office, lines, sorted(papers)).encode()
     files["verify.py"] = resources.files(__package__).joinpath("checker.py").read_bytes()

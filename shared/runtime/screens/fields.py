@@ -16,8 +16,11 @@ from zoneinfo import ZoneInfo
 
 from pydantic import AwareDatetime, BaseModel
 
+from shared.runtime.status import parse_time
+
 AMOUNT = re.compile(r"-?[0-9]{1,3}(\.[0-9]{3})+|-?[0-9]+")
 DAY_AND_TIME = re.compile(r"\d{4}-\d\d-\d\dT\d\d:\d\d")
+TO_THE_SECOND = re.compile(DAY_AND_TIME.pattern + r"(:\d\d)?")
 
 
 def body_of(
@@ -57,6 +60,18 @@ def _value(kind: Any, text: str, zone: ZoneInfo) -> Any:
     if kind in (datetime, AwareDatetime) and DAY_AND_TIME.fullmatch(text):
         return datetime.fromisoformat(text).replace(tzinfo=zone).isoformat()
     return text
+
+
+def time_of(text: str | None, zone: ZoneInfo) -> datetime | None:
+    """A time as a form's field or a link has it. Raises Problem (422)."""
+    if not text:
+        return None
+    if TO_THE_SECOND.fullmatch(text):
+        try:
+            return datetime.fromisoformat(text).replace(tzinfo=zone)
+        except ValueError:
+            pass
+    return parse_time(text)
 
 
 def _bare(annotation: Any) -> Any:

@@ -9,10 +9,14 @@ from zoneinfo import ZoneInfo
 
 from fastapi import Response
 
+from shared.kernel.projector import Projection
 from shared.runtime.manifest import Desk
 
 if TYPE_CHECKING:
     from shared.runtime.office import Office
+
+AS_OF = ("dicatat", "terjadi")
+"""The query parameters by which a screen shows how it was: as known then, as true then."""
 
 Loaded = Mapping[str, Any]
 Texts = Mapping[str, Sequence[str]]
@@ -65,6 +69,8 @@ class Screen:
     roles: frozenset[str]
     load: Callable[[Desk, dict[str, str]], Awaitable[Loaded | Response | None]]
     acts: Mapping[str, Act] = field(default_factory=dict)
+    models: tuple[Projection, ...] = ()
+    """The read models that it shows: with them an auditor or admin may ask how it was."""
     previews: Mapping[str, Callable[[Desk, Texts, Files], Awaitable[Loaded]]] = field(
         default_factory=dict
     )

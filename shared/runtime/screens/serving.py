@@ -20,9 +20,10 @@ from pydantic import TypeAdapter, ValidationError
 from starlette.datastructures import FormData, UploadFile
 
 from shared.custody.access import Purpose
+from shared.kernel.asof import Moment
 from shared.kernel.handling import Undecided
 from shared.kernel.hold import Held
-from shared.runtime import custody, problems
+from shared.runtime import custody, history, problems
 from shared.runtime.forms import path_names
 from shared.runtime.gate import CSRF_FIELD, csrf_token, form_sent, require, staff_of
 from shared.runtime.manifest import CommandRoute, Problem, ReadRoute, Service
@@ -30,10 +31,10 @@ from shared.runtime.performing import PREFIX, Sent, desk_of, perform
 from shared.runtime.reading import read
 from shared.runtime.rows import Import
 from shared.runtime.screens import drafts, language, live
-from shared.runtime.screens.fields import body_of
+from shared.runtime.screens.fields import body_of, time_of
 from shared.runtime.screens.filled import Filled
 from shared.runtime.screens.rendering import environment
-from shared.runtime.screens.screen import Files, Loaded, Screen, Step
+from shared.runtime.screens.screen import AS_OF, Files, Loaded, Screen, Step
 from shared.runtime.screens.waiting import waiting
 from shared.runtime.staff import Staff
 
@@ -284,6 +285,16 @@ async def _open(
     )
 
 
+def _moment(screen: Screen, request: Request) -> Moment:
+    """As of when the screen is asked. Raises Problem (403, 422)."""
+    if not screen.models:
+        return Moment()
+    zone = request.app.state.office.settings.zone
+    times = [time_of(request.query_params.get(name, "")[:64], zone) for name in AS_OF]
+    named = zip(("known_at", "true_at"), times, strict=True)
+    return history.moment_of(staff_of(request), {one: at.isoformat() for one, at in named if at})
+
+
 async def _preview(
     service: Service, screen: Screen, request: Request, path: dict[str, str], sent: FormData
 ) -> Response:
@@ -333,12 +344,16 @@ async def _page(
     asked = {
         name: text[:64] for name in screen.optional if (text := request.query_params.get(name))
     }
+    moment = _moment(screen, request) if sent is None else Moment()
     async with office.pool.connection() as connection:
         desk = replace(desk_of(request, staff_of(request)), connection=connection)
-        loaded = await screen.load(desk, path | asked)
+        now = desk.now
+        desk = replace(desk, now=moment.today(now))
+        async with history.past(desk, screen, moment):
+            loaded = await screen.load(desk, path | asked)
         partners = office.settings.partners
         # Only where something can be recorded: elsewhere nobody needs to know.
-        held_up = await waiting(connection, partners, desk.now) if screen.acts else {}
+        held_up = await waiting(connection, partners, now) if screen.acts else {}
     if isinstance(loaded, Response):
         return loaded
     if loaded is None:
@@ -362,6 +377,9 @@ async def _page(
         "preview": None, "opened": {}, "refused": {}, "taken": None, "did": "",
     }  # fmt: skip
     shown = dict(loaded) | nothing | dict(more or {})
+    if moment != Moment():
+        # Nothing is done to how it was.
+        shown |= {"as_of": moment, "roles": frozenset()}
     return render(
         service,
         request,
@@ -374,7 +392,7 @@ async def _page(
         recorded=shown.pop("did") or request.query_params.get(RECORDED),
         nothing_new=NOTHING_NEW in request.query_params,
         held_up=held_up,
-        made_at=desk.now.timestamp() if request.method == "GET" else None,
+        made_at=now.timestamp() if request.method == "GET" and moment == Moment() else None,
     )
 
 
@@ -385,17 +403,18 @@ def render(
     # Nobody yet, where the gate itself could not look: then there is no menu either.
     staff = staff_of(request) or Staff("", frozenset())
     made = environment(service.templates, office.settings.time_zone)
-    text = made.get_template(template).render(
-        office=office.settings.office_name,
-        staff=staff,
-        roles=staff.roles,
-        menu=[one for one in service.screens if one.menu and one.roles & staff.roles],
-        here=request.url.path,
-        query=request.url.query,
-        language=language.chosen.get(),
-        csrf=csrf_token(request),
-        **shown,
-    )
+    context: dict[str, Any] = {
+        "office": office.settings.office_name,
+        "staff": staff,
+        "roles": staff.roles,
+        "as_of": None,
+        "menu": [one for one in service.screens if one.menu and one.roles & staff.roles],
+        "here": request.url.path,
+        "query": request.url.query,
+        "language": language.chosen.get(),
+        "csrf": csrf_token(request),
+    }
+    text = made.get_template(template).render(context | shown)
     return HTMLResponse(text, status_code=status)
 
 

@@ -96,6 +96,7 @@ BOARD = Screen(
     "board.html",
     STAFF,
     one_board,
+    models=(board.projection, ledger.projection),
     acts={
         "claim": Act("/operations/{operation}/claims"),
         "explain": Act("/operations/{operation}/explanations"),

@@ -11,7 +11,7 @@ import math
 import re
 from bisect import bisect_right
 from collections.abc import Iterator, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from datetime import date, datetime, timedelta
 from pathlib import Path
 from tempfile import TemporaryDirectory
@@ -25,20 +25,21 @@ from psycopg import AsyncConnection
 
 from shared.kernel.asof import Moment
 from shared.kernel.projector import rows
-from shared.runtime import history
+from shared.runtime import custody_routes, history
 from shared.runtime.audit import evidence
+from shared.runtime.forms import path_names
 from shared.runtime.manifest import Desk, Problem
 from shared.runtime.office import Office
 from shared.runtime.papers import words
+from shared.runtime.screens.fields import time_of
 from shared.runtime.screens.paging import PAGE_ROWS
-from shared.runtime.screens.screen import Loaded, Screen, Step
-from shared.runtime.status import parse_position, parse_time
+from shared.runtime.screens.screen import AS_OF, Loaded, Screen, Step
+from shared.runtime.status import parse_position
 
 CHANGED_ROWS = 20
 STEPS = 200
 """So many steps the slider has; of more it takes some, evenly. The links go one by one."""
 CHUNK_BYTES = 64 * 1024
-LOCAL = re.compile(r"\d{4}-\d\d-\d\dT\d\d:\d\d(:\d\d)?")
 TIME = re.compile(r"\d{4}-\d\d-\d\dT\d\d:\d\d:\d\d[0-9.]*(?:Z|[+-]\d\d:\d\d)")
 DAY = re.compile(r"(?<![\w/-])\d{4}-\d\d-\d\d(?![\w/-])")
 CODE = re.compile(r"[^\x00-\x1F\x7F/?#]{3,64}")
@@ -99,18 +100,6 @@ def _field(at: datetime, zone: ZoneInfo) -> str:
     return whole.astimezone(zone).strftime("%Y-%m-%dT%H:%M:%S")
 
 
-def time_of(text: str | None, zone: ZoneInfo) -> datetime | None:
-    """A time as a form's field or a link has it. Raises Problem (422)."""
-    if not text:
-        return None
-    if LOCAL.fullmatch(text):
-        try:
-            return datetime.fromisoformat(text).replace(tzinfo=zone)
-        except ValueError:
-            pass
-    return parse_time(text)
-
-
 def found_by(text: str) -> str | None:
     """The code that somebody typed, as it stands in the log; None where it can be none."""
     code = text.strip()
@@ -159,10 +148,10 @@ async def search(desk: Desk, given: dict[str, str]) -> Response | None:
 
 async def timeline(desk: Desk, given: dict[str, str]) -> Loaded | None:
     subject, zone = given["subject"], desk.settings.zone
-    known_at, true_at = (time_of(given.get(name), zone) for name in ("dicatat", "terjadi"))
+    known_at, true_at = (time_of(given.get(name), zone) for name in AS_OF)
     after = parse_position(given.get("mulai", "0"), "mulai")
     connection, types, corrections = desk.reading, desk.handling.types, desk.service.corrections
-    kept = {n: given[n] for n in ("dicatat", "terjadi", "oleh", "jenis") if given.get(n)}
+    kept = {n: given[n] for n in (*AS_OF, "oleh", "jenis") if given.get(n)}
     async with history.bounded(desk) as deadline:
         times = await history.moments(connection, subject)
         if not times:
@@ -186,12 +175,18 @@ async def timeline(desk: Desk, given: dict[str, str]) -> Loaded | None:
         Axis(name, at, sorted({pair[which] for pair in times}), _without(kept, name), zone)
         for which, (name, at) in enumerate((("dicatat", known_at), ("terjadi", true_at)))
     ]
-    categories = {line["subject"].partition("-")[0] for line in lines}
+    opening = _opened_by(desk)
+    categories = {_category(line) for line in lines}
     return {
         "subject": subject,
         "lines": [
-            dated(line, zone) | carried.get(line["position"], {}) for line in lines[:PAGE_ROWS]
+            dated(line, zone)
+            | carried.get(line["position"], {})
+            | {"opens": history.CLOSED in (line["why"] or "") and _category(line) in opening}
+            for line in lines[:PAGE_ROWS]
         ],
+        "here_again": "?" + urlencode({**kept, "mulai": after} if after else kept),
+        "states": _states(desk, subject, lines, kept),
         "onward": "?" + urlencode({**kept, "mulai": more}) if more else None,
         "first": "?" + urlencode(kept) if after else None,
         "given": kept,
@@ -204,6 +199,30 @@ async def timeline(desk: Desk, given: dict[str, str]) -> Loaded | None:
             line["subject"] == f"{evidence.STREAMS[desk.service.kind]}-{subject}" for line in lines
         ),
     }
+
+
+def _category(line: dict[str, Any]) -> str:
+    return str(line["subject"]).partition("-")[0]
+
+
+def _opened_by(desk: Desk) -> set[str]:
+    """The kinds of stream whose sealed reasons this auditor may open."""
+    roles = AUDITOR & desk.staff.roles
+    return {category for category, who in desk.service.texts.items() if who & roles}
+
+
+def _states(
+    desk: Desk, subject: str, lines: Sequence[dict[str, Any]], kept: dict[str, str]
+) -> str | None:
+    """Where the subject's own screen shows how it stood at that time, if there is one."""
+    asked = {name: kept[name] for name in AS_OF if name in kept}
+    for screen in desk.service.screens:
+        names = path_names(screen.path)
+        if screen.models and len(names) == 1 and screen.roles & desk.staff.roles:
+            (name,) = names
+            if any(line["subject"] == f"{name}-{subject}" for line in lines):
+                return f"{screen.path.format_map({name: subject})}?{urlencode(asked)}"
+    return None
 
 
 def _without(kept: dict[str, str], name: str) -> dict[str, str]:
@@ -316,6 +335,19 @@ async def changes(desk: Desk, given: dict[str, str]) -> Loaded:
     }
 
 
+async def open_text(office: Office, desk: Desk, given: dict[str, str]) -> Loaded:
+    """The reason that an event holds sealed; the look is on record before it is shown."""
+    position = given.get("position", "")
+    async with office.pool.connection() as connection:
+        found = await custody_routes.texts(
+            replace(desk, connection=connection), {"position": position}
+        )
+    if found is None:
+        raise Problem(404, "NOT_FOUND", "Data ini tidak ada.", "Muat ulang halamannya.")
+    opened = await custody_routes.open_texts(replace(desk, purpose="reading_reason"), found)
+    return {"preview": {"position": int(position), "texts": list(opened["texts"].values())}}
+
+
 async def take_evidence(office: Office, desk: Desk, given: dict[str, str]) -> Response:
     """The folder of `pulang audit evidence` as one file, whole before its first byte is sent."""
     handover = given["subject"]
@@ -364,8 +396,11 @@ TIMELINE = Screen(
     "oversight_timeline.html",
     history.ROLES,
     timeline,
-    steps={"evidence": Step(AUDITOR, take_evidence)},
-    optional=("dicatat", "terjadi", "oleh", "jenis", "mulai"),
+    steps={
+        "evidence": Step(AUDITOR, take_evidence),
+        "text": Step(AUDITOR, open_text),
+    },
+    optional=(*AS_OF, "oleh", "jenis", "mulai"),
 )
 CHANGES = Screen(
     "/perubahan",
