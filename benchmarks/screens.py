@@ -2,9 +2,9 @@
 
     python -m benchmarks.screens [--persons 100000]
 
-Twenty operations; three in five of their people are on handovers, and nearly all of these have
-arrived and hold their grant. One operation is recorded by the office's own decisions and projected;
-the others are made of its rows in the read models, which are all that screens read.
+Two hundred operations of 500; three in five of their people are on handovers, and nearly all of
+these have arrived and hold their grant. One operation is recorded by the office's own decisions and
+projected; the others are made of its rows in the read models, which are all that screens read.
 
 Each screen is asked for as a browser's own page asks (so that it comes compressed), one request
 after the other: in process, and by uvicorn on the loopback address. Beside it stands the page for a
@@ -44,7 +44,7 @@ from shared.runtime.office import Office
 from shared.runtime.serve import Server
 from shared.runtime.web import make_app
 
-OPERATIONS = 20
+OPERATIONS = 200
 REQUESTS = 40
 EMPTY = "/kata-sandi"
 ASKED_BY_A_PAGE = {
@@ -53,8 +53,8 @@ ASKED_BY_A_PAGE = {
     "Sec-Fetch-Site": "same-origin",
 }
 MORE = {
-    "/kegiatan/{operation}/orang": ("?tujuan=35&keadaan=assigned", "?halaman=80", "?cari={person}"),
-    "/serah-terima": ("?tahap=departed&halaman=20",),
+    "/kegiatan/{operation}/orang": ("?tujuan=35&keadaan=assigned", "?halaman=8", "?cari={person}"),
+    "/serah-terima": ("?tahap=departed&halaman=9",),
     "/serah-terima/{handover}/pilih": ("?semua=ya",),
 }
 """Screens that are also asked with a question."""
@@ -62,7 +62,8 @@ MORE = {
 
 async def fill(office: Office, persons: int) -> dict[str, str]:
     """One operation by the office's own decisions, and as many more like it as are wanted."""
-    of, codes = "OP-UKUR", [draw_person_code() for _ in range(persons // OPERATIONS)]
+    # All begin alike, so that those made of them by `OTHER` are others.
+    of, codes = "OP-UKUR", [f"PM-000{draw_person_code()[6:]}" for _ in range(persons // OPERATIONS)]
     await story.handle(office.handling, [Unit([story.opening(of)])])
     await story.handle(
         office.handling, [Unit([story.registration(c, of=of), story.willingness(c)]) for c in codes]
@@ -125,7 +126,7 @@ async def multiply(connection: AsyncConnection[Any], schema: str, table: str) ->
 
 
 OTHER = {
-    "person": "'PM-' || chr(64 + n) || substr(person, 5)",
+    "person": "'PM-' || lpad(n::text, 3, '0') || substr(person, 7)",
     "position": "position + 10000000 * n",
 } | {
     name: f"{name} || '-' || n"

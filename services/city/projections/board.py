@@ -38,7 +38,10 @@ create table person (
   case_status text,
   said_by text not null, since timestamptz not null
 );
-create index on person (operation, state);
+create index on person (operation, destination, state, listed, willing, handover, received_in);
+create index on person (operation, person);
+create index on person (operation, state, willing, handover)
+  where listed and state in ('undetermined', 'assigned');
 """
 
 Finding = tuple[str, int, str]
@@ -222,7 +225,7 @@ def _case_state(person: str, status: str, said: dict[str, str]) -> Iterator[Stat
         )
 
 
-projection = Projection("board", 2, TABLES, apply)
+projection = Projection("board", 3, TABLES, apply)
 
 
 async def operations(connection: AsyncConnection[Any]) -> list[dict[str, Any]]:
