@@ -66,6 +66,10 @@ class Visitor:
         await self.settle()
         await expect(self.page.locator("h1")).to_be_visible()
         await self.page.wait_for_load_state("load")  # With its style sheet.
+        await self.examine(name)
+
+    async def examine(self, name: str) -> None:
+        """The page as it stands, also while a form waits."""
         self.seen.append(name)
         if self.javascript:
             await self.page.evaluate(AXE)

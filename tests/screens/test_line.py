@@ -36,10 +36,11 @@ async def test_a_page_and_its_line(city: Desk, chromium: Browser) -> None:
 
 async def story_of_a_line(city: Desk, chromium: Browser, stack: AsyncExitStack) -> None:
     base = await stack.enter_async_context(served(city))
+    wrong: list[str] = []
     more: Any = {"viewport": {"width": WIDE[0], "height": WIDE[1]}, "java_script_enabled": True}
     await story.open_operation(city)
     await story.register(city, story.intake_row())
-    issuer = await enter(chromium, stack, city, base, [], "issuer", **more)
+    issuer = await enter(chromium, stack, city, base, wrong, "issuer", **more)
     page = issuer.page
     line, change = page.locator("#daring"), page.locator("#perubahan")
 
@@ -55,6 +56,7 @@ async def story_of_a_line(city: Desk, chromium: Browser, stack: AsyncExitStack) 
     await issuer.fill("Sumber", "laporan saya")
     await city.post("issuer", "/operations/OP-TEST/claims", CLAIM | {"figure": 4})
     await expect(change.get_by_role("link")).to_have_text("Ada perubahan: muat ulang")
+    await issuer.examine("ada-perubahan")
     await expect(page.get_by_label("Sumber")).to_have_value("laporan saya")
     claims = page.locator("section[aria-labelledby=dinyatakan] tbody tr")
     await expect(claims).to_have_count(1)
@@ -79,6 +81,7 @@ async def story_of_a_line(city: Desk, chromium: Browser, stack: AsyncExitStack) 
     await page.get_by_role("button", name="Lanjut: pilih orangnya").click()
     await expect(page.locator(".state")).to_contain_text("Tersimpan di perangkat, belum diakui")
     await expect(line).to_contain_text("Luring")
+    await issuer.examine("luring")
     [draft] = (await drafts(page)).values()
     assert draft["sent"] is True
     assert dict(draft["fields"])["transport"] == "KM Contoh"
@@ -116,9 +119,10 @@ async def story_of_a_line(city: Desk, chromium: Browser, stack: AsyncExitStack) 
     # Signing out takes the drafts with it.
     await issuer.press("Keluar")
     await expect(page.locator("h1")).to_have_text("Masuk")
+    await issuer.look("masuk")
     assert await drafts(page) == {}
 
-    intake = await enter(chromium, stack, city, base, [], "intake", **more)
+    intake = await enter(chromium, stack, city, base, wrong, "intake", **more)
     page = intake.page
     # Who somebody is lies on no device, not even as a draft.
     await page.goto("/kegiatan/OP-TEST/daftarkan")
@@ -147,3 +151,4 @@ async def story_of_a_line(city: Desk, chromium: Browser, stack: AsyncExitStack) 
         await connection.execute("delete from sessions")
     await expect(page.locator("#perubahan a")).to_have_text("Sesi Anda berakhir: masuk lagi")
     assert await streams() == 0
+    assert wrong == []

@@ -38,11 +38,11 @@ create table person (
   case_status text,
   said_by text not null, since timestamptz not null
 );
-create index on person (operation, state);
+create index on person (operation, destination, state, listed, willing, handover, received_in);
 create index on person (operation, person);
-create index on person (operation, destination, state, listed);
+create index on person (operation, state, willing, handover)
+  where listed and state in ('undetermined', 'assigned');
 create index on person (operation) where handover <> received_in;
-create index on person (operation) where listed and state in ('undetermined', 'assigned');
 create index on claim (operation);
 create index on explanation (operation);
 """
