@@ -326,7 +326,7 @@ async def test_at_the_end_of_time_what_is_known_and_what_is_true_is_what_staff_r
             assert await at(desk, path, known_at=LONG_AFTER) == live, path
             assert await at(desk, path, true_at=LONG_AFTER) == live, path
             asked += 1
-    assert asked == 5 + 7 + 6 + 5
+    assert asked == 5 + 13 + 6 + 5
 
 
 async def caught_up(*desks: Desk) -> bool:

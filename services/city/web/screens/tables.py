@@ -20,7 +20,7 @@ from shared.runtime.screens.fields import AMOUNT
 from shared.runtime.screens.screen import Files, Loaded, Texts
 from shared.runtime.sheets import IMPORT_ROWS, to_csv
 
-ROWS_SHOWN = 100
+ROWS_SHOWN = 50
 FLAGS = {"ya": True, "tidak": False}
 STATUS = {"masuk": "credited", "gagal": "failed", "dikembalikan": "returned"}
 """As staff write in a bank's table what the API calls by codes."""
