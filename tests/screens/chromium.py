@@ -31,6 +31,7 @@ RULES = ["wcag2a", "wcag2aa", "wcag21a", "wcag21aa", "wcag22aa", "best-practice"
 SCREENSHOTS = os.environ.get("PULANG_SCREENSHOTS")
 WIDE, TABLET, PHONE = (1280, 900), (768, 1024), (360, 740)
 MOST_TABS = 150
+expect.set_options(timeout=15_000)  # Two busy cores.
 
 
 @asynccontextmanager
