@@ -48,7 +48,7 @@ async def deliveries(
     before: int = NEWEST,
     *,
     receiver: str | None = None,
-    most: int = DELIVERIES,
+    most: int | None = None,
 ) -> list[dict[str, Any]]:
     """Each message, the newest first, of those before a position of the log; to one receiver if
     named.
@@ -57,7 +57,9 @@ async def deliveries(
     may begin before the last position of this one.
     """
     quoted = f'"{subject}"'.encode()
-    found = await rows(connection, _SQL, before, subject, quoted, receiver, receiver, most)
+    found = await rows(
+        connection, _SQL, before, subject, quoted, receiver, receiver, most or DELIVERIES
+    )
     documents = [json.loads(row.pop("body")) for row in found]
     receivers = [row["receiver"] for row in found]
     persons = await service.acknowledged(connection, list(zip(receivers, documents, strict=True)))
