@@ -51,7 +51,7 @@ async def deliveries(
     before: int = NEWEST,
     *,
     receiver: str | None = None,
-    most: int = DELIVERIES,
+    most: int | None = None,
 ) -> list[dict[str, Any]]:
     """Each message, the newest first, of those before a position of the log; to one receiver if
     named.
@@ -67,7 +67,7 @@ async def deliveries(
         f'"{subject}"'.encode(),
         receiver,
         receiver,
-        most,
+        most or DELIVERIES,
     )
     return await _with_answers(connection, service, found)
 

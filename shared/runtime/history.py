@@ -85,7 +85,7 @@ async def history(
     *,
     actor: str | None = None,
     category: str | None = None,
-    most: int = LINES,
+    most: int | None = None,
 ) -> list[dict[str, Any]]:
     """What is known of a subject as of a moment, in plain words, in the order of the log.
 
@@ -108,7 +108,7 @@ async def history(
         " and (%(actor)s::text is null or e.actor = %(actor)s)"
         " and (%(category)s::text is null or split_part(e.stream, '-', 1) = %(category)s)"
         " and e.position > %(after)s order by e.position limit %(lines)s",
-        **_parameters(told, subject) | {"lines": most},
+        **_parameters(told, subject) | {"lines": most or LINES},
         known_at=moment.known_at,
         true_at=moment.true_at,
         actor=actor,
@@ -143,7 +143,7 @@ async def changes(
     after: int = 0,
     deadline: float | None = None,
     known_at: datetime | None = None,
-    most: int = LINES,
+    most: int | None = None,
 ) -> dict[str, Any]:
     """What was recorded, or what occurred, after one time and up to another, day by day.
 
@@ -169,13 +169,14 @@ async def changes(
         " and (%(after)s = 0 or (at, position) >"
         " (select at, position from placed where position = %(after)s))"
         " order by at, position limit %(lines)s + 1",
-        **_parameters(told, subject) | {"lines": most},
+        **_parameters(told, subject) | {"lines": most or LINES},
         recorded=axis == "recorded",
         known_at=known_at,
         since=since,
         until=until,
         after=after,
     )
+    most = most or LINES
     more = len(found) > most
     lines = [(row.pop("at").astimezone(zone).date(), StoredEvent(**row)) for row in found[:most]]
     return {
