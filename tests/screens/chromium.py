@@ -2,7 +2,7 @@
 
 Fails in CI where there is no chromium, and skips elsewhere: `apt-get install chromium`. With
 `PULANG_SCREENSHOTS` in the environment a picture of every page is left in that folder, in three
-widths where there is JavaScript.
+widths for whoever has a mouse. Those of the guides: `tests.screens.pictures`.
 """
 
 from __future__ import annotations
@@ -23,6 +23,7 @@ from playwright.async_api import Browser, Locator, Page, async_playwright, expec
 
 from shared.runtime.serve import Server
 from shared.runtime.staff import add_staff
+from tests.screens import pictures
 from tests.system.offices import PASSWORD, Desk
 
 CHROMIUM = Path("/usr/bin/chromium")
@@ -34,6 +35,12 @@ MOST_TABS = 150
 SECONDS = 20
 """How long a page may take on a machine that does other things too."""
 expect.set_options(timeout=SECONDS * 1_000)
+CALLED = {
+    "intake": "petugas-data", "issuer": "penerbit", "approver": "pengesah", "auditor": "auditor-1",
+    "treasurer": "bendahara", "reception": "petugas-tiba", "case_worker": "pendamping",
+    "operator": "operator-1", "admin": "admin-1",
+}  # fmt: skip
+"""What the accounts are called, role by role: a picture shows it."""
 
 
 @asynccontextmanager
@@ -74,15 +81,28 @@ class Visitor:
     async def examine(self, name: str) -> None:
         """The page as it stands, also while a form waits."""
         self.seen.append(name)
+        if await self.page.get_by_text("UNEXPECTED", exact=True).count():
+            self.wrong.append(f"{name}: the office failed")
         if self.javascript:
             await self.page.evaluate(AXE)
             await self._ask_axe(name)
-            # The same page on other screens: what their width could break.
-            for width, height in (PHONE, TABLET, WIDE):
-                await self.page.set_viewport_size({"width": width, "height": height})
-                await self._fits(name)
-        else:
+        await self._everywhere(name)
+
+    async def _everywhere(self, name: str) -> None:
+        """The same page on other screens: what their width could break."""
+        for width, height in (PHONE, TABLET, WIDE):
+            await self.page.set_viewport_size({"width": width, "height": height})
             await self._fits(name)
+
+    async def picture(self, name: str, of: str = "main", width: int = 720) -> None:
+        """One of a guide's pictures: made anew, or compared with the page that is open."""
+        await self.settle()
+        await self.page.wait_for_load_state("load")
+        size = self.page.viewport_size or {}
+        await self.page.set_viewport_size({"width": width, "height": PHONE[1]})
+        if (found := await pictures.stale(self.page, name, of)) is not None:
+            self.wrong.append(found)
+        await self.page.set_viewport_size(size)  # type: ignore[arg-type]
 
     async def settle(self) -> None:
         """A form that a script sends has led on, or come back."""
@@ -129,13 +149,47 @@ class Visitor:
         await self.settle()
 
     async def fill(self, label: str, text: str) -> None:
-        await self.page.get_by_label(label, exact=True).fill(text)
+        await self.fill_in(self.page.get_by_label(label, exact=True), text)
+
+    async def fill_in(self, where: Locator, text: str) -> None:
+        await where.fill(text)
 
     async def choose(self, label: str, value: str) -> None:
         await self.page.get_by_label(label, exact=True).select_option(value)
 
     async def check(self, label: str) -> None:
         await self.page.get_by_label(label, exact=True).check()
+
+
+class ByTouch(Visitor):
+    """Whoever has a phone: a finger on what is to be opened, on the width of its screen alone."""
+
+    async def _everywhere(self, name: str) -> None:
+        await self._fits(name)
+
+    async def picture(self, name: str, of: str = "main", width: int = 720) -> None:
+        pass
+
+    async def go(self, where: Locator) -> None:
+        await self.settle()
+        await where.tap()
+
+    async def press(self, button: str) -> None:
+        await self.page.get_by_role("button", name=button, exact=True).tap()
+        await self.settle()
+
+    async def check(self, label: str) -> None:
+        await self.page.get_by_label(label, exact=True).tap()
+
+
+class WithoutJavaScript(Visitor):
+    """Whoever's browser runs no script, on a phone."""
+
+    async def _everywhere(self, name: str) -> None:
+        await self._fits(name)
+
+    async def picture(self, name: str, of: str = "main", width: int = 720) -> None:
+        pass
 
 
 class ByKeyboard(Visitor):
@@ -146,17 +200,22 @@ class ByKeyboard(Visitor):
         await expect(self.page.locator("h1")).to_be_visible()
         await self.page.wait_for_load_state("load")
 
+    async def picture(self, name: str, of: str = "main", width: int = 720) -> None:
+        pass
+
     async def reach(self, where: Locator) -> None:
         """Tabs until it has the focus; whatever has it on the way shows that, within the window."""
         await expect(where).to_be_visible()
         wanted = await where.element_handle()
+        if await self.page.evaluate("e => e === document.activeElement", wanted):
+            return
         for _ in range(MOST_TABS):
-            if await self.page.evaluate("e => e === document.activeElement", wanted):
-                return
             await self.page.keyboard.press("Tab")
-            unseen = await self.page.evaluate(UNSEEN)
+            unseen, there = await self.page.evaluate(UNSEEN, wanted)
             if unseen:
                 self.wrong.append(f"{self.page.url}: the focus is not seen: {unseen}")
+            if there:
+                return
         raise AssertionError(f"{MOST_TABS} tabs do not reach {where}")
 
     async def go(self, where: Locator) -> None:
@@ -168,10 +227,9 @@ class ByKeyboard(Visitor):
         await self.go(self.page.get_by_role("button", name=button, exact=True))
         await self.settle()
 
-    async def fill(self, label: str, text: str) -> None:
-        field = self.page.get_by_label(label, exact=True)
-        await self.reach(field)
-        if await field.get_attribute("type") == "date":
+    async def fill_in(self, where: Locator, text: str) -> None:
+        await self.reach(where)
+        if await where.get_attribute("type") == "date":
             year, month, day = text.split("-")
             await self.page.keyboard.type(month + day + year)
             return
@@ -203,15 +261,16 @@ class ByKeyboard(Visitor):
         await self.page.keyboard.press("Space")
 
 
-UNSEEN = """() => {
+UNSEEN = """(wanted) => {
   const at = document.activeElement;
-  if (at === document.body) return '';
+  if (at === document.body) return ['', false];
   const style = getComputedStyle(at), box = at.getBoundingClientRect();
   const marked = style.outlineStyle !== 'none' && parseFloat(style.outlineWidth) >= 2;
   const within = box.bottom > 0 && box.top < innerHeight && box.right > 0 && box.left < innerWidth;
-  return marked && within && at.tabIndex === 0 ? '' : at.outerHTML.slice(0, 120);
+  return [marked && within && at.tabIndex === 0 ? '' : at.outerHTML.slice(0, 120), at === wanted];
 }"""
-"""What has the focus, where that can't be seen, or comes in another order than it stands in."""
+"""What has the focus, where that can't be seen, or comes in another order than it stands in; and
+whether it is the wanted one."""
 
 
 async def enter(
@@ -225,7 +284,7 @@ async def enter(
     **more: Any,
 ) -> Visitor:
     """A new account with that role, signed in on the page."""
-    name = f"{role}-{more['viewport']['width']}"
+    name = CALLED[role]
     made = await add_staff(
         desk.office.pool,
         name,

@@ -86,7 +86,7 @@ async def proofs(desk: Desk, _: dict[str, str]) -> Loaded:
         "size": (await read_head(connection)).size,
         "hold": await read_hold(connection),
         "newest": newest,
-        "made_at": made[0]["made_at"] if made else None,
+        "newest_at": made[0]["made_at"] if made else None,
         "witnesses": [
             row | {"number": kept[row["partner"]]["number"] if row["partner"] in kept else 0}
             for row in await witnessing.witnesses(connection, desk.settings.partners)
