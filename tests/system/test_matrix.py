@@ -110,7 +110,6 @@ POST   /tautan/tertahan                                         operator auditor
 AT_THE_CITY = """
 GET    /baca                                                    staff
 GET    /kabar                                                   staff
-POST   /bahasa                                                  staff
 GET    /usul-penghapusan                                        intake issuer
 POST   /usul-penghapusan                                        intake issuer
 GET    /kegiatan                                                intake issuer approver treasurer auditor
@@ -209,7 +208,7 @@ GET    /api/v1/events/{position}/texts                          intake issuer ap
 """  # noqa: E501 — a table
 AT_A_PROVINCE = """
 GET    /baca                                                    staff
-POST   /bahasa                                                  staff
+GET    /kabar                                                   staff
 GET    /kedatangan                                              reception case_worker auditor
 GET    /kedatangan/{handover}                                   reception case_worker auditor
 POST   /kedatangan/{handover}                                   reception case_worker auditor
