@@ -77,7 +77,7 @@ async def journey(city: Desk, province: Desk, chromium: Browser, stack: AsyncExi
     await worker.fill("Diklat yang ditawarkan", "Menjahit dasar\nSalon")
     await worker.press("Simpan tawaran")
     await worker.page.get_by_label("Salon", exact=True).check()
-    await worker.picture("pendamping-pilihan")
+    await worker.picture("pendamping-pilihan", of="section[aria-labelledby=langkah]")
     await worker.press("Simpan pilihannya")
     await worker.look("satu-kasus")
     await worker.press("Buka catatan untuk pendampingan")
