@@ -11,7 +11,7 @@ from pathlib import Path
 import pytest
 
 from shared.runtime.screens import language
-from tests.screens.pictures import PICTURES, held
+from tests.screens.pictures import PICTURES, held, settled
 
 ROOT = Path(__file__).resolve().parent.parent
 GUIDES = ROOT / "docs" / "panduan"
@@ -73,6 +73,18 @@ def test_a_guide_quotes_the_screens_in_bold_word_for_word(page: Path) -> None:
         for one in quoted
         if not any(text.fullmatch(form) for text in known for form in forms[one])
     ] == []
+
+
+def test_what_is_another_each_time_makes_no_picture_stale_and_a_word_does() -> None:
+    one = [
+        "Riwayat HO-AB12CD",
+        "Yang dicatat sejak Jumat, 4 Oktober 2019, 09.17 WITA",
+        "PM-1",
+        "PM-2",
+    ]
+    two = ["Riwayat HO-ZZ99", "Yang dicatat sejak Senin, 30 Mei 2022, 14.05 WITA", "PM-7Q2M9XK4AB"]
+    assert settled(one) == settled(two)
+    assert settled(one) != settled([one[0].replace("Riwayat", "Catatan"), *one[1:]])
 
 
 def test_every_guide_stands_in_the_index_and_says_what_each_of_them_says() -> None:

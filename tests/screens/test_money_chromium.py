@@ -12,7 +12,7 @@ from tests.screens.chromium import WIDE, enter, served
 from tests.system import story
 from tests.system.offices import Desk
 
-pytestmark = pytest.mark.xdist_group("chromium")
+pytestmark = [pytest.mark.xdist_group("chromium"), pytest.mark.timeout(300)]
 
 GRANTS, TICKETS = "/uang/OP-TEST/bantuan", "/uang/OP-TEST/tiket"
 

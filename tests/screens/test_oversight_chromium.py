@@ -15,7 +15,7 @@ from tests.system.offices import Desk, eventually
 from tests.system.test_papers import printed
 from tests.system.test_parked import told_of_nobody
 
-pytestmark = pytest.mark.xdist_group("chromium")
+pytestmark = [pytest.mark.xdist_group("chromium"), pytest.mark.timeout(300)]
 
 
 async def filled(city: Desk, province: Desk) -> list[str]:

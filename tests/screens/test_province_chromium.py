@@ -13,7 +13,7 @@ from tests.screens.test_province import handed_over
 from tests.system import story
 from tests.system.offices import Desk
 
-pytestmark = pytest.mark.xdist_group("chromium")
+pytestmark = [pytest.mark.xdist_group("chromium"), pytest.mark.timeout(300)]
 
 
 async def test_from_a_house_to_a_case_in_a_browser(
@@ -77,7 +77,7 @@ async def journey(city: Desk, province: Desk, chromium: Browser, stack: AsyncExi
     await worker.fill("Diklat yang ditawarkan", "Menjahit dasar\nSalon")
     await worker.press("Simpan tawaran")
     await worker.page.get_by_label("Salon", exact=True).check()
-    await worker.picture("pendamping-pilihan", of="section[aria-labelledby=langkah]")
+    await worker.picture("pendamping-pilihan")
     await worker.press("Simpan pilihannya")
     await worker.look("satu-kasus")
     await worker.press("Buka catatan untuk pendampingan")
