@@ -26,6 +26,7 @@ OPEN = {
     ("GET", "/masuk/oidc"): {404},
     ("POST", "/masuk/oidc"): {404, 422},
     ("GET", "/masuk/oidc/kembali"): {404},
+    ("GET", "/periksa"): {200},
 }
 """What opens without an account, and what it answers to who says nothing there."""
 PURPOSE = {"purpose": "identity_check"}

@@ -154,7 +154,8 @@ async def test_what_troubles_a_worker_is_said_by_every_process_of_its_office(
         await until_said(beside, "worker: parked of 35 stands still: KeyError, see the log")
     finally:
         await end([running])
-    # Of a worker that is gone nothing more is said than that.
+    # Of a worker that is gone nothing more is said than that, once its connection has ended too.
+    await until_said(beside, "no worker is active")
     assert await troubles(beside) == ["no worker is active: start `pulang worker`"]
 
 

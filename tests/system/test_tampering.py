@@ -272,7 +272,7 @@ async def a_read_model_row(db: AsyncConnection[Any], chance: random.Random, _: D
     tables = await (
         await db.execute(
             "select table_schema, table_name, column_name from information_schema.columns"
-            " where table_schema like 'rm\\_%' and data_type = 'text'"
+            " where table_schema like 'rm\\_%' and data_type = 'text' and is_generated = 'NEVER'"
         )
     ).fetchall()
     chance.shuffle(tables)
