@@ -144,6 +144,9 @@ async def test_a_failure_gives_back_what_was_typed(
         lost = await issuer.submit(page, "open", name="Kegiatan lain", site="53.71.01")
         assert lost.status_code == 503
         assert form_of(lost, "open")[1]["name"] == ["Kegiatan lain"]
+        secret = await issuer.http.post("/kata-sandi", data={"current": "rahasia"}, headers=HTML)
+        assert secret.status_code == 503
+        assert "rahasia" not in secret.text
         elsewhere = HTML | {"Sec-Fetch-Site": "cross-site"}
         forged = await issuer.http.post("/kegiatan", data={"name": "x"}, headers=elsewhere)
         assert 'name="name"' not in forged.text
