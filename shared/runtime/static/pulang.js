@@ -238,6 +238,8 @@ const bodyOf = (form, button) => {
 const send = async (form, button) => {
   const body = bodyOf(form, button);
   const kept = keep(form, true);
+// A form without a key (a look, a question to another office) takes any answer: sent again it would
+// be on record twice.
   form.setAttribute("aria-busy", "true");
   form.inert = true;
   if (stale) {
@@ -253,9 +255,9 @@ const send = async (form, button) => {
   };
   for (let tries = 0; ; tries += 1) {
     state(form, words().sending);
-    const signal = AbortSignal.timeout(30000);
+    const signal = AbortSignal.timeout(keyOf(form) ? 30000 : 60000);
     const answer = await fetch(form.getAttribute("action"), { ...request, signal }).catch(() => null);
-    if (answer && answer.status < 500 && answer.status !== 429) {
+    if (answer && (!keyOf(form) || (answer.status < 500 && answer.status !== 429))) {
       tell(true);
       return settle(form, answer);
     }
@@ -287,8 +289,7 @@ const settle = async (form, answer) => {
 };
 
 // A form that leads to a file is the browser's own affair.
-const isOurs = (form) =>
-  form.closest("main") && !("file" in form.dataset) && actOf(form) && keyOf(form);
+const isOurs = (form) => form.closest("main") && !("file" in form.dataset) && actOf(form);
 const begin = () => {
   find("sembunyi").querySelector(".keys").hidden = false;
   find("sembunyi").addEventListener("click", (event) => {
