@@ -181,6 +181,15 @@ async def test_what_no_key_guards_is_not_said_to_be_safe_to_send_again(
     assert "tidak mencatat dua kali" not in answer.text
     assert "Tidak ada yang disimpan" not in answer.text
 
+    async def fails(*_: Any) -> None:
+        raise RuntimeError("boom")
+
+    monkeypatch.setattr(asking, "over_link", fails)
+    answer = await auditor.submit(page, "ask", partner="35")
+    assert answer.status_code == 500
+    assert form_of(answer, "ask")[1]["partner"] == ["35"]
+    assert "tidak mencatat dua kali" not in answer.text
+
 
 async def test_pages_say_that_sending_waits(city: Desk, stack: AsyncExitStack) -> None:
     issuer = await stack.enter_async_context(signed_in(city, "penerbit", "issuer"))
