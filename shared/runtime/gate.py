@@ -35,6 +35,7 @@ from shared.runtime.staff import Staff
 log = logging.getLogger(__name__)
 
 SIGN_IN_PATH = "/masuk"
+PASSWORD_PATH = "/kata-sandi"  # noqa: S105 — an address
 API_SESSIONS_PATH = "/api/v1/sessions"
 OPEN_PATHS = ("/health/live", "/health/ready", SIGN_IN_PATH, VERIFY)
 OPEN_PREFIXES = (assets.PREFIX, f"{SIGN_IN_PATH}/")
@@ -184,7 +185,9 @@ class Gate:
         request = Request(scope, receive)
         known = "content-length" in request.headers and sessions.COOKIE in request.cookies
         kind = request.headers.get("content-type", "")
-        if scope["method"] == "POST" and known and kind.startswith(FORM) and is_same_site(request):
+        ours = known and kind.startswith(FORM) and is_same_site(request)
+        # A password is typed anew: it stands in no page.
+        if scope["method"] == "POST" and ours and scope["path"] != PASSWORD_PATH:
             with contextlib.suppress(HTTPException, MultiPartException):
                 async with request.form() as form:
                     scope["state"]["typed"] = {

@@ -31,7 +31,6 @@ MOST_AT_ONCE = 64
 """More passwords than these don't wait to be hashed; whoever comes then is told to come later."""
 BUSY = timedelta(seconds=5)
 FORM_COOKIE = "__Host-pulang-masuk"
-PASSWORD_PATH = "/kata-sandi"  # noqa: S105 — an address
 _at_work = 0
 
 
@@ -189,11 +188,11 @@ def _add_pages(app: FastAPI) -> None:
             await sessions.end(office.pool, session.digest)
         return _to_form()
 
-    @app.get(PASSWORD_PATH, include_in_schema=False)
+    @app.get(gate.PASSWORD_PATH, include_in_schema=False)
     async def password_form(request: Request) -> HTMLResponse:
         return HTMLResponse(pages.password(request))
 
-    @app.post(PASSWORD_PATH, include_in_schema=False)
+    @app.post(gate.PASSWORD_PATH, include_in_schema=False)
     async def new_password(
         request: Request,
         current: Annotated[str, Form()] = "",

@@ -10,7 +10,8 @@ import pytest
 
 from services.city.web.commands import COMMANDS
 from shared.contracts.values import Count, FactTime, PositiveRupiah, Value
-from shared.runtime.screens.fields import body_of
+from shared.runtime.manifest import Problem
+from shared.runtime.screens.fields import body_of, time_of
 
 ZONE = ZoneInfo("Asia/Makassar")
 
@@ -38,6 +39,8 @@ class Form(Value):
         ({"amount": ["68"]}, {"amount": 68}),
         ({"amount": ["1.50"]}, {"amount": "1.50"}),
         ({"amount": ["enam"]}, {"amount": "enam"}),
+        ({"amount": ["9" * 5_000]}, {"amount": "9" * 5_000}),
+        ({"amount": ["9" + ".999" * 2_000]}, {"amount": "9" + ".999" * 2_000}),
         ({"sure": ["ya"]}, {"sure": True}),
         ({"sure": ["tidak"]}, {"sure": False}),
         ({"sure": ["mungkin"]}, {"sure": "mungkin"}),
@@ -59,3 +62,11 @@ def test_the_time_of_every_commands_form_is_taken_with_the_offices_zone() -> Non
     for route in COMMANDS:
         body = body_of(route.form, sent, ZONE)
         assert body == {"occurred_at": "2019-10-04T08:00:00+08:00"}, route.path
+
+
+@pytest.mark.parametrize("odd", ["0001-01-01T00:00", "9999-12-31T23:59", "2019-13-01T00:00"])
+def test_a_time_that_is_none_of_ours_is_refused_however_it_is_typed(odd: str) -> None:
+    for text in (odd, f"{odd}:00+08:00"):
+        with pytest.raises(Problem) as refused:
+            time_of(text, ZONE)
+        assert refused.value.code == "TIME_UNREADABLE"

@@ -110,6 +110,25 @@ async def story_of_a_line(city: Desk, chromium: Browser, stack: AsyncExitStack) 
     assert await city.size() == before + 1
     assert await drafts(page) == {}
 
+    # Who types on after a lost answer keeps the key; what she searched for lies on no device.
+    await page.goto("/kegiatan?cari=Nama+Contoh")
+    await page.context.set_offline(True)
+    await issuer.fill("Rencana berangkat", "2019-10-04")
+    await page.get_by_role("button", name="Buka kegiatan").click()
+    await expect(page.locator(".state")).to_contain_text("belum diakui")
+    other = await page.context.new_page()
+    await page.close()
+    page = issuer.page = other
+    await page.context.set_offline(False)
+    await page.goto("/kegiatan")
+    await issuer.fill("Rencana berangkat", "2019-10-05")
+    await expect(page.locator(".state")).to_contain_text("belum diakui")
+    [(name, draft)] = (await drafts(page)).items()
+    assert "Nama" not in name
+    assert draft["sent"] is True
+    assert draft["key"] == await page.locator("form input[name=key]").first.input_value()
+    await page.evaluate("localStorage.clear()")
+
     # What is wrong comes back as without the script, and the summary has the focus.
     await page.goto("/kegiatan")
     await issuer.press("Buka kegiatan")
@@ -141,6 +160,15 @@ async def story_of_a_line(city: Desk, chromium: Browser, stack: AsyncExitStack) 
         await expect(page).to_have_url(f"{base}/static/kosong.html")
     await page.goto("/kegiatan")
     await expect(page.locator("h1")).to_be_visible()
+
+    # Where somebody else has signed in meanwhile, a page stays hers who opened it.
+    auditor = await enter(chromium, stack, city, base, wrong, "auditor", **more)
+    mine, others = await page.context.cookies(), await auditor.page.context.cookies()
+    await page.context.add_cookies([dict(one) for one in others])  # type: ignore[arg-type]
+    await story.register(city, story.intake_row())
+    await expect(page.locator("#perubahan a")).to_have_text("Sesi Anda berakhir: masuk lagi")
+    await page.context.add_cookies([dict(one) for one in mine])  # type: ignore[arg-type]
+    await page.goto("/kegiatan")
 
     # The stream ends with its session, and says so.
     async def streams() -> int:

@@ -16,6 +16,7 @@ from services.city.service import SERVICE as CITY
 from services.province.service import SERVICE as PROVINCE
 from shared.contracts.values import Personal
 from shared.runtime import assets, custody_routes
+from shared.runtime.audit import asking
 from shared.runtime.manifest import CommandRoute
 from shared.runtime.screens import drafts, live, serving
 from shared.runtime.sessions import COOKIE
@@ -144,6 +145,9 @@ async def test_a_failure_gives_back_what_was_typed(
         lost = await issuer.submit(page, "open", name="Kegiatan lain", site="53.71.01")
         assert lost.status_code == 503
         assert form_of(lost, "open")[1]["name"] == ["Kegiatan lain"]
+        secret = await issuer.http.post("/kata-sandi", data={"current": "rahasia"}, headers=HTML)
+        assert secret.status_code == 503
+        assert "rahasia" not in secret.text
         elsewhere = HTML | {"Sec-Fetch-Site": "cross-site"}
         forged = await issuer.http.post("/kegiatan", data={"name": "x"}, headers=elsewhere)
         assert 'name="name"' not in forged.text
@@ -158,6 +162,33 @@ def _away(*_: Any, **__: Any) -> Any:
     from psycopg_pool import PoolTimeout
 
     raise PoolTimeout("away")
+
+
+async def test_what_no_key_guards_is_not_said_to_be_safe_to_send_again(
+    city: Desk, stack: AsyncExitStack, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    auditor = await stack.enter_async_context(signed_in(city, "pemeriksa", "auditor"))
+    page = await auditor.open("/pencocokan")
+    assert "key" not in form_of(page, "ask")[1], "the script sends nothing again without a key"
+
+    async def silent(*_: Any) -> None:
+        raise asking.Silent
+
+    monkeypatch.setattr(asking, "over_link", silent)
+    answer = await auditor.submit(page, "ask", partner="35")
+    assert answer.status_code == 503
+    assert "Pertanyaannya tercatat" in answer.text
+    assert "tidak mencatat dua kali" not in answer.text
+    assert "Tidak ada yang disimpan" not in answer.text
+
+    async def fails(*_: Any) -> None:
+        raise RuntimeError("boom")
+
+    monkeypatch.setattr(asking, "over_link", fails)
+    answer = await auditor.submit(page, "ask", partner="35")
+    assert answer.status_code == 500
+    assert form_of(answer, "ask")[1]["partner"] == ["35"]
+    assert "tidak mencatat dua kali" not in answer.text
 
 
 async def test_pages_say_that_sending_waits(city: Desk, stack: AsyncExitStack) -> None:

@@ -15,7 +15,7 @@ from zoneinfo import ZoneInfo
 
 import httpx
 
-from shared.runtime.screens.oversight.looking_back import CHANGED_ROWS, dated, found_by
+from shared.runtime.screens.oversight.looking_back import CHANGED_ROWS, asked_for, dated, found_by
 from shared.runtime.screens.paging import PAGE_ROWS
 from tests.screens.browser import HTML, Browser, form_of, signed_in
 from tests.system import story
@@ -401,3 +401,6 @@ def test_a_code_is_found_however_it_is_typed() -> None:
     assert found_by("handover-HO-1") == "handover-HO-1"
     for odd in ("", "a", "x" * 65, "../masuk", "HO-1?x", "HO\n1"):
         assert found_by(odd) is None
+    assert asked_for({"kode": " ho-kd-35 "}) == "HO-KD-35"
+    assert asked_for({"kode": "ab"}) == "ab", "nothing is about it, and not everything"
+    assert asked_for({}) is asked_for({"kode": " "}) is None

@@ -82,3 +82,4 @@ def test_what_is_pasted_is_read_as_an_address_or_as_lines() -> None:
     assert brought({"kode": "https://x/periksa?k=bast&n=BAST%2F1"}) == {"k": "bast", "n": "BAST/1"}
     assert brought({"kode": "pulang/35\nk=bast\n n=A=1 "}) == {"k": "bast", "n": "A=1"}
     assert brought({"kode": "x"}) == {}
+    assert brought({"kode": "http://[x?"}) == {}, "no address, and no failure either"

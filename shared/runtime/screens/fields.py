@@ -10,6 +10,7 @@ from __future__ import annotations
 import re
 import types
 from collections.abc import Mapping, Sequence
+from contextlib import suppress
 from datetime import datetime
 from typing import Annotated, Any, Union, get_args, get_origin
 from zoneinfo import ZoneInfo
@@ -18,7 +19,8 @@ from pydantic import AwareDatetime, BaseModel
 
 from shared.runtime.status import parse_time
 
-AMOUNT = re.compile(r"-?[0-9]{1,3}(\.[0-9]{3})+|-?[0-9]+")
+AMOUNT = re.compile(r"-?[0-9]{1,3}(\.[0-9]{3}){1,9}|-?[0-9]{1,30}")
+"""A number as it is typed; of thousands of digits Python itself would make none."""
 DAY_AND_TIME = re.compile(r"\d{4}-\d\d-\d\dT\d\d:\d\d")
 TO_THE_SECOND = re.compile(DAY_AND_TIME.pattern + r"(:\d\d)?")
 
@@ -67,10 +69,8 @@ def time_of(text: str | None, zone: ZoneInfo) -> datetime | None:
     if not text:
         return None
     if TO_THE_SECOND.fullmatch(text):
-        try:
-            return datetime.fromisoformat(text).replace(tzinfo=zone)
-        except ValueError:
-            pass
+        with suppress(ValueError):
+            text = datetime.fromisoformat(text).replace(tzinfo=zone).isoformat()
     return parse_time(text)
 
 

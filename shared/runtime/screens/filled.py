@@ -13,6 +13,7 @@ class Filled:
     act: str
     csrf: str
     key: str
+    """Empty where no key keeps it from being done twice: a script must not send that by itself."""
     was_sent: bool = False
     sent: Mapping[str, Sequence[str]] = field(default_factory=dict)
     errors: Mapping[str, str] = field(default_factory=dict)

@@ -325,7 +325,8 @@ async def _step(
     try:
         more = await step.run(office, desk, _texts(sent) | path)
     except (Problem, Undecided, Held) as error:
-        return await _page(service, screen, request, path, _told(error, None), sent)
+        problem = _told(error, None)
+        return await _page(service, screen, request, path, problem, sent, {"stepped": True})
     if isinstance(more, Response):
         return more
     return await _page(service, screen, request, path, more=more)
@@ -370,7 +371,8 @@ async def _page(
         key = uuid4().hex
 
     def form(name: str) -> Filled:
-        return Filled(name, csrf, f"{key}-{name}", name == act, lists, wrong, kept.get(name, ()))
+        keyed = "" if name in screen.openings or name in screen.steps else f"{key}-{name}"
+        return Filled(name, csrf, keyed, name == act, lists, wrong, kept.get(name, ()))
 
     kept = request.app.state.kept[screen.path]
     nothing: dict[str, Any] = {

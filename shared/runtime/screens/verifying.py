@@ -12,6 +12,7 @@ import math
 import time
 from collections import Counter
 from collections.abc import Callable, Mapping
+from contextlib import suppress
 from ipaddress import IPv6Address, ip_address
 from urllib.parse import parse_qsl, urlsplit
 
@@ -73,7 +74,9 @@ def brought(asked: Mapping[str, str]) -> Mapping[str, str]:
     if not pasted:
         return asked
     if "\n" not in pasted and "?" in pasted:
-        return dict(parse_qsl(urlsplit(pasted).query))
+        # What merely looks like an address is a code that nobody knows.
+        with suppress(ValueError):
+            return dict(parse_qsl(urlsplit(pasted).query))
     return dict(line.strip().split("=", 1) for line in pasted.splitlines() if "=" in line)
 
 

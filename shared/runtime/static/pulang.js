@@ -69,7 +69,8 @@ const pause = (tries) =>
 
 // --- Pages as the office has them now.
 
-const mainOf = (text) => new DOMParser().parseFromString(text, "text/html").getElementById("isi");
+const pageOf = (text) => new DOMParser().parseFromString(text, "text/html");
+const mainOf = (text) => pageOf(text).getElementById("isi");
 const linkTo = (text, href, more = {}) => {
   const link = Object.assign(document.createElement("a"), { href, textContent: text, ...more });
   link.className = "link";
@@ -81,11 +82,14 @@ const saySoon = (...what) => find("perubahan").replaceChildren(...what);
 const ask = async () => {
   const headers = { Accept: "text/html", "X-Pulang-Sendiri": "ya" };
   const answer = await fetch(location.href, { headers, redirect: "manual", cache: "no-store" });
-  if (answer.type === "opaqueredirect") {
+  const page = answer.ok ? pageOf(await answer.text()) : null;
+  // Also where somebody else has signed in meanwhile: what she typed is never sent in his name.
+  const other = page && page.getElementById("kata")?.dataset.who !== words().who;
+  if (answer.type === "opaqueredirect" || other) {
     hush();
     saySoon(linkTo(words().over, "/masuk"));
   }
-  return answer.ok ? mainOf(await answer.text()) : null;
+  return page && !other ? page.getElementById("isi") : null;
 };
 
 // A page without what differs each time that it is made.
@@ -155,7 +159,8 @@ const listen = () => {
 
 const place = () => {
   const query = new URLSearchParams(location.search);
-  query.delete("tersimpan");
+  // What was searched for may be a name.
+  for (const name of ["tersimpan", "sama", "cari"]) query.delete(name);
   return `${location.pathname}?${query}`;
 };
 const actOf = (form) => form.querySelector("input[type=hidden][name=act]");
@@ -199,8 +204,9 @@ const keep = (form, sent) => {
   return stored(() => localStorage.setItem(nameOf(form), JSON.stringify(draft)) ?? true) ?? false;
 };
 const forget = (form) => stored(() => localStorage.removeItem(nameOf(form)));
+const draftOf = (form) => stored(() => JSON.parse(localStorage.getItem(nameOf(form))));
 const restore = (form) => {
-  const draft = stored(() => JSON.parse(localStorage.getItem(nameOf(form))));
+  const draft = draftOf(form);
   if (!draft) return;
   const left = [...draft.fields];
   for (const field of keptIn(form)) {
@@ -222,12 +228,18 @@ const restore = (form) => {
   state(form, draft.sent ? words().unsure : words().again, " ", drop);
 };
 const note = (form) => {
-  const kept = keep(form, false);
+  // What was sent, and may have been recorded, stays that, with its key, also where she types on.
+  const draft = draftOf(form);
+  const unsure = Boolean(draft?.sent) && draft.key === keyOf(form)?.value;
+  const kept = keep(form, unsure);
   const whole = kept && keptIn(form).length === enteredIn(form).length;
-  state(form, whole ? words().device : kept ? words().partly : words().only);
+  if (unsure) state(form, words().unsure);
+  else state(form, whole ? words().device : kept ? words().partly : words().only);
 };
 
 // --- Sending: the same form with the same key, again and again, until the office has answered.
+// A form without a key (a look, a question to another office) takes any answer: sent again it would
+// be on record twice.
 
 let stale = false;
 const bodyOf = (form, button) => {
@@ -253,9 +265,9 @@ const send = async (form, button) => {
   };
   for (let tries = 0; ; tries += 1) {
     state(form, words().sending);
-    const signal = AbortSignal.timeout(30000);
+    const signal = AbortSignal.timeout(keyOf(form) ? 30000 : 60000);
     const answer = await fetch(form.getAttribute("action"), { ...request, signal }).catch(() => null);
-    if (answer && answer.status < 500 && answer.status !== 429) {
+    if (answer && (!keyOf(form) || (answer.status < 500 && answer.status !== 429))) {
       tell(true);
       return settle(form, answer);
     }
@@ -281,14 +293,14 @@ const settle = async (form, answer) => {
     state(form, words().signin, " ", linkTo(words().over, "/masuk", { target: "_blank" }));
     return;
   }
+  keep(form, false);
   const main = mainOf(await answer.text());
   if (answer.ok || main?.querySelector("#masalah")) put(main);
   else state(form, main?.querySelector("h1")?.textContent ?? words().refused);
 };
 
 // A form that leads to a file is the browser's own affair.
-const isOurs = (form) =>
-  form.closest("main") && !("file" in form.dataset) && actOf(form) && keyOf(form);
+const isOurs = (form) => form.closest("main") && !("file" in form.dataset) && actOf(form);
 const begin = () => {
   find("sembunyi").querySelector(".keys").hidden = false;
   find("sembunyi").addEventListener("click", (event) => {

@@ -11,7 +11,7 @@ from shared.kernel.projector import rows
 from shared.runtime import deliveries, parking, status
 from shared.runtime.manifest import Desk, Problem
 from shared.runtime.office import Office
-from shared.runtime.screens.oversight.looking_back import found_by
+from shared.runtime.screens.oversight.looking_back import asked_for
 from shared.runtime.screens.paging import PAGE_ROWS, offset_of, page_of
 from shared.runtime.screens.screen import Loaded, Screen, Step
 
@@ -56,7 +56,7 @@ def _long(since: Any, bound: timedelta, desk: Desk) -> bool:
 
 async def ledger(desk: Desk, given: dict[str, str]) -> Loaded:
     before = status.parse_position(given.get("sebelum", str(deliveries.NEWEST)), "sebelum")
-    code = found_by(given.get("kode", ""))
+    code = asked_for(given)
     partner = given.get("kantor") or None
     found = await deliveries.deliveries(
         desk.reading, desk.service, code, before, receiver=partner, most=PAGE_ROWS

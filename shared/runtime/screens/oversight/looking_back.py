@@ -10,7 +10,7 @@ import asyncio
 import math
 import re
 from bisect import bisect_right
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass, replace
 from datetime import date, datetime, timedelta
 from pathlib import Path
@@ -107,6 +107,12 @@ def found_by(text: str) -> str | None:
         return None
     # Drawn codes and those that people chose are capitals; names of streams are not.
     return code.upper() if re.fullmatch(r"[A-Za-z]{2,3}-\S+", code) else code
+
+
+def asked_for(given: Mapping[str, str]) -> str | None:
+    """The code that a list is narrowed to, None for all; what can be no code is one without any."""
+    typed = given.get("kode", "")
+    return found_by(typed) or typed.strip() or None
 
 
 def dated(line: dict[str, Any], zone: ZoneInfo) -> dict[str, Any]:
@@ -299,7 +305,7 @@ async def changes(desk: Desk, given: dict[str, str]) -> Loaded:
         time_of(given.get(name), zone) for name in ("dari", "sampai", "diketahui")
     )
     axis: history.Axis = "occurred" if given.get("sumbu") == "occurred" else "recorded"
-    code = found_by(given.get("kode", ""))
+    code = asked_for(given)
     until = until or desk.now
     since = since or until - timedelta(days=1)
     asked = {
