@@ -15,8 +15,11 @@ from zoneinfo import ZoneInfo
 
 import httpx
 
+from services.city.service import SERVICE
+from services.province.equations import FATES, STATES
 from shared.runtime.screens.oversight.looking_back import CHANGED_ROWS, dated, found_by
 from shared.runtime.screens.paging import PAGE_ROWS
+from shared.runtime.screens.rendering import environment
 from tests.screens.browser import HTML, Browser, form_of, signed_in
 from tests.system import story
 from tests.system.offices import Desk, eventually
@@ -401,3 +404,20 @@ def test_a_code_is_found_however_it_is_typed() -> None:
     assert found_by("handover-HO-1") == "handover-HO-1"
     for odd in ("", "a", "x" * 65, "../masuk", "HO-1?x", "HO\n1"):
         assert found_by(odd) is None
+
+
+def test_every_term_of_an_equation_has_words_of_the_office() -> None:
+    """Both offices' equations name their sides in English, of which none stands on a screen."""
+    made = environment(SERVICE.templates, "Asia/Makassar")
+    said: Any = made.get_template("oversight_words.html")
+    sources = [
+        *Path("services/city/equations").glob("*.py"),
+        Path("services/province/equations.py"),
+    ]
+    code = "".join(re.sub(r'""".*?"""', "", one.read_text(), flags=re.S) for one in sources)
+    found = set(re.findall(r'"([a-z]+(?: [a-z]+,?)+)"', code))
+    found = {one for one in found if not one.startswith("select ")} - {"an operation", "no row"}
+    assert len(found) > 15
+    terms = found - {"the bank"} | set(FATES) | set(STATES.values()) | {"declared to 35", "to 35"}
+    assert {one for one in terms if str(said.module.term(one)) == one} == set()
+    assert str(said.module.about("the bank")) == "semua kredit"
