@@ -81,8 +81,9 @@ async def test_an_audit_from_question_to_evidence_by_forms_alone(
         return "Menyaksikan" in (await auditor.open("/bukti-log")).text
 
     await eventually(witnessed)
-    for browser, desk in ((auditor, city), (there, province)):
-        page = await browser.open("/riwayat/HO-1")
+    # A line of the log leads to the stream, the search to the code: both have the evidence.
+    for browser, desk, name in ((auditor, city, "handover-HO-1"), (there, province, "HO-1")):
+        page = await browser.open(f"/riwayat/{name}")
         assert "RAHASIA." in page.text
         answer = await eventually(lambda b=browser, p=page: taken(b, p))
         assert answer.headers["content-disposition"] == 'attachment; filename="bukti.zip"'
@@ -404,6 +405,12 @@ def test_a_code_is_found_however_it_is_typed() -> None:
     assert found_by("handover-HO-1") == "handover-HO-1"
     for odd in ("", "a", "x" * 65, "../masuk", "HO-1?x", "HO\n1"):
         assert found_by(odd) is None
+
+
+def test_money_in_a_line_of_the_log_is_said_as_an_office_says_it() -> None:
+    line = {"words": "Tiket Rp1900000 (KW/Rp1) untuk PM-7Q2M9XK4AB."}
+    said = dated(line, ZoneInfo("Asia/Makassar"))["words"]
+    assert said == "Tiket Rp1.900.000 (KW/Rp1) untuk PM-7Q2M9XK4AB."
 
 
 def test_every_term_of_an_equation_has_words_of_the_office() -> None:

@@ -46,6 +46,7 @@ async def test_a_handover_is_returned_thinned_out_and_withdrawn(
     assert "Menunggu jawaban kantor penerima" in page.text
     page = await issuer.step(here, "stay", reason="Kapal tidak berangkat")
     assert "BAST terbit, belum berangkat" in page.text
+    assert "2 orang kembali menunggu." in page.text, "who was taken off does not come back by it"
     page = await issuer.step(here, "withdraw", reason="Dibatalkan")
     assert "Serah terima ini ditarik." in page.text
     assert "Masukkan semua" in (await issuer.open("/serah-terima/HO-1/pilih")).text
