@@ -240,6 +240,16 @@ def _possible_nik(nik: str) -> str:
 _ALPHABET = "0123456789ABCDEFGHJKMNPQRSTVWXYZ"
 
 
+def in_rupiah(amount: int) -> str:
+    """1500000 → "Rp1.500.000"."""
+    return f"Rp{amount:,}".replace(",", ".")
+
+
+def short_day(on: date) -> str:
+    """4 October 2019 → "4-10-2019", in a sentence that says what can't be done."""
+    return f"{on.day}-{on.month}-{on.year}"
+
+
 def draw_person_code() -> str:
     """A new random public id, 50 bits."""
     return "PM-" + "".join(secrets.choice(_ALPHABET) for _ in range(10))

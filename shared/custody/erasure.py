@@ -21,6 +21,7 @@ from shared.contracts.values import (
     Reason,
     Reference,
     Sealed,
+    short_day,
 )
 from shared.kernel.decider import Command, Decider, Decision, Event, Refused
 
@@ -433,9 +434,10 @@ def _held(command: Command, state: State) -> bool:
 
 
 def _legal_hold(state: State) -> Refused:
+    until = f" sampai {short_day(state.held_until)}" if state.held_until else ""
     return Refused(
         "LEGAL_HOLD",
-        f"Datanya ditahan secara hukum sampai {state.held_until}.",
+        f"Datanya ditahan secara hukum{until}.",
         "Tunggu sampai tanggal itu, atau akhiri penahanannya bila alasannya gugur.",
     )
 

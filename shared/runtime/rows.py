@@ -66,7 +66,10 @@ def _csv_rows(raw: bytes) -> list[dict[str, Any]]:
         ) from None
     table = Table("CSV_HEADER_REPEATED")
     # With newline="" a line may end in CR, LF or both, and stays as it is within quotes.
-    reader = csv.reader(io.StringIO(text, newline=""), strict=True)
+    heading = text.partition("\n")[0]
+    # As spreadsheets set to Indonesian save it; no column's name has either sign in it.
+    separator = ";" if ";" in heading and "," not in heading else ","
+    reader = csv.reader(io.StringIO(text, newline=""), delimiter=separator, strict=True)
     try:
         for number, cells in enumerate(filter(None, reader), 1):
             table.add(number, enumerate(cells))

@@ -105,6 +105,9 @@ def refusal(raw: bytes, read: Callable[[bytes], Any] = read_xlsx) -> Problem:
 def test_what_we_write_we_read_back_from_both_kinds_of_file() -> None:
     assert read_xlsx(to_xlsx(SOME, "Papan")) == AS_READ
     assert read_csv(to_csv(SOME)) == AS_READ
+    # A spreadsheet that is set to Indonesian separates by semicolons.
+    assert read_csv(b'a;b\n"1;2";3,4\n') == [{"a": "1;2", "b": "3,4"}]
+    assert read_csv(b"a,b\n1;2,3\n") == [{"a": "1;2", "b": "3"}]
 
 
 def test_a_workbook_of_another_program_is_read_alike() -> None:

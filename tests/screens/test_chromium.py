@@ -239,7 +239,7 @@ async def reception_answers(stage: Stage) -> None:
     await reception.check("Dialihkan")
     await reception.choose("Dialihkan ke", "53")
     await reception.press("Catat jawaban")
-    await expect(page.locator(".lead")).to_contain_text("0 dari 3 belum dijawab")
+    await expect(page.locator(".lead")).to_contain_text("0 dari 3 orang belum dijawab")
     await reception.open("Ada yang datang tanpa terdaftar")
     await reception.press("Catat kedatangannya")
     await reception.look("tidak-terdaftar-salah")

@@ -5,6 +5,10 @@ from __future__ import annotations
 import re
 from contextlib import AsyncExitStack
 
+from services.city.service import SERVICE
+from services.city.web.imports import CreditRow, FareRow, IntakeRow, ReleaseRow
+from services.city.web.screens.tables import HEADINGS
+from shared.runtime.screens.rendering import environment
 from shared.runtime.sheets import to_xlsx
 from tests.screens.browser import HTML, form_of, signed_in
 from tests.system import story
@@ -67,6 +71,9 @@ async def test_a_table_is_looked_at_before_it_is_imported(
     assert "2 hal tidak dicatat" in again.text
     assert await city.size() == size, "the same import again changes nothing"
 
+    semicolons = "\n".join(line.replace(",", ";") for line in lines[:2])
+    looked_at = await intake.submit(page, "preview", table=semicolons.replace("SPK/1", "SPK/8"))
+    assert "1 dari 1 baris benar" in looked_at.text, "as Indonesian spreadsheets save it"
     tabs = "\n".join(line.replace(",", "\t") for line in lines[:2])
     looked_at = await intake.submit(page, "preview", table=tabs.replace("SPK/1", "SPK/9"))
     assert "1 dari 1 baris benar" in looked_at.text
@@ -84,6 +91,14 @@ async def test_a_table_is_looked_at_before_it_is_imported(
     template = await intake.open(f"{address}/contoh")
     looked_at = await intake.submit(page, "preview", table=template.text)
     assert "1 dari 1 baris benar" in looked_at.text, "the template is itself a good table"
+    assert "Inisial" in template.text, "in words, not in the API's names"
+
+
+def test_tables_name_their_columns_as_the_screens_do() -> None:
+    fields = environment(SERVICE.templates, "Asia/Makassar").get_template("fields.html").module
+    assert {name: str(fields.column(name)) for name in HEADINGS} == HEADINGS  # type: ignore[attr-defined]
+    for model in (IntakeRow, CreditRow, ReleaseRow, FareRow):
+        assert set(model.model_fields) <= set(HEADINGS)
 
 
 async def test_english_is_a_switch_and_leads_back(city: Desk, stack: AsyncExitStack) -> None:

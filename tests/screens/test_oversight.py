@@ -15,8 +15,11 @@ from zoneinfo import ZoneInfo
 
 import httpx
 
+from services.city.service import SERVICE
+from services.province.equations import FATES, STATES
 from shared.runtime.screens.oversight.looking_back import CHANGED_ROWS, asked_for, dated, found_by
 from shared.runtime.screens.paging import PAGE_ROWS
+from shared.runtime.screens.rendering import environment
 from tests.screens.browser import HTML, Browser, form_of, signed_in
 from tests.system import story
 from tests.system.offices import Desk, eventually
@@ -78,8 +81,9 @@ async def test_an_audit_from_question_to_evidence_by_forms_alone(
         return "Menyaksikan" in (await auditor.open("/bukti-log")).text
 
     await eventually(witnessed)
-    for browser, desk in ((auditor, city), (there, province)):
-        page = await browser.open("/riwayat/HO-1")
+    # A line of the log leads to the stream, the search to the code: both have the evidence.
+    for browser, desk, name in ((auditor, city, "handover-HO-1"), (there, province, "HO-1")):
+        page = await browser.open(f"/riwayat/{name}")
         assert "RAHASIA." in page.text
         answer = await eventually(lambda b=browser, p=page: taken(b, p))
         assert answer.headers["content-disposition"] == 'attachment; filename="bukti.zip"'
@@ -404,3 +408,26 @@ def test_a_code_is_found_however_it_is_typed() -> None:
     assert asked_for({"kode": " ho-kd-35 "}) == "HO-KD-35"
     assert asked_for({"kode": "ab"}) == "ab", "nothing is about it, and not everything"
     assert asked_for({}) is asked_for({"kode": " "}) is None
+
+
+def test_money_in_a_line_of_the_log_is_said_as_an_office_says_it() -> None:
+    line = {"words": "Tiket Rp1900000 (KW/Rp1) untuk PM-7Q2M9XK4AB."}
+    said = dated(line, ZoneInfo("Asia/Makassar"))["words"]
+    assert said == "Tiket Rp1.900.000 (KW/Rp1) untuk PM-7Q2M9XK4AB."
+
+
+def test_every_term_of_an_equation_has_words_of_the_office() -> None:
+    """Both offices' equations name their sides in English, of which none stands on a screen."""
+    made = environment(SERVICE.templates, "Asia/Makassar")
+    said: Any = made.get_template("oversight_words.html")
+    sources = [
+        *Path("services/city/equations").glob("*.py"),
+        Path("services/province/equations.py"),
+    ]
+    code = "".join(re.sub(r'""".*?"""', "", one.read_text(), flags=re.S) for one in sources)
+    found = set(re.findall(r'"([a-z]+(?: [a-z]+,?)+)"', code))
+    found = {one for one in found if not one.startswith("select ")} - {"an operation", "no row"}
+    assert len(found) > 15
+    terms = found - {"the bank"} | set(FATES) | set(STATES.values()) | {"declared to 35", "to 35"}
+    assert {one for one in terms if str(said.module.term(one)) == one} == set()
+    assert str(said.module.about("the bank")) == "semua kredit"

@@ -62,7 +62,7 @@ async def test_arrivals_are_answered_in_sittings_and_undone_by_correction(
     assert sent.headers["location"].startswith(f"{HERE}?rumah=RS-1&baru={one}&tersimpan=arrive")
     page = await reception.open(sent.headers["location"])
     assert f"{one}: tiba." in page.text
-    assert "3 dari 4 belum dijawab" in page.text
+    assert "3 dari 4 orang belum dijawab" in page.text
     size = await province.size()
     assert (await reception.submit(page, "arrive", person=one, willing="ya")).status_code == 303
     assert await province.size() == size, "to acknowledge twice is to acknowledge once"
@@ -138,6 +138,15 @@ async def test_who_came_unlisted_gets_a_code_and_a_handover_is_declined_with_its
     assert "Ditolak kantor ini" in page.text
     assert "Rumahnya penuh" not in page.text
     assert "Ada yang tetap datang" in page.text
+    issuer = await stack.enter_async_context(signed_in(city, "penerbit", "issuer"))
+
+    async def told() -> Any:
+        page = await issuer.open("/serah-terima/HO-1")
+        return page.text if "Ditolak kantor penerima" in page.text else None
+
+    page_text = await eventually(told)
+    assert "Alasan kantor penerima: daya tampung." in page_text
+    assert "Tutup serah terima" not in page_text, "it is refused for one that was declined"
 
 
 async def test_a_case_goes_from_assessment_to_follow_up_with_her_wishes_first(

@@ -27,6 +27,11 @@ async def test_a_handover_is_returned_thinned_out_and_withdrawn(
     assert "<details open>" in refused.text
     page = await approver.step(here, "return", reason="Periksa daftarnya")
     assert "Rancangan" in page.text
+    # Who drafted it is told that it came back, and reads why.
+    page = await issuer.open(here)
+    assert "Dikembalikan oleh pengesah." in page.text
+    assert "Periksa daftarnya" not in page.text
+    assert "Periksa daftarnya" in (await issuer.submit(page, "why")).text
     page = await issuer.step(here, "take_off", person=persons[0], reason="Belum siap")
     assert "ditarik" in page.text
     await issuer.step(here, "submit")
@@ -34,12 +39,14 @@ async def test_a_handover_is_returned_thinned_out_and_withdrawn(
     late = await approver.submit(await approver.open(here), "approve", **signed)
     assert late.status_code == 409
     assert "AUTHORITY_NOT_VALID" in late.text
+    assert late.text.count("tidak berwenang pada tanggal 1-1-2020.") == 1
     await approver.step(here, "approve", **signed | {"deed_date": "2019-10-04"})
     await issuer.step(here, "issue", deed_number="BAST/1")
     page = await issuer.step(here, "depart")
     assert "Menunggu jawaban kantor penerima" in page.text
     page = await issuer.step(here, "stay", reason="Kapal tidak berangkat")
     assert "BAST terbit, belum berangkat" in page.text
+    assert "2 orang kembali menunggu." in page.text, "who was taken off does not come back by it"
     page = await issuer.step(here, "withdraw", reason="Dibatalkan")
     assert "Serah terima ini ditarik." in page.text
     assert "Masukkan semua" in (await issuer.open("/serah-terima/HO-1/pilih")).text

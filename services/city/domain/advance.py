@@ -17,6 +17,7 @@ from shared.contracts.values import (
     Reason,
     Reference,
     Sealed,
+    in_rupiah,
 )
 from shared.kernel.decider import Command, Decider, Decision, Event, Refused
 
@@ -161,7 +162,7 @@ def decide(command: Command, state: State) -> Decision:
             if amount > state.outstanding_rupiah:
                 return Refused(
                     "RETURN_BEYOND_OUTSTANDING",
-                    f"Sisa panjarnya hanya Rp{state.outstanding_rupiah}.",
+                    f"Sisa panjarnya hanya {in_rupiah(state.outstanding_rupiah)}.",
                     "Periksa pembagian STS per orang.",
                 )
             return [
@@ -259,7 +260,7 @@ def _another_operation(state: State) -> Refused:
 def _above_ceiling(state: State) -> Refused:
     return Refused(
         "FARE_ABOVE_CEILING",
-        f"Tiketnya seluruhnya di atas batas Rp{state.ceiling_rupiah}.",
+        f"Tiketnya seluruhnya di atas batas {in_rupiah(state.ceiling_rupiah)}.",
         "Isi alasan penyimpangannya bila memang sebesar itu.",
     )
 
@@ -267,7 +268,7 @@ def _above_ceiling(state: State) -> Refused:
 def _beyond_released(state: State) -> Refused:
     return Refused(
         "SPENT_BEYOND_RELEASED",
-        f"Sisa panjarnya hanya Rp{state.outstanding_rupiah}.",
+        f"Sisa panjarnya hanya {in_rupiah(state.outstanding_rupiah)}.",
         "Cairkan tambahan panjar lebih dahulu, atau periksa jumlahnya.",
     )
 

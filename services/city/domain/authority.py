@@ -9,7 +9,7 @@ from dataclasses import dataclass, field, replace
 from datetime import date
 from typing import ClassVar
 
-from shared.contracts.values import Identifier, Line, Reference
+from shared.contracts.values import Identifier, Line, Reference, short_day
 from shared.kernel.decider import Command, Decider, Decision, Event, Refused
 
 
@@ -121,7 +121,7 @@ def decide(command: Command, state: State) -> Decision:
                 return []
             return Refused(
                 "AUTHORITY_NOT_VALID",
-                f"Penanda tangan tidak berwenang pada tanggal {on.isoformat()}.",
+                f"Penanda tangan tidak berwenang pada tanggal {short_day(on)}.",
                 "Minta pejabat yang berwenang pada tanggal itu, atau catat surat keputusannya.",
             )
     raise TypeError(command)

@@ -22,6 +22,8 @@ from shared.contracts.values import (
     Rupiah,
     Sealed,
     Value,
+    in_rupiah,
+    short_day,
 )
 from shared.kernel.decider import Command, Decider, Decision, Event, Refused
 
@@ -277,7 +279,7 @@ def _disburse(command: DisburseGrant, state: State) -> Decision:
     if command.credited_on > command.now.date():
         return Refused(
             "CREDIT_IN_FUTURE",
-            f"Kredit {command.reference} bertanggal {command.credited_on.isoformat()}.",
+            f"Kredit {command.reference} bertanggal {short_day(command.credited_on)}.",
             "Rencana bukan kredit; catat setelah uangnya masuk rekening.",
         )
     standing = state.standing_rupiah + command.amount_rupiah
@@ -344,7 +346,8 @@ def _undo(command: FailGrant | ReturnGrant, state: State) -> Decision:
             if amount > credit.standing_rupiah:
                 return Refused(
                     "RETURN_BEYOND_CREDIT",
-                    f"Yang masih ada dari kredit {reference} hanya Rp{credit.standing_rupiah}.",
+                    f"Yang masih ada dari kredit {reference} hanya"
+                    f" {in_rupiah(credit.standing_rupiah)}.",
                     "Periksa jumlah pengembaliannya.",
                 )
             return [

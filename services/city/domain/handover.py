@@ -350,7 +350,7 @@ def _add(command: AddEntry, state: State) -> Decision:
             "Buat serah terima kedua.",
         )
     if state.phase != "draft":
-        return _wrong_phase(state, "Orang baru hanya dapat ditambahkan pada rancangan.")
+        return _wrong_phase("Orang baru hanya dapat ditambahkan pada rancangan.")
     entry = ManifestEntry(person=command.person, origin=command.origin, identity=command.identity)
     return [EntryAdded(handover=command.handover, entry=entry)]
 
@@ -367,7 +367,7 @@ def _withdraw_entry(command: WithdrawEntry, state: State, drafted: HandoverDraft
             EntryRemoved(handover=command.handover, person=command.person, reason=command.reason)
         ]
     if state.phase != "issued":
-        return _wrong_phase(state, "Penarikan hanya mungkin sebelum keberangkatan.")
+        return _wrong_phase("Penarikan hanya mungkin sebelum keberangkatan.")
     remaining = tuple(_without(state.entries, command.person).values())
     if not remaining:
         return _withdraw(command.handover, command.reason, state, drafted)
@@ -409,7 +409,7 @@ def _towards_issue(
             return _issue(command, number, state, drafted)
         case IssueHandover(deed_number=number), _ if number == state.deed_number:
             return []
-    return _wrong_phase(state, "Langkah ini tidak sesuai urutannya.")
+    return _wrong_phase("Langkah ini tidak sesuai urutannya.")
 
 
 def _approve(command: ApproveHandover, state: State, drafted: HandoverDrafted) -> Decision:
@@ -459,7 +459,7 @@ def _withdraw(handover: str, reason: str, state: State, drafted: HandoverDrafted
     if state.phase == "withdrawn":
         return []
     if state.phase not in ("draft", "submitted", "approved", "issued"):
-        return _wrong_phase(state, "Penarikan hanya mungkin sebelum keberangkatan.")
+        return _wrong_phase("Penarikan hanya mungkin sebelum keberangkatan.")
     if state.answers.given:
         return _already_answered()
     return [
@@ -483,7 +483,7 @@ def _depart(command: DepartHandover, state: State, drafted: HandoverDrafted) -> 
             "Betulkan dengan koreksi keberangkatan, lalu catat waktu yang benar.",
         )
     if state.phase != "issued":
-        return _wrong_phase(state, "Keberangkatan hanya dapat dicatat setelah BAST terbit.")
+        return _wrong_phase("Keberangkatan hanya dapat dicatat setelah BAST terbit.")
     return [
         HandoverDeparted(
             handover=command.handover,
@@ -500,7 +500,7 @@ def _correct_departure(
     if state.departed_at is None:
         return []
     if state.phase != "departed":
-        return _wrong_phase(state, "Keberangkatan ini tidak dapat dikoreksi lagi.")
+        return _wrong_phase("Keberangkatan ini tidak dapat dikoreksi lagi.")
     if any(outcome == "arrived" for _, outcome in state.answers.given.values()):
         return _already_answered()
     return [
@@ -518,7 +518,7 @@ def _close(command: CloseHandover, state: State) -> Decision:
     if state.phase == "closed":
         return []
     if state.phase != "departed":
-        return _wrong_phase(state, "Hanya serah terima yang sudah berangkat dapat ditutup.")
+        return _wrong_phase("Hanya serah terima yang sudah berangkat dapat ditutup.")
     waiting = [person for person in state.entries if person not in state.answers.given]
     if waiting:
         return Refused(
@@ -533,10 +533,10 @@ def _without(entries: dict[str, ManifestEntry], person: str) -> dict[str, Manife
     return {key: entry for key, entry in entries.items() if key != person}
 
 
-def _wrong_phase(state: State, sentence: str) -> Refused:
+def _wrong_phase(sentence: str) -> Refused:
     return Refused(
         "HANDOVER_PHASE",
-        f"{sentence} Keadaannya sekarang: {state.phase}.",
+        sentence,
         "Muat ulang serah terima dan lanjutkan dari keadaannya sekarang.",
     )
 

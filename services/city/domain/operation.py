@@ -184,7 +184,7 @@ def _declare(command: DeclareTotal, state: State) -> Decision:
         return Refused(
             "CLAIM_INCOMPLETE",
             "Pernyataan per tujuan harus menyebut tujuannya, dan hanya pernyataan itu.",
-            "Isi tujuan untuk pokok 'destination', kosongkan untuk yang lain.",
+            "Pilih tujuan untuk jumlah orang ke satu tujuan; kosongkan untuk yang lain.",
         )
     claim = Claim(
         subject=command.subject,

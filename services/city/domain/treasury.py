@@ -11,7 +11,14 @@ from typing import ClassVar
 
 from pydantic import Field
 
-from shared.contracts.values import Identifier, PersonCode, PositiveRupiah, Reference, Value
+from shared.contracts.values import (
+    Identifier,
+    PersonCode,
+    PositiveRupiah,
+    Reference,
+    Value,
+    in_rupiah,
+)
 from shared.kernel.decider import Command, Decider, Decision, Event, Refused
 
 
@@ -78,7 +85,8 @@ def decide(command: Command, state: State) -> Decision:
             if total != command.total_rupiah or len(set(persons)) != len(persons):
                 return Refused(
                     "STS_DOES_NOT_ADD_UP",
-                    f"Bagian per orang berjumlah Rp{total}, STS-nya Rp{command.total_rupiah}.",
+                    f"Bagian per orang berjumlah {in_rupiah(total)},"
+                    f" STS-nya {in_rupiah(command.total_rupiah)}.",
                     "Periksa pembagiannya; setiap orang hanya sekali.",
                 )
             return [recorded]

@@ -13,6 +13,7 @@ from typing import Any
 from psycopg import AsyncConnection
 
 from services.city.domain import answer, beneficiary, case, handover, operation
+from shared.contracts.values import PROVINCES, in_rupiah
 from shared.custody import erasure
 from shared.kernel.projector import Projection, Recorded, Statement, rows
 
@@ -424,7 +425,7 @@ def discrepancies(
         note(
             f"enumerated_destination_{destination}",
             assigned - figure,
-            f"Dinyatakan {figure} orang ke {destination}, terdaftar {assigned}.",
+            f"Dinyatakan {figure} orang ke {_office(destination)}, terdaftar {assigned}.",
         )
     undetermined = count(listed=True, destination="undetermined")
     note("undetermined", undetermined, f"{undetermined} orang belum mempunyai tujuan.")
@@ -437,18 +438,24 @@ def discrepancies(
             # Who came unlisted stays so, wherever she is now, until that is explained.
             wanted = {"listed": False} if state == "unlisted" else {"state": state}
             number = count(destination=destination, **wanted)
-            note(f"{state}_{destination}", sign * number, f"{destination}: {number} orang {words}.")
+            where = _office(destination)
+            note(f"{state}_{destination}", sign * number, f"{where}: {number} orang {words}.")
     for subject in ("persons", "grants_rupiah", "fares_rupiah"):
         figures = sorted({c["figure"] for c in claims if c["subject"] == subject})
         if len(figures) > 1:
+            said = [in_rupiah(n) if subject.endswith("_rupiah") else f"{n} orang" for n in figures]
             note(
                 f"claims_differ_{subject}",
                 figures[-1] - figures[0],
-                f"Sumber-sumber menyatakan angka yang berbeda: {figures}.",
+                f"Sumber-sumber menyatakan angka yang berbeda: {', '.join(said)}.",
             )
     for finding in more:
         note(*finding)
     return found
+
+
+def _office(code: str) -> str:
+    return f"{PROVINCES[code]} ({code})" if code in PROVINCES else code
 
 
 def _declared_persons(claims: list[dict[str, Any]]) -> int | None:

@@ -13,6 +13,7 @@ from typing import Any
 from psycopg import AsyncConnection
 
 from services.city.domain import advance, beneficiary, grant, operation, treasury
+from shared.contracts.values import in_rupiah
 from shared.custody import erasure
 from shared.kernel.projector import Projection, Recorded, Statement, rows
 
@@ -321,7 +322,11 @@ async def findings_of(
     beyond = dict.fromkeys(operations, 0) | {row["operation"]: row["rupiah"] for row in found}
     return {
         code: [
-            ("grants_duplicate", rupiah, f"Rp{rupiah} melebihi hak penerimanya dan belum kembali.")
+            (
+                "grants_duplicate",
+                rupiah,
+                f"{in_rupiah(rupiah)} melebihi hak penerimanya dan belum kembali.",
+            )
         ]
         for code, rupiah in beyond.items()
     }

@@ -260,7 +260,7 @@ def decide(command: Command, state: State) -> Decision:
             return _go(command, state, state.opened)
         case FollowUp(note=note):
             if state.phase not in ("home", "left"):
-                return _wrong_phase(state)
+                return _wrong_phase()
             return [FollowedUp(person=person, city=city, note=note)]
         case CloseCase():
             if state.phase == "closed":
@@ -328,7 +328,7 @@ def _prepare(
     opened: CaseOpened,
 ) -> Decision:
     if state.phase not in ("open", "declined_by_family"):
-        return _wrong_phase(state)
+        return _wrong_phase()
     person, city = opened.person, opened.city
     match command:
         case AssessPerson():
@@ -404,17 +404,17 @@ def _go(
             return [FamilyDeclined(person=person, city=city)]
         case LeaveHouse(), ("open" | "declined_by_family"):
             return [LeftHouse(person=person, city=city)]
-    return _wrong_phase(state)
+    return _wrong_phase()
 
 
 def _not_ready(sentence: str) -> Refused:
     return Refused("NOT_READY", sentence, "Selesaikan asesmen dan nyatakan kesiapannya.")
 
 
-def _wrong_phase(state: State) -> Refused:
+def _wrong_phase() -> Refused:
     return Refused(
         "CASE_PHASE",
-        f"Langkah ini tidak sesuai keadaan kasusnya sekarang: {state.phase}.",
+        "Langkah ini tidak sesuai keadaan kasusnya sekarang.",
         "Muat ulang kasusnya dan lanjutkan dari keadaannya.",
     )
 

@@ -16,6 +16,7 @@ from shared.contracts.values import (
     Reason,
     Reference,
     Sealed,
+    in_rupiah,
 )
 from shared.kernel.decider import Command, Decider, Decision, Event, Refused
 
@@ -215,7 +216,7 @@ def _on_credit(
             if in_all > credit.amount_rupiah:
                 return Refused(
                     "RETURN_BEYOND_CREDIT",
-                    f"Kredit {reference} hanya Rp{credit.amount_rupiah}.",
+                    f"Kredit {reference} hanya {in_rupiah(credit.amount_rupiah)}.",
                     "Tanyakan kepada kota; yang dikembalikan tidak mungkin lebih besar.",
                 )
             more = in_all - state.returned.get(reference, 0)

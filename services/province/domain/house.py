@@ -84,7 +84,7 @@ def decide(command: Command, state: State) -> Decision:
             return Refused(
                 "HOUSE_UNKNOWN",
                 "Rumah singgah ini belum dicatat.",
-                "Periksa kodenya, atau catat rumah singgah beserta dayanya.",
+                "Periksa kodenya, atau catat rumah singgah beserta daya tampungnya.",
             )
         case AdmitPerson(person=person, override_reason=override):
             if person in state.residents:

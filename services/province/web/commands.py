@@ -170,7 +170,7 @@ def _settle(
             422,
             "HOUSE_AND_WILLINGNESS",
             "Untuk yang tiba, isi rumah singgahnya dan tanyakan lagi kesediaannya.",
-            "Isi 'house' dan 'willing'.",
+            "Pilih rumah singgahnya, dan catat apakah ia masih bersedia.",
         )
     return [
         desk.command(

@@ -9,7 +9,7 @@ from __future__ import annotations
 from datetime import date, datetime
 from zoneinfo import ZoneInfo
 
-from shared.contracts.values import PROVINCES
+from shared.contracts.values import PROVINCES, in_rupiah, short_day
 
 SMALL = (
     "nol", "satu", "dua", "tiga", "empat", "lima", "enam", "tujuh", "delapan", "sembilan",
@@ -49,7 +49,7 @@ def counted(whole: int) -> str:
 
 def rupiah(amount: int) -> str:
     """1500000 → "Rp1.500.000"."""
-    return f"Rp{amount:,}".replace(",", ".")
+    return in_rupiah(amount)
 
 
 def rupiah_in_words(amount: int) -> str:
@@ -77,7 +77,7 @@ def moment(at: datetime, zone: ZoneInfo) -> str:
 def short_moment(at: datetime, zone: ZoneInfo) -> str:
     """The same where a column is narrow: "4-10-2019, 14.30 WITA"."""
     local = at.astimezone(zone)
-    return f"{local.day}-{local.month}-{local.year}, {local:%H.%M} {local.tzname()}"
+    return f"{short_day(local.date())}, {local:%H.%M} {local.tzname()}"
 
 
 def region(code: str) -> str:

@@ -5,10 +5,14 @@ from __future__ import annotations
 from typing import Any
 from zoneinfo import ZoneInfo
 
+from services.city.domain.handover import HandoverReturned
 from services.city.projections import board, handovers
 from services.city.web.reads import STAFF
+from shared.kernel.projector import rows
 from shared.runtime import deliveries
-from shared.runtime.manifest import Desk
+from shared.runtime.manifest import Desk, Problem
+from shared.runtime.office import Office
+from shared.runtime.screens.oversight.looking_back import open_text
 from shared.runtime.screens.paging import (
     PAGE_ROWS,
     number_of,
@@ -16,7 +20,7 @@ from shared.runtime.screens.paging import (
     page_of,
     person_asked,
 )
-from shared.runtime.screens.screen import Act, Loaded, Screen, Texts
+from shared.runtime.screens.screen import Act, Loaded, Screen, Step, Texts
 
 ISSUER = frozenset({"issuer"})
 ADDED_AT_ONCE = 1_000
@@ -91,6 +95,21 @@ async def one(desk: Desk, given: dict[str, str]) -> Loaded | None:
     }
 
 
+async def why_returned(office: Office, desk: Desk, given: dict[str, str]) -> Loaded:
+    """What the approver wrote when it last went back; the look is on record before it is shown."""
+    async with office.pool.connection() as connection:
+        found = await rows(
+            connection,
+            "select position from events where stream = %s and type = %s"
+            " order by position desc limit 1",
+            f"handover-{given['handover']}",
+            HandoverReturned.type,
+        )
+    if not found:
+        raise Problem(404, "NOT_FOUND", "Data ini tidak ada.", "Muat ulang halamannya.")
+    return await open_text(office, desk, {"position": str(found[0]["position"])})
+
+
 async def authorities(desk: Desk, _: dict[str, str]) -> Loaded:
     return {"authorities": await handovers.authorities(desk.reading)}
 
@@ -139,6 +158,7 @@ HANDOVER = Screen(
         "withdraw": Act("/handovers/{handover}/withdrawal"),
         "close": Act("/handovers/{handover}/closing"),
     },
+    steps={"why": Step(ISSUER | {"approver"}, why_returned)},
     optional=("halaman", "tarik"),
 )
 AUTHORITIES = Screen(

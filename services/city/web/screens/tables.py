@@ -24,6 +24,18 @@ ROWS_SHOWN = 50
 FLAGS = {"ya": True, "tidak": False}
 STATUS = {"masuk": "credited", "gagal": "failed", "dikembalikan": "returned"}
 """As staff write in a bank's table what the API calls by codes."""
+HEADINGS = {
+    "initials": "Inisial", "origin": "Kode wilayah asal", "birth_date": "Tanggal lahir",
+    "sign_of_trafficking": "Ada tanda perdagangan orang?", "destination": "Tujuan",
+    "willingness": "Nomor surat kesediaan", "name": "Nama", "nik": "NIK", "contact": "Kontak",
+    "account": "Rekening bank", "person": "Kode PM", "reference": "Nomor kredit",
+    "status": "Status", "amount_rupiah": "Jumlah (rupiah)", "credited_on": "Tanggal masuk",
+    "replaces": "Mengganti kredit", "reason": "Alasan", "release": "Nomor pencairan",
+    "budget_code": "Kode mata anggaran", "receipt": "Nomor kuitansi",
+    "override_reason": "Alasan bila di atas batas",
+}  # fmt: skip
+"""How staff's tables name their columns, as the screens do; the API's own names serve too."""
+_NAMES = {heading.casefold(): name for name, heading in HEADINGS.items()}
 _RUPIAH = re.compile(r"(?i:rp)[. ]?")
 
 Row = dict[str, Any]
@@ -42,6 +54,12 @@ def _cell(name: str, value: Any, whole: bool) -> Any:
         return STATUS.get(value.lower(), value)
     bare = _RUPIAH.sub("", value, count=1) if whole else ""
     return bare.replace(".", "") if AMOUNT.fullmatch(bare) else value
+
+
+def _named(row: Row) -> Row:
+    """The row by the API's names. A column that is there twice keeps its own, and is refused."""
+    names = {key: _NAMES.get(" ".join(key.split()).casefold(), key) for key in row}
+    return {key if name in row else name: row[key] for key, name in names.items()}
 
 
 def one_row(model: type[BaseModel]) -> Callable[[Texts], dict[str, Any]]:
@@ -76,7 +94,8 @@ def preview(
     """
 
     async def look(desk: Desk, sent: Texts, files: Files) -> Loaded:
-        rows = [typed(model, row) for row in await asyncio.to_thread(_read, sent, files)]
+        read = await asyncio.to_thread(_read, sent, files)
+        rows = [typed(model, _named(row)) for row in read]
         if not rows:
             raise Problem(
                 422, "INVALID_INPUT", "Tabelnya kosong.", "Tempel baris, atau pilih berkas."
@@ -140,7 +159,7 @@ def template(model: type[BaseModel], rows: Sequence[Mapping[str, Any]]) -> Respo
     """A table to fill in: every column, and what is known already."""
     names = tuple(model.model_fields)
     return Response(
-        to_csv([{name: row.get(name) for name in names} for row in rows]),
+        to_csv([{HEADINGS[name]: row.get(name) for name in names} for row in rows]),
         media_type="text/csv; charset=utf-8",
         headers={"Content-Disposition": 'attachment; filename="contoh-tabel.csv"'},
     )

@@ -42,6 +42,7 @@ STEPS = 200
 CHUNK_BYTES = 64 * 1024
 TIME = re.compile(r"\d{4}-\d\d-\d\dT\d\d:\d\d:\d\d[0-9.]*(?:Z|[+-]\d\d:\d\d)")
 DAY = re.compile(r"(?<![\w/-])\d{4}-\d\d-\d\d(?![\w/-])")
+RUPIAH = re.compile(r"\bRp([0-9]{4,15})\b")
 CODE = re.compile(r"[^\x00-\x1F\x7F/?#]{3,64}")
 AUDITOR = frozenset({"auditor"})
 
@@ -116,7 +117,7 @@ def asked_for(given: Mapping[str, str]) -> str | None:
 
 
 def dated(line: dict[str, Any], zone: ZoneInfo) -> dict[str, Any]:
-    """The line with the times in its words as an office says them, in its own zone."""
+    """The line with the money and the times in its words as an office says them, in its zone."""
 
     def moment(found: re.Match[str]) -> str:
         try:
@@ -130,7 +131,8 @@ def dated(line: dict[str, Any], zone: ZoneInfo) -> dict[str, Any]:
         except ValueError:
             return found[0]
 
-    return line | {"words": DAY.sub(day, TIME.sub(moment, line["words"]))}
+    said = RUPIAH.sub(lambda found: words.rupiah(int(found[1])), line["words"])
+    return line | {"words": DAY.sub(day, TIME.sub(moment, said))}
 
 
 def _days(found: dict[str, Any], zone: ZoneInfo) -> dict[str, Any]:
@@ -181,7 +183,8 @@ async def timeline(desk: Desk, given: dict[str, str]) -> Loaded | None:
         Axis(name, at, sorted({pair[which] for pair in times}), _without(kept, name), zone)
         for which, (name, at) in enumerate((("dicatat", known_at), ("terjadi", true_at)))
     ]
-    opening = _opened_by(desk)
+    opening, prefix = _opened_by(desk), f"{evidence.STREAMS[desk.service.kind]}-"
+    stream = prefix + subject.removeprefix(prefix)
     categories = {_category(line) for line in lines}
     return {
         "subject": subject,
@@ -201,9 +204,7 @@ async def timeline(desk: Desk, given: dict[str, str]) -> Loaded | None:
         "true_at": true_at,
         "changed": changed,
         "categories": sorted(categories | ({given["jenis"]} if given.get("jenis") else set())),
-        "has_evidence": any(
-            line["subject"] == f"{evidence.STREAMS[desk.service.kind]}-{subject}" for line in lines
-        ),
+        "has_evidence": any(line["subject"] == stream for line in lines),
     }
 
 
@@ -356,8 +357,10 @@ async def open_text(office: Office, desk: Desk, given: dict[str, str]) -> Loaded
 
 async def take_evidence(office: Office, desk: Desk, given: dict[str, str]) -> Response:
     """The folder of `pulang audit evidence` as one file, whole before its first byte is sent."""
-    handover = given["subject"]
-    stream = f"{evidence.STREAMS[office.settings.kind]}-{handover}"
+    prefix = f"{evidence.STREAMS[office.settings.kind]}-"
+    # A line of the log leads to its stream, the search to the code: both are this handover.
+    handover = given["subject"].removeprefix(prefix)
+    stream = f"{prefix}{handover}"
     try:
         async with office.pool.connection() as connection:
             made = await evidence.gather(connection, office, handover, stream)
