@@ -167,6 +167,7 @@ async def story_of_a_line(city: Desk, chromium: Browser, stack: AsyncExitStack) 
     await page.context.add_cookies([dict(one) for one in others])  # type: ignore[arg-type]
     await story.register(city, story.intake_row())
     await expect(page.locator("#perubahan a")).to_have_text("Sesi Anda berakhir: masuk lagi")
+    await auditor.page.close()
     await page.context.add_cookies([dict(one) for one in mine])  # type: ignore[arg-type]
     await page.goto("/kegiatan")
 

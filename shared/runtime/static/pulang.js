@@ -151,7 +151,11 @@ const listen = () => {
     hush();
     refresh();
   });
-  news.onerror = probe;
+  news.onerror = () => {
+    probe();
+    // Refused for good: the page asks once for itself, and learns whether its session is over.
+    if (news?.readyState === EventSource.CLOSED) refresh();
+  };
 };
 
 // --- Drafts. Only fields that the office lets lie on a device (data-keep), for a day, for whoever
