@@ -21,6 +21,7 @@ import re
 from base64 import b64decode, b64encode
 from collections.abc import Callable, Iterator, Sequence
 from dataclasses import asdict, dataclass, replace
+from functools import lru_cache
 from hashlib import sha256
 from typing import Any, Protocol
 
@@ -378,14 +379,22 @@ def _unapplied(ranges: Any, through: int) -> Numbers:
 
 
 def _key_bytes(epoch: int, text: str) -> bytes:
-    """A key that can be sealed to; with any other the relay would stand still."""
-    try:
-        public = b64decode(text, validate=True)
-        seal_to(public, b"", b"")
-    except ValueError as error:
-        raise Unreadable("nothing can be sealed to the receipt's key") from error
     if not 0 < epoch < 2**31:
         raise Unreadable("the receipt's epoch is none")
+    try:
+        return _sealable(text)
+    except ValueError as error:
+        raise Unreadable("nothing can be sealed to the receipt's key") from error
+
+
+@lru_cache(maxsize=64)
+def _sealable(text: str) -> bytes:
+    """A key that can be sealed to, tried once: each receipt brings it, and it is seldom another.
+
+    With any other the relay would stand still. Raises ValueError.
+    """
+    public = b64decode(text, validate=True)
+    seal_to(public, b"", b"")
     return public
 
 

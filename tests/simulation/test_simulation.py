@@ -8,8 +8,10 @@ import sys
 from pathlib import Path
 
 import pytest
+from cryptography.hazmat.primitives.asymmetric.ed25519 import Ed25519PrivateKey
 
 from shared.kernel import outbox
+from tests.simulation.pool import MemoryKeyring
 from tests.simulation.world import simulate
 
 SEEDS = 100
@@ -36,6 +38,15 @@ def test_a_seed_always_tells_the_same_story() -> None:
     assert one.trace == other.trace
     assert one.digest == other.digest
     assert simulate(18).digest != one.digest
+
+
+@pytest.mark.parametrize("seed", [17, 31])
+def test_a_world_with_real_signatures_tells_the_same_story(
+    seed: int, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    quick = simulate(seed)
+    monkeypatch.setattr(MemoryKeyring, "signing_key", Ed25519PrivateKey.from_private_bytes)
+    assert simulate(seed).trace == quick.trace
 
 
 def test_a_seed_tells_the_same_story_in_another_process() -> None:
