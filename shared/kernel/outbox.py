@@ -80,6 +80,8 @@ class Relay:
         self._transport = transport
         self.office = vault.keyring.office
         self.receiver = receiver
+        self.waits = True
+        """Whether a receipt has made room to go on with, or left something to do: step at once."""
         self._sealing: SealingKey | None = None
         self._heard = 0
         self._heard_at = 0.0
@@ -120,6 +122,7 @@ class Relay:
         room = WINDOW_MESSAGES - (sent - self._confirmed)
         size = WINDOW_BYTES - sum(entry.size for entry in self._entries)
         room = room if size > 0 else 0
+        self.waits = room <= 0
         found = await self._links.unsent(self.receiver, sent, room, size) if room > 0 else []
         await self._keyring.refresh()
         if found or _elapsed() - self._claimed_at >= CLAIM_SECONDS:
@@ -206,7 +209,7 @@ class Relay:
         """What the receiver has kept of this office's history."""
         self._kept = said.size
         if said.ask:
-            self._claimed = said.size
+            self._claimed, self.waits = said.size, True
         async with self._keyring.pool.connection() as connection:
             await witness.note_said(connection, self.receiver, said.size, said.forked)
             fresh = _elapsed() - self._cosigned_at < COSIGNED_SECONDS
@@ -288,6 +291,7 @@ class Relay:
     async def _go_back(self, through: int) -> None:
         """All after `through` is sent again. Older copies go first, or they would pile up."""
         self._turn += 1
+        self.waits = True
         await self._transport.clear(self.receiver)
         self._entries.clear()
         self._sent = through

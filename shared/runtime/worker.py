@@ -61,8 +61,8 @@ class Worker:
         self._heard: dict[str, int] = {}
         self._told: dict[str, str] | None = None
         self._checkpoints = Checkpoints(office.keyring)
-        self._wakes: list[asyncio.Event] = []
-        self._following: list[asyncio.Event] = []
+        self._wakes: dict[str, asyncio.Event] = {}
+        self._following: list[str] = []
         self.state = "standby"
         self.troubles: dict[str, str] = {}
 
@@ -137,8 +137,7 @@ class Worker:
         await connection.execute(f"listen {CHANNEL}".encode())
         while True:
             async for _ in connection.notifies(timeout=POLL_SECONDS * 5, stop_after=1):
-                for wake in self._following:
-                    wake.set()
+                self.appended()
             await connection.execute("select 1")
 
     def _relay(self, relay: Relay) -> Callable[[], Awaitable[int]]:
@@ -150,11 +149,13 @@ class Worker:
     async def _loop(
         self, name: str, step: Callable[[], Awaitable[int]], *, follows: bool = True
     ) -> None:
-        """Steps again and again: at once after a partner's word and, if it follows, an append."""
-        wake = asyncio.Event()
-        heard = (self._wakes, self._following) if follows else (self._wakes,)
-        for wakes in heard:
-            wakes.append(wake)
+        """Steps again and again: at once when it is woken, and, if it follows the log, by appends.
+
+        Its name wakes it (`_wake`).
+        """
+        wake = self._wakes[name] = asyncio.Event()
+        if follows:
+            self._following.append(name)
         failures = 0
         try:
             while True:
@@ -184,8 +185,18 @@ class Worker:
                         async with asyncio.timeout(back_off if failures else POLL_SECONDS):
                             await wake.wait()
         finally:
-            for wakes in heard:
-                wakes.remove(wake)
+            self._following.remove(name)
+            del self._wakes[name]
+
+    def _wake(self, name: str) -> None:
+        """A loop that is not there is woken by its beginning."""
+        if name in self._wakes:
+            self._wakes[name].set()
+
+    def appended(self) -> None:
+        """Wakes what follows the log."""
+        for name in self._following:
+            self._wakes[name].set()
 
     async def _checkpoint(self) -> int:
         await self._office.keyring.refresh()
@@ -289,9 +300,10 @@ class Worker:
             self._heard[sender] = one.sent
             if one.asks:
                 self._asked[sender] = one.asks
-        if any(one.gap or one.sealing is not None or one.asks for one in incoming):
-            for wake in self._wakes:
-                wake.set()
+                self._wake(f"receipts to {sender}")
+            relay = f"relay {sender}"
+            if self._relays[sender].waits or relay in self.troubles:
+                self._wake(relay)
         if receipt is not None:
             try:
                 receipt = replace(receipt, heard=self._heard.get(sender, 0))

@@ -144,8 +144,7 @@ class Process:
 
     def wake_all(self) -> None:
         if self.worker is not None:
-            for wake in self.worker._following:
-                wake.set()
+            self.worker.appended()
 
 
 class SimulatedWorker(Worker):
@@ -162,7 +161,7 @@ class SimulatedWorker(Worker):
         self._receiving = {p: asyncio.Lock() for p in partners}
         self._asked, self._heard = {}, {}
         self._checkpoints = Checkpoints(office.keyring)
-        self._wakes, self._following = [], []
+        self._wakes, self._following = {}, []
         self.state = "active"
         self.troubles = {}
 

@@ -230,7 +230,9 @@ class MemoryKeyring(Keyring):
 
     @property
     def sealing_key(self) -> SealingKey:
-        return _SEALING.setdefault(self.office, super().sealing_key)
+        if self.office not in _SEALING:
+            _SEALING[self.office] = super().sealing_key
+        return _SEALING[self.office]
 
 
 _SEALING: dict[str, SealingKey] = {}
