@@ -185,7 +185,8 @@ class Worker:
                         async with asyncio.timeout(back_off if failures else POLL_SECONDS):
                             await wake.wait()
         finally:
-            self._following.remove(name)
+            if follows:
+                self._following.remove(name)
             del self._wakes[name]
 
     def _wake(self, name: str) -> None:

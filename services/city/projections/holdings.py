@@ -49,24 +49,14 @@ async def grant_states(connection: AsyncConnection[Any], operation: str) -> dict
 async def grants(
     connection: AsyncConnection[Any],
     operation: str,
-    state: str | None,
-    person: str | None,
-    limit: int | None,
+    state: str | None = None,
+    person: str | None = None,
+    limit: int | None = None,
     offset: int = 0,
 ) -> list[dict[str, Any]]:
     """Some people with what they hold of the grant; of one state, or one person."""
-    return await rows(
-        connection,
-        "select person, state, credits, standing_rupiah from rm_ledger.holding"
-        " where operation = %(operation)s and (%(state)s::text is null or state = %(state)s)"
-        " and (%(person)s::text is null or person = %(person)s)"
-        " order by person limit %(limit)s offset %(offset)s",
-        operation=operation,
-        state=state,
-        person=person,
-        limit=limit,
-        offset=offset,
-    )
+    columns = "person, state, credits, standing_rupiah"
+    return await _some(connection, "holding", columns, operation, state, person, limit, offset)
 
 
 async def advance_states(connection: AsyncConnection[Any], operation: str) -> dict[str, Any]:
@@ -85,16 +75,32 @@ async def advance_states(connection: AsyncConnection[Any], operation: str) -> di
 async def advances(
     connection: AsyncConnection[Any],
     operation: str,
-    state: str | None,
-    person: str | None,
-    limit: int | None,
+    state: str | None = None,
+    person: str | None = None,
+    limit: int | None = None,
     offset: int = 0,
 ) -> list[dict[str, Any]]:
     """Some people with their travel money; of one state, or one person."""
+    columns = (
+        "person, state, budget_code, since, receipts, released_rupiah, spent_rupiah,"
+        " returned_rupiah, outstanding_rupiah"
+    )
+    return await _some(connection, "advance", columns, operation, state, person, limit, offset)
+
+
+async def _some(
+    connection: AsyncConnection[Any],
+    table: str,
+    columns: str,
+    operation: str,
+    state: str | None,
+    person: str | None,
+    limit: int | None,
+    offset: int,
+) -> list[dict[str, Any]]:
     return await rows(
         connection,
-        "select person, state, budget_code, since, receipts, released_rupiah, spent_rupiah,"
-        " returned_rupiah, outstanding_rupiah from rm_ledger.advance"
+        f"select {columns} from rm_ledger.{table}"  # noqa: S608 - both are written above
         " where operation = %(operation)s and (%(state)s::text is null or state = %(state)s)"
         " and (%(person)s::text is null or person = %(person)s)"
         " order by person limit %(limit)s offset %(offset)s",

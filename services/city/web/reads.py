@@ -137,11 +137,11 @@ async def _ledger(desk: Desk, path: dict[str, str]) -> Any:
 
 
 async def _grants(desk: Desk, given: dict[str, str]) -> Any:
-    return await holdings.grants(desk.reading, given["operation"], given.get("state"), None, None)
+    return await holdings.grants(desk.reading, given["operation"], given.get("state"))
 
 
 async def _advances(desk: Desk, given: dict[str, str]) -> Any:
-    return await holdings.advances(desk.reading, given["operation"], given.get("state"), None, None)
+    return await holdings.advances(desk.reading, given["operation"], given.get("state"))
 
 
 async def _credits(desk: Desk, path: dict[str, str]) -> Any:

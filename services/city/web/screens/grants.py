@@ -11,8 +11,8 @@ from services.city.web.commands import TREASURER
 from services.city.web.imports import CreditRow
 from services.city.web.reads import MONEY
 from services.city.web.screens import tables
+from services.city.web.screens.money import by_state
 from shared.runtime.manifest import Desk
-from shared.runtime.screens.paging import PAGE_ROWS, offset_of, page_of, person_asked
 from shared.runtime.screens.screen import Act, Loaded, Screen
 
 TEMPLATE_ROWS = 1_000
@@ -30,27 +30,9 @@ async def grants(desk: Desk, given: dict[str, str]) -> Loaded | None:
     if found is None:
         return None
     states = await holdings.grant_states(connection, operation)
-    state, asked = given.get("keadaan") or None, person_asked(given)
-    rows = await holdings.grants(
-        connection,
-        operation,
-        None if asked else state,
-        asked or None,
-        PAGE_ROWS,
-        0 if asked else offset_of(given),
-    )
-    counted = states if state is None else {state: states.get(state)}
-    of = len(rows) if asked else sum(one["persons"] for one in counted.values() if one)
-    return {
-        "operation": found,
-        "states": states,
-        "order": holdings.GRANT_STATES,
-        "persons": sum(one["persons"] for one in states.values()),
-        "standing": sum(one["rupiah"] for one in states.values()),
-        "page": page_of(rows, given, "keadaan", of=of),
-        "state": state or "",
-        "asked": asked,
-    }
+    listed = await by_state(desk, given, states, holdings.GRANT_STATES, holdings.grants)
+    standing = sum(one["rupiah"] for one in states.values())
+    return listed | {"operation": found, "standing": standing}
 
 
 async def bank_file(desk: Desk, given: dict[str, str]) -> Loaded | None:
@@ -63,7 +45,7 @@ async def template(desk: Desk, given: dict[str, str]) -> Response | None:
     found = await holdings.entitlement(desk.reading, given["operation"])
     if found is None:
         return None
-    waiting = await holdings.grants(desk.reading, found["operation"], "none", None, TEMPLATE_ROWS)
+    waiting = await holdings.grants(desk.reading, found["operation"], "none", limit=TEMPLATE_ROWS)
     amount = found["grant_rupiah"]
     lines: list[dict[str, Any]] = [
         {"person": one["person"], "status": "masuk", "amount_rupiah": amount} for one in waiting

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Awaitable, Callable, Mapping, Sequence
 from datetime import date, datetime, timedelta
 from typing import Any
 
@@ -11,7 +11,7 @@ from services.city.web.imports import CreditRow, ReleaseRow
 from services.city.web.reads import MONEY
 from services.city.web.screens import tables
 from shared.runtime.manifest import Desk
-from shared.runtime.screens.paging import PAGE_ROWS, offset_of, page_of
+from shared.runtime.screens.paging import PAGE_ROWS, offset_of, page_of, person_asked
 from shared.runtime.screens.screen import Act, Loaded, Screen
 
 OPERATIONS_ON_A_PAGE = PAGE_ROWS
@@ -26,6 +26,29 @@ def due(desk: Desk, since: datetime) -> date:
 
 def today(desk: Desk) -> date:
     return desk.now.astimezone(desk.settings.zone).date()
+
+
+async def by_state(
+    desk: Desk,
+    given: Mapping[str, str],
+    states: Mapping[str, Any],
+    order: Sequence[str],
+    some: Callable[..., Awaitable[list[dict[str, Any]]]],
+) -> Loaded:
+    """A page of an operation's people: all of them, those of one state, or the one searched for."""
+    state, asked = given.get("keadaan") or None, person_asked(given)
+    place = (None, asked, PAGE_ROWS) if asked else (state, None, PAGE_ROWS, offset_of(given))
+    rows = await some(desk.reading, given["operation"], *place)
+    counted = states if state is None else {state: states.get(state)}
+    of = len(rows) if asked else sum(one["persons"] for one in counted.values() if one)
+    return {
+        "states": states,
+        "order": order,
+        "persons": sum(one["persons"] for one in states.values()),
+        "page": page_of(rows, given, "keadaan", of=of),
+        "state": state or "",
+        "asked": asked,
+    }
 
 
 async def overview(desk: Desk, given: dict[str, str]) -> Loaded:

@@ -15,9 +15,8 @@ from services.city.web.commands import TREASURER
 from services.city.web.imports import FareRow, ReleaseRow
 from services.city.web.reads import MONEY
 from services.city.web.screens import tables
-from services.city.web.screens.money import due, today
+from services.city.web.screens.money import by_state, due, today
 from shared.runtime.manifest import Desk
-from shared.runtime.screens.paging import PAGE_ROWS, offset_of, page_of, person_asked
 from shared.runtime.screens.screen import Act, Loaded, Screen
 
 TEMPLATE_ROWS = 1_000
@@ -35,28 +34,12 @@ async def advances(desk: Desk, given: dict[str, str]) -> Loaded | None:
     if found is None:
         return None
     states = await holdings.advance_states(connection, operation)
-    state, asked = given.get("keadaan") or None, person_asked(given)
-    rows = await holdings.advances(
-        connection,
-        operation,
-        None if asked else state,
-        asked or None,
-        PAGE_ROWS,
-        0 if asked else offset_of(given),
-    )
-    counted = states if state is None else {state: states.get(state)}
-    of = len(rows) if asked else sum(one["persons"] for one in counted.values() if one)
-    return {
+    listed = await by_state(desk, given, states, holdings.ADVANCE_STATES, holdings.advances)
+    return listed | {
         "operation": found,
-        "states": states,
-        "order": holdings.ADVANCE_STATES,
-        "persons": sum(one["persons"] for one in states.values()),
         "sums": {part: sum(one[part] for one in states.values()) for part in PARTS},
         "due": due_of(desk, states),
         "today": today(desk),
-        "page": page_of(rows, given, "keadaan", of=of),
-        "state": state or "",
-        "asked": asked,
     }
 
 
@@ -87,7 +70,7 @@ async def release_template(desk: Desk, given: dict[str, str]) -> Response:
 
 async def receipt_template(desk: Desk, given: dict[str, str]) -> Response:
     """With a line for each person whose ticket has no receipt yet."""
-    rows = await holdings.advances(desk.reading, given["operation"], "unspent", None, TEMPLATE_ROWS)
+    rows = await holdings.advances(desk.reading, given["operation"], "unspent", limit=TEMPLATE_ROWS)
     return tables.template(FareRow, [{"person": one["person"]} for one in rows] or [FARE])
 
 
