@@ -254,6 +254,24 @@ async def test_a_relay_that_goes_back_while_it_sends_leaves_nothing_out(
     assert await pair.received() == 10
 
 
+async def test_a_relay_waits_for_receipts_where_its_window_is_full_or_it_went_back(
+    pair: Pair, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(outbox, "WINDOW_MESSAGES", 3)
+    await pair.record(3)
+    assert await pair.relay.step(NOW) == 3
+    assert not pair.relay.waits
+    await pair.record(2)
+    assert await pair.relay.step(NOW) == 0
+    assert pair.relay.waits
+    await pair.relay.confirm(pair.told(3), NOW)
+    assert pair.relay.waits
+    assert await pair.relay.step(NOW) == 2
+    assert not pair.relay.waits
+    await pair.relay.confirm(pair.told(3, gap=True), NOW)
+    assert pair.relay.waits
+
+
 async def test_that_something_was_sent_is_noted_also_where_the_note_failed_at_first(
     pair: Pair, monkeypatch: pytest.MonkeyPatch
 ) -> None:

@@ -34,7 +34,7 @@ async def by_state(
     states: Mapping[str, Any],
     order: Sequence[str],
     some: Callable[..., Awaitable[list[dict[str, Any]]]],
-) -> Loaded:
+) -> dict[str, Any]:
     """A page of an operation's people: all of them, those of one state, or the one searched for."""
     state, asked = given.get("keadaan") or None, person_asked(given)
     place = (None, asked, PAGE_ROWS) if asked else (state, None, PAGE_ROWS, offset_of(given))
