@@ -1,10 +1,12 @@
-"""What each screen of the city weighs, and how long the server takes for it, among many people.
+"""What each screen of a city and of a province weighs, and how long the server takes for it, among
+many people.
 
     python -m benchmarks.screens [--persons 100000]
 
-Two hundred operations of 500; three in five of their people are on handovers, and nearly all of
-these have arrived and hold their grant. One operation is recorded by the office's own decisions and
-projected; the others are made of its rows in the read models, which are all that screens read.
+Two hundred operations of 500; three in five of the city's people are on handovers, and nearly all
+of these have arrived and hold their grant. In the province all are expected, and four in five have
+come and have a case. One operation is recorded by the office's own decisions and projected; the
+others are made of its rows in the read models, which are all that screens read.
 
 Each screen is asked for as a browser's own page asks (so that it comes compressed), one request
 after the other: in process, and by uvicorn on the loopback address. Beside it stands the page for a
@@ -20,10 +22,10 @@ import logging
 import re
 import statistics
 import time
-from collections.abc import AsyncIterator
+from collections.abc import AsyncIterator, Iterator, Sequence
 from contextlib import asynccontextmanager
 from dataclasses import dataclass
-from datetime import date
+from datetime import date, timedelta
 from typing import Any
 
 import httpx
@@ -35,7 +37,10 @@ from benchmarks import story
 from benchmarks.__main__ import machine
 from benchmarks.places import Places, start_places
 from services.city.domain import grant
-from shared.contracts.values import draw_person_code
+from services.province.domain import arrival, case, house
+from services.province.domain import grant as noted
+from shared.contracts.values import ManifestEntry, draw_person_code
+from shared.custody.erasure import ProposeErasure
 from shared.kernel.decider import Command
 from shared.kernel.handling import Unit
 from shared.kernel.projector import tables_of
@@ -53,8 +58,14 @@ ASKED_BY_A_PAGE = {
     "Accept-Encoding": "gzip",
     "Sec-Fetch-Site": "same-origin",
 }
+ROLES = {
+    "city": ("issuer", "approver", "intake", "treasurer", "auditor", "admin"),
+    "province": ("reception", "case_worker", "auditor", "admin"),
+}
 MORE = {
     "/kegiatan/{operation}/orang": ("?tujuan=35&keadaan=assigned", "?halaman=8", "?cari={person}"),
+    "/kedatangan": ("?halaman=9",),
+    "/kasus": ("?status=in_house&halaman=9", "?cari={person}"),
     "/serah-terima": ("?tahap=departed&halaman=9",),
     "/serah-terima/{handover}/pilih": ("?semua=ya",),
 }
@@ -81,6 +92,78 @@ async def fill(office: Office, persons: int) -> dict[str, str]:
                 actor="office:35",
             )
     await story.handle(office.handling, [Unit([story.drafting("HO-DRAFT", of)])])
+    example = {"operation": of, "handover": id_, "person": manifest[0]}
+    return await spread(office, example)
+
+
+async def fill_province(office: Office, persons: int) -> dict[str, str]:
+    """What one operation brings to its province, by its own decisions, and as many more."""
+    codes = [f"PM-000{draw_person_code()[6:]}" for _ in range(persons // OPERATIONS)]
+    opened = story.say(house.OpenHouse, house="RS-UKUR", name="Rumah untuk mengukur", capacity=999)
+    await story.handle(office.handling, [Unit([opened])])
+    for at in range(0, len(codes), story.MANIFEST_PERSONS):
+        id_, manifest = f"HO-{at}", codes[at : at + story.MANIFEST_PERSONS]
+        units = [Unit(list(expected(id_, manifest))), *(Unit([received(one)]) for one in manifest)]
+        if at + 2 * story.MANIFEST_PERSONS < len(codes):
+            units += [Unit(list(answered(id_, one))) for one in manifest]
+        await story.handle(office.handling, units, actor="office:53.71")
+    example = {"handover": id_, "person": codes[0], "house": "RS-UKUR"}
+    return await spread(office, example)
+
+
+def expected(id_: str, manifest: Sequence[str]) -> Iterator[Command]:
+    entries = [
+        ManifestEntry(person=one, origin="35.78", identity=story.as_if_sealed()) for one in manifest
+    ]
+    yield story.say(
+        arrival.ExpectHandover,
+        handover=id_,
+        city="53.71",
+        operation="OP-UKUR",
+        deed_number=f"BAST/{id_}",
+        deed_date=date(2019, 10, 4),
+        planned_departure=date(2019, 10, 4),
+        transport="Kapal contoh",
+        entries=tuple(entries),
+    )
+    yield story.say(
+        arrival.NoteDeparture,
+        handover=id_,
+        city="53.71",
+        departed_at=story.NOW - timedelta(days=2),
+    )
+
+
+def received(person: str) -> Command:
+    return story.say(
+        noted.NoteCredit,
+        person=person,
+        city="53.71",
+        reference=f"KREDIT/{person}",
+        amount_rupiah=6_000_000,
+        credited_on=date(2019, 10, 2),
+    )
+
+
+def answered(id_: str, person: str) -> Iterator[Command]:
+    yield story.say(arrival.AcknowledgeArrival, handover=id_, person=person, outcome="arrived")
+    yield story.say(house.AdmitPerson, house="RS-UKUR", person=person)
+    yield story.say(
+        case.OpenCase, person=person, city="53.71", handover=id_, house="RS-UKUR", willing=True
+    )
+    yield story.say(case.AssignCase, person=person, worker="case_worker")
+
+
+async def spread(office: Office, example: dict[str, str]) -> dict[str, str]:
+    """Projects what was recorded and multiplies it; `example`, and what else addresses name."""
+    proposed = story.say(
+        ProposeErasure,
+        person=example["person"],
+        erasure="ER-UKUR",
+        basis="purpose_ended",
+        reference="ND/UKUR/1",
+    )
+    await story.handle(office.handling, [Unit([proposed])])
     for projector in office.projectors:
         while await projector.step():
             pass
@@ -89,7 +172,7 @@ async def fill(office: Office, persons: int) -> dict[str, str]:
             for table in await tables_of(connection, projection.schema):
                 await multiply(connection, projection.schema, table)
         await connection.execute("vacuum analyze")
-    return {"operation": of, "handover": id_, "person": manifest[0]}
+    return example | {"subject": example["person"]}
 
 
 def credited(person: str, of: str) -> Command:
@@ -131,7 +214,15 @@ OTHER = {
     "position": "position + 10000000 * n",
 } | {
     name: f"{name} || '-' || n"
-    for name in ("operation", "handover", "answered_in", "received_in", "predecessor", "sts")
+    for name in (
+        "operation",
+        "handover",
+        "answered_in",
+        "received_in",
+        "predecessor",
+        "sts",
+        "house",
+    )
 }
 """What tells a row of a further operation from the one that it is made of."""
 
@@ -139,7 +230,8 @@ OTHER = {
 async def signed_in(office: Office, name: str, *roles: str) -> str:
     """A session's cookie."""
     await staff.add_staff(
-        office.pool, name, frozenset(roles), "kata sandi untuk mengukur", kind="city",
+        office.pool, name, frozenset(roles), "kata sandi untuk mengukur",
+        kind=office.settings.kind,
         wrap=office.keyring,
     )  # fmt: skip
     account = await staff.by_username(office.pool, name)
@@ -208,14 +300,15 @@ async def ask(http: httpx.AsyncClient, address: str, cookie: str) -> Asked:
     )
 
 
-async def measure(places: Places, persons: int) -> None:
-    async with places.office("53.71", "35") as office:
+async def measure(places: Places, code: str, partner: str, persons: int) -> None:
+    async with places.office(code, partner) as office:
         started = time.monotonic()
-        example = await fill(office, persons)
+        city = office.settings.kind == "city"
+        example = await (fill if city else fill_province)(office, persons)
         events = (await office.store.head()).size
         print(f"{persons:,} people (of {events:,} events), in {time.monotonic() - started:.0f} s\n")
         cookies: dict[str, str] = {}
-        for role in ("issuer", "approver", "intake", "treasurer", "auditor", "admin"):
+        for role in ROLES[office.settings.kind]:
             cookies[role] = await signed_in(office, role, role)
         app = make_app(lambda: None, office.service, with_worker=False, body_bytes=100_000)
         app.state.office, app.state.worker = office, None
@@ -229,9 +322,10 @@ async def measure(places: Places, persons: int) -> None:
             _served(app) as base,
             httpx.AsyncClient(base_url=base, headers=ASKED_BY_A_PAGE, timeout=60) as wire,
         ):
-            empty = await ask(asgi, EMPTY, cookies["issuer"])
+            first = ROLES[office.settings.kind][0]
+            empty = await ask(asgi, EMPTY, cookies[first])
             for name, address, roles in [
-                (EMPTY, EMPTY, frozenset({"issuer"})),
+                (EMPTY, EMPTY, frozenset({first})),
                 *addresses(office, example),
             ]:
                 for role in [one for one in cookies if one in roles][:2]:
@@ -257,7 +351,9 @@ def main() -> None:
     parser.add_argument("--persons", type=int, default=100_000)
     with start_places() as places:
         print(machine(places), end="; ")
-        asyncio.run(measure(places, parser.parse_args().persons))
+        persons = parser.parse_args().persons
+        asyncio.run(measure(places, "53.71", "35", persons))
+        asyncio.run(measure(places, "35", "53.71", persons))
 
 
 if __name__ == "__main__":

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from pathlib import Path
-from typing import Annotated, Any
+from typing import Annotated, Any, Literal
 from zoneinfo import ZoneInfo
 
 from pydantic import AfterValidator, BeforeValidator, Field, SecretStr, model_validator
@@ -64,7 +64,7 @@ class Settings(BaseSettings):
         return self
 
     @property
-    def kind(self) -> str:
+    def kind(self) -> Literal["city", "province"]:
         """A code with a dot is a city's, one without a province's."""
         return "city" if "." in self.office else "province"
 
