@@ -524,10 +524,14 @@ async def ready(
     offset: int = 0,
     person: str | None = None,
 ) -> list[dict[str, Any]]:
-    """Who can be put on a handover to that office: assigned, willing, on no other."""
+    """Who can be put on a handover to that office: willing, on no other, and not there yet.
+
+    `waiting` is how many of them never left; who did not arrive may go again.
+    """
     return await rows(
         connection,
-        "select person, origin, since, count(*) over ()::int as of" + READY + " and"
+        "select person, origin, since, state, count(*) over ()::int as of,"
+        " (count(*) filter (where state = 'assigned') over ())::int as waiting" + READY + " and"
         " (%(person)s::text is null or person = %(person)s)"
         " order by person limit %(limit)s offset %(offset)s",
         operation=operation,
@@ -541,10 +545,10 @@ async def ready(
 async def all_ready(
     connection: AsyncConnection[Any], operation: str, office: str, limit: int
 ) -> list[str]:
-    """Their codes alone, so that all of them can be taken at once."""
+    """The codes of those who never left, so that all of them can be taken at once."""
     found = await rows(
         connection,
-        "select person" + READY + " order by person limit %(limit)s",
+        "select person" + READY + " and state = 'assigned' order by person limit %(limit)s",
         operation=operation,
         office=office,
         limit=limit,

@@ -60,6 +60,7 @@ async def choose(desk: Desk, given: dict[str, str]) -> Loaded | None:
         "asked": asked,
         "chosen": sum(n for state, n in found["states"].items() if state == "listed"),
         "everybody": everybody,
+        "waiting": rows[0]["waiting"] if rows else 0,
     }
 
 
