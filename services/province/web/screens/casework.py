@@ -76,10 +76,9 @@ def choice(sent: Texts) -> dict[str, Any]:
     return {"chosen": list(sent.get("chosen", ()))}
 
 
-async def assigning(desk: Desk, given: dict[str, str]) -> Loaded:
-    found = await cases.page(
-        desk.reading, unassigned=True, limit=PAGE_ROWS, offset=offset_of(given)
-    )
+async def assigning(desk: Desk, _: dict[str, str]) -> Loaded:
+    """How many wait, and not who: whose case there is, is casework's to read."""
+    waiting = await cases.waiting(desk.reading, desk.staff.username)
     workers = await rows(
         desk.reading,
         "select username from staff where active and 'case_worker' = any(roles)"
@@ -87,9 +86,8 @@ async def assigning(desk: Desk, given: dict[str, str]) -> Loaded:
         WORKERS_SHOWN,
     )
     return {
-        "page": page_of(found, given),
+        "unassigned": waiting["unassigned"],
         "workers": [worker["username"] for worker in workers],
-        "person": given.get("orang", ""),
     }
 
 
@@ -153,7 +151,6 @@ ASSIGNING = Screen(
     ADMIN,
     assigning,
     acts={"assign": Act("/cases/{person}/assignment")},
-    optional=("orang", "halaman"),
     menu="Penugasan",
 )
 GRANTS = Screen(
