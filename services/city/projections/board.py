@@ -511,7 +511,7 @@ async def some(
 
 READY = (
     " from rm_board.person where operation = %(operation)s and destination = %(office)s"
-    " and willing and listed and handover is null and received_in is null"
+    " and willing and listed and identity is not null and handover is null and received_in is null"
     " and state in ('assigned', 'absent', 'diverted')"
 )
 
@@ -524,7 +524,7 @@ async def ready(
     offset: int = 0,
     person: str | None = None,
 ) -> list[dict[str, Any]]:
-    """Who can be put on a handover to that office: assigned, willing, on no other."""
+    """Who can be put on a handover to that office: assigned, willing, not erased, on no other."""
     return await rows(
         connection,
         "select person, origin, since, count(*) over ()::int as of" + READY + " and"
@@ -566,6 +566,7 @@ async def one(connection: AsyncConnection[Any], code: str) -> dict[str, Any] | N
 async def unready(connection: AsyncConnection[Any], limit: int) -> list[dict[str, Any]]:
     """For some operations, how many have no destination yet, or have not said that they will.
 
+
     Only those who wait are looked at, by an index: most of all people ever have left long ago.
     """
     return await rows(
@@ -573,7 +574,8 @@ async def unready(connection: AsyncConnection[Any], limit: int) -> list[dict[str
         "select operation, count(*) filter (where state = 'undetermined')::int as undetermined,"
         " count(*) filter (where state = 'assigned' and not willing)::int as unwilling,"
         " count(*) filter (where state = 'assigned' and willing and handover is null)::int as ready"
-        " from rm_board.person where listed and state in ('undetermined', 'assigned')"
+        " from rm_board.person where listed and identity is not null"
+        " and state in ('undetermined', 'assigned')"
         " group by operation order by operation limit %s",
         limit,
     )

@@ -8,6 +8,7 @@ from typing import Any
 from services.city.projections import board, holdings, ledger
 from services.city.web.reads import MONEY, STAFF
 from services.city.web.screens.flow import flow
+from shared.runtime import custody
 from shared.runtime.manifest import Desk
 from shared.runtime.screens.paging import PAGE_ROWS, offset_of, page_of, person_asked
 from shared.runtime.screens.screen import Act, Loaded, Screen
@@ -78,8 +79,10 @@ async def people(desk: Desk, given: dict[str, str]) -> Loaded | None:
 
 async def person(desk: Desk, given: dict[str, str]) -> Loaded | None:
     found = await board.one(desk.reading, given["person"])
+    if found is None:
+        return None
     more = {"partners": desk.settings.partners, "sees_money": bool(desk.staff.roles & MONEY)}
-    return {"one": found} | more if found else None
+    return {"one": found, "erased": bool(await custody.erased(desk, [given["person"]]))} | more
 
 
 OPERATIONS = Screen(

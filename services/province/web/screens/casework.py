@@ -10,6 +10,7 @@ from services.province.web.commands import ADMIN
 from services.province.web.reads import CASEWORK
 from shared.contracts.values import CaseStatus
 from shared.kernel.projector import rows
+from shared.runtime import custody
 from shared.runtime.manifest import Desk
 from shared.runtime.screens.paging import PAGE_ROWS, offset_of, page_of
 from shared.runtime.screens.screen import Act, Loaded, Screen, Texts
@@ -55,6 +56,7 @@ async def one(desk: Desk, given: dict[str, str]) -> Loaded | None:
     works = "case_worker" in desk.staff.roles
     return {
         "one": found,
+        "erased": bool(await custody.erased(desk, [found["person"]])),
         "mine": works and found["worker"] == desk.staff.username,
         "grants": await grants.page(
             desk.reading, person=found["person"], limit=PAGE_ROWS, offset=0
