@@ -563,9 +563,12 @@ async def one(connection: AsyncConnection[Any], code: str) -> dict[str, Any] | N
     return found[0] if found else None
 
 
-async def unready(connection: AsyncConnection[Any], limit: int) -> list[dict[str, Any]]:
+async def unready(
+    connection: AsyncConnection[Any], partners: Sequence[str], limit: int
+) -> list[dict[str, Any]]:
     """For some operations, how many have no destination yet, or have not said that they will.
 
+    `unlinked` are those whose destination is no partner: no handover can take them there.
 
     Only those who wait are looked at, by an index: most of all people ever have left long ago.
     """
@@ -573,11 +576,15 @@ async def unready(connection: AsyncConnection[Any], limit: int) -> list[dict[str
         connection,
         "select operation, count(*) filter (where state = 'undetermined')::int as undetermined,"
         " count(*) filter (where state = 'assigned' and not willing)::int as unwilling,"
-        " count(*) filter (where state = 'assigned' and willing and handover is null)::int as ready"
+        " count(*) filter (where state = 'assigned' and willing and handover is null"
+        " and destination = any(%(partners)s))::int as ready,"
+        " count(*) filter (where state = 'assigned' and handover is null"
+        " and destination <> all(%(partners)s))::int as unlinked"
         " from rm_board.person where listed and identity is not null"
         " and state in ('undetermined', 'assigned')"
-        " group by operation order by operation limit %s",
-        limit,
+        " group by operation order by operation limit %(limit)s",
+        partners=list(partners),
+        limit=limit,
     )
 
 

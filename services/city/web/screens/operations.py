@@ -43,6 +43,13 @@ async def one_board(desk: Desk, given: dict[str, str]) -> Loaded | None:
             for destination in destinations
         ],
         "partners": desk.settings.partners,
+        "unlinked": [
+            (group["destination"], group["persons"])
+            for group in groups
+            if group["listed"]
+            and group["state"] == "assigned"
+            and group["destination"] not in desk.settings.partners
+        ],
         "unlisted": sum(group["persons"] for group in groups if not group["listed"]),
     }
 
