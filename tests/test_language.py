@@ -13,6 +13,8 @@ from jinja2 import Environment
 
 from services.city.service import SERVICE as CITY
 from services.province.service import SERVICE as PROVINCE
+from shared.contracts.cities import CITIES
+from shared.contracts.values import PROVINCES
 from shared.runtime import problems
 from shared.runtime.screens import language
 from shared.runtime.screens.rendering import TEMPLATES
@@ -153,6 +155,15 @@ def test_numbers_and_times_are_said_as_the_language_says_them() -> None:
     ]  # fmt: skip
     assert said["en"][0] == "Rp1,500,000"
     assert said["en"][3].endswith("14:30 WITA")
+
+
+def test_an_office_is_called_by_its_name_and_its_code() -> None:
+    names = {code: language.office_name(code) for code in ("35", "53.71", "35.78", "64.74")}
+    assert list(names.values()) == [
+        "Jawa Timur (35)", "Kota Kupang (53.71)", "Kota Surabaya (35.78)", "Kota Bontang (64.74)",
+    ]  # fmt: skip
+    assert language.office_name("53.01") == "53.01", "a regency has no name here"
+    assert {code[:2] for code in CITIES} <= set(PROVINCES)
 
 
 @pytest.mark.parametrize("path", FILES, ids=lambda path: path.name)

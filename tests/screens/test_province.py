@@ -49,6 +49,7 @@ async def test_arrivals_are_answered_in_sittings_and_undone_by_correction(
     assert "Belum ada serah terima" in (await reception.open("/kedatangan")).text
     one, two, three, four = await handed_over(city, province, 4)
     assert "HO-1: jawab siapa yang tiba" in (await reception.open("/")).text
+    assert "dari Kota Kupang (53.71) · 4 orang" in (await reception.open("/kedatangan")).text
     assert "Belum ada rumah singgah" in (await reception.open(HERE)).text
     house = {"house": "RS-1", "name": "Rumah contoh", "capacity": "2"}
     page = await admin.step("/rumah-singgah", "open", **house)

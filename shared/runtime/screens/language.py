@@ -19,6 +19,7 @@ from babel.numbers import format_decimal
 from fastapi import Response
 from markupsafe import Markup
 
+from shared.contracts.cities import CITIES
 from shared.contracts.values import PROVINCES
 from shared.runtime.papers import words
 
@@ -104,8 +105,8 @@ def clock(zone: ZoneInfo) -> Callable[[datetime | str], str]:
 
 
 def office_name(code: str) -> str:
-    """`Jawa Timur (35)`; of a city only its code is known here."""
-    name = PROVINCES.get(code)
+    """`Jawa Timur (35)`, `Kota Kupang (53.71)`; of a regency only its code is known here."""
+    name = PROVINCES.get(code) or CITIES.get(code)
     return f"{name} ({code})" if name else code
 
 
