@@ -407,6 +407,7 @@ async def _page(
         request,
         screen.template,
         problem.status if problem else 200,
+        screen.under,
         **shown,
         act=act,
         form=form,
@@ -419,18 +420,26 @@ async def _page(
 
 
 def render(
-    service: Service, request: Request, template: str, status: int, **shown: Any
+    service: Service,
+    request: Request,
+    template: str,
+    status: int,
+    under: Sequence[str] = (),
+    **shown: Any,
 ) -> HTMLResponse:
     office = request.app.state.office
     # Nobody yet, where the gate itself could not look: then there is no menu either.
     staff = staff_of(request) or Staff("", frozenset())
     made = environment(service.templates, office.settings.time_zone)
+    menu = [one for one in service.screens if one.menu and one.roles & staff.roles]
+    known = {one.path for one in menu}
     context: dict[str, Any] = {
         "office": office.settings.office_name,
         "staff": staff,
         "roles": staff.roles,
         "as_of": None,
-        "menu": [one for one in service.screens if one.menu and one.roles & staff.roles],
+        "menu": menu,
+        "under": next((path for path in under if path in known), None),
         "here": request.url.path,
         "query": request.url.query,
         "language": language.chosen.get(),
