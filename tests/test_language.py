@@ -13,9 +13,11 @@ from jinja2 import Environment
 
 from services.city.service import SERVICE as CITY
 from services.province.service import SERVICE as PROVINCE
+from shared.contracts.cities import CITIES
+from shared.contracts.values import PROVINCES
 from shared.runtime import problems
 from shared.runtime.screens import language
-from shared.runtime.screens.rendering import TEMPLATES
+from shared.runtime.screens.rendering import TEMPLATES, environment
 
 FOLDERS = {TEMPLATES, *(one.templates for one in (CITY, PROVINCE) if one.screens)}
 FILES = sorted(path for folder in FOLDERS for path in folder.glob("*.html"))
@@ -134,6 +136,42 @@ def test_a_translation_names_what_its_text_names() -> None:
         assert names[0] == names[1], text
 
 
+def test_what_is_counted_in_english_holds_for_one_too() -> None:
+    """A number before a word in the plural needs the text of one beside it."""
+    plural = re.compile(r"(%\((?:number|of)\)s)(?: [a-z]+)?(?: people| [a-z]+(?<![su])s)\b")
+    verbs = {"does", "has", "is", "was", "waits", "minutes"}
+    for text, english in language.catalogue().items():
+        found = plural.search(english)
+        if found and found[0].split()[-1] not in verbs:
+            assert text in language.singulars(), english
+    for text, one in language.singulars().items():
+        names = [set(re.findall(r"%\((\w+)\)s", said)) for said in (text, one)]
+        assert names[1] <= names[0], text
+        assert names[0] - names[1] <= {"number"}, text
+
+
+def test_one_is_one_in_english_and_many_are_many() -> None:
+    made = environment(CITY.templates, "Asia/Makassar")
+    shown = made.from_string(
+        "{% trans number=n|number %}{{ number }} orang{% endtrans %} "
+        "{% trans number=n|number, of=of|number %}{{ number }} dari {{ of }} orang dijawab"
+        '{% endtrans %} {{ _("%(number)s selisih", number=n) }}'
+    )
+    token = language.chosen.set("en")
+    try:
+        assert shown.render(n=1, of=1) == "1 person 1 of 1 person answered for 1 discrepancy"
+        assert shown.render(n=1, of=2) == "1 person 1 of 2 people answered for 1 discrepancy"
+        assert shown.render(n=21, of=1101) == (
+            "21 people 21 of 1,101 people answered for 21 discrepancies"
+        )
+        assert made.from_string('{{ _("<b>%(number)s</b>", number="<i>") }}').render() == (
+            "<b>&lt;i&gt;</b>"
+        ), "what is shown in a text is escaped as everywhere"
+    finally:
+        language.chosen.reset(token)
+    assert shown.render(n=1, of=1) == "1 orang 1 dari 1 orang dijawab 1 selisih"
+
+
 def test_numbers_and_times_are_said_as_the_language_says_them() -> None:
     from zoneinfo import ZoneInfo
 
@@ -153,6 +191,15 @@ def test_numbers_and_times_are_said_as_the_language_says_them() -> None:
     ]  # fmt: skip
     assert said["en"][0] == "Rp1,500,000"
     assert said["en"][3].endswith("14:30 WITA")
+
+
+def test_an_office_is_called_by_its_name_and_its_code() -> None:
+    names = {code: language.office_name(code) for code in ("35", "53.71", "35.78", "64.74")}
+    assert list(names.values()) == [
+        "Jawa Timur (35)", "Kota Kupang (53.71)", "Kota Surabaya (35.78)", "Kota Bontang (64.74)",
+    ]  # fmt: skip
+    assert language.office_name("53.01") == "53.01", "a regency has no name here"
+    assert {code[:2] for code in CITIES} <= set(PROVINCES)
 
 
 @pytest.mark.parametrize("path", FILES, ids=lambda path: path.name)

@@ -235,6 +235,12 @@ class LiftHold(Command):
     person: PersonCode
 
 
+class RequireNotErased(Command):
+    """Asks whether anything may still be written about her; it changes nothing."""
+
+    person: PersonCode
+
+
 def decide(command: Command, state: State) -> Decision:
     match command:
         case ProposeErasure() | ApproveErasure() | RejectErasure():
@@ -258,6 +264,8 @@ def decide(command: Command, state: State) -> Decision:
             ]
         case PlaceHold() | LiftHold():
             return _hold(command, state)
+        case RequireNotErased():
+            return [] if state.executed is None else _erased()
     raise TypeError(command)
 
 
@@ -472,6 +480,7 @@ decider: Decider[State] = Decider(
         NoteWithheld,
         PlaceHold,
         LiftHold,
+        RequireNotErased,
     ),
     events=(
         ErasureProposed,

@@ -149,7 +149,10 @@ async def _carry_out(
     except Conflict:
         return None, {}
     if outcome.refused and (plan.all_or_nothing or not outcome.events):
-        raise problems.refusal(outcome.refused, plan.rows)
+        problem = problems.refusal(outcome.refused, plan.rows)
+        # Rows that became no unit are not recorded either, and are named with the rest.
+        problem.errors += plan.row_errors
+        raise problem
     return outcome, answer
 
 

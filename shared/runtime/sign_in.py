@@ -31,6 +31,7 @@ MOST_AT_ONCE = 64
 """More passwords than these don't wait to be hashed; whoever comes then is told to come later."""
 BUSY = timedelta(seconds=5)
 FORM_COOKIE = "__Host-pulang-masuk"
+NO_DRAFTS = {"Clear-Site-Data": '"storage"'}
 _at_work = 0
 
 
@@ -226,14 +227,15 @@ def _form(request: Request, notice: str = "", status: int = 200) -> Response:
     page = pages.sign_in(sessions.csrf_of(secret), notice, with_oidc=with_oidc)
     response = HTMLResponse(page, status)
     sessions.set_cookie(response, FORM_COOKIE, secret)
+    # Also where a session ended by itself: whoever comes next finds no draft on this device.
+    response.headers.update(NO_DRAFTS)
     return response
 
 
 def _to_form() -> Response:
     response = RedirectResponse(gate.SIGN_IN_PATH, status_code=303)
     sessions.set_cookie(response, sessions.COOKIE, "", seconds=0)
-    # The drafts on this device too.
-    response.headers["Clear-Site-Data"] = '"storage"'
+    response.headers.update(NO_DRAFTS)
     return response
 
 

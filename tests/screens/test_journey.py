@@ -130,6 +130,36 @@ async def test_a_repeated_submit_changes_nothing(city: Desk, stack: AsyncExitSta
     assert await city.size() > size
 
 
+async def test_only_who_recorded_something_is_told_that_it_was(
+    city: Desk, stack: AsyncExitStack
+) -> None:
+    """A link that somebody made up says nothing, nor does another's own, nor on another page."""
+    intake = await stack.enter_async_context(signed_in(city, "penerima", "intake"))
+    other = await stack.enter_async_context(signed_in(city, "penerima-dua", "intake"))
+    await story.open_operation(city)
+    persons = await story.register(city, *(story.intake_row(willingness=None) for _ in range(2)))
+    here, there = (f"/penerima-manfaat/{person}" for person in persons)
+    sent = await intake.submit(await intake.open(here), "willing", statement="SPK/1")
+    said = sent.headers["location"]
+    told = 'class="recorded"'
+    assert said.startswith(f"{here}?tersimpan=willing.")
+    assert told in (await intake.open(said)).text
+    mark = said.partition("?")[2]
+    for browser, address in (
+        (other, said),
+        (intake, f"{there}?{mark}"),
+        (intake, f"{here}?tersimpan=willing"),
+        (intake, f"{here}?tersimpan=register&sama=ya"),
+        (intake, f"{here}?tersimpan=" + mark.partition("=")[2].replace("willing", "register")),
+        (intake, f"{here}?tersimpan=%C3%A9.x"),
+    ):
+        page = (await browser.open(address)).text
+        assert told not in page, address
+        assert "Tersimpan. Mengirim" not in page
+    again = await intake.submit(await intake.open(here), "destination", destination="35")
+    assert "Tidak ada yang baru" in (await intake.open(again.headers["location"])).text
+
+
 async def test_what_was_refused_keeps_what_was_typed_and_says_that_nothing_was_saved(
     city: Desk, stack: AsyncExitStack
 ) -> None:

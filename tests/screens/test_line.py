@@ -165,11 +165,14 @@ async def story_of_a_line(city: Desk, chromium: Browser, stack: AsyncExitStack) 
     auditor = await enter(chromium, stack, city, base, wrong, "auditor", **more)
     mine, others = await page.context.cookies(), await auditor.page.context.cookies()
     await page.context.add_cookies([dict(one) for one in others])  # type: ignore[arg-type]
-    await story.register(city, story.intake_row())
+    (person,) = await story.register(city, story.intake_row(willingness=None))
     await expect(page.locator("#perubahan a")).to_have_text("Sesi Anda berakhir: masuk lagi")
     await auditor.page.close()
     await page.context.add_cookies([dict(one) for one in mine])  # type: ignore[arg-type]
-    await page.goto("/kegiatan")
+    await page.goto(f"/penerima-manfaat/{person}")
+    await intake.fill("Nomor surat kesediaan", "SPK/1")
+    await expect(page.locator(".state")).to_contain_text("Tersimpan di perangkat")
+    assert len(await drafts(page)) == 1
 
     # The stream ends with its session, and says so.
     async def streams() -> int:
@@ -180,4 +183,16 @@ async def story_of_a_line(city: Desk, chromium: Browser, stack: AsyncExitStack) 
         await connection.execute("delete from sessions")
     await expect(page.locator("#perubahan a")).to_have_text("Sesi Anda berakhir: masuk lagi")
     assert await streams() == 0
+    # What was typed stays on the page, and lies on the device no longer.
+    assert await drafts(page) == {}
+    await expect(page.locator(".state")).to_contain_text("tidak disimpan di perangkat")
+    await intake.fill("Nomor surat kesediaan", "SPK/12")
+    await expect(page.locator(".state")).to_contain_text("tidak disimpan di perangkat")
+    assert await drafts(page) == {}
+    # Nor where no page saw it end: whoever signs in next begins with none.
+    await page.evaluate(
+        "localStorage.setItem('draf /x? ', JSON.stringify({who: 'x', at: Date.now()}))"
+    )
+    await page.goto("/masuk")
+    assert await drafts(page) == {}
     assert wrong == []

@@ -94,6 +94,91 @@ async def test_a_table_is_looked_at_before_it_is_imported(
     assert "Inisial" in template.text, "in words, not in the API's names"
 
 
+async def test_a_day_is_read_day_first_and_said_in_words_before_it_is_imported(
+    city: Desk, stack: AsyncExitStack
+) -> None:
+    await story.open_operation(city)
+    intake = await stack.enter_async_context(signed_in(city, "penerima", "intake"))
+    page = await intake.open("/kegiatan/OP-TEST/impor")
+    days = ("02/01/1990", "2/1/1990", "02-01-1990", "2.1.1990", "1990-01-02", "31/12/1990",
+            "12/31/1990", "30/2/1990", "2/1/90", "86400", "1990/01/02")  # fmt: skip
+    lines = [HEADER, *(f"AB,35.78,{day},tidak,35,SPK/{n}" for n, day in enumerate(days))]
+    looked_at = await intake.submit(page, "preview", table="\n".join(lines))
+    assert "6 dari 11 baris benar" in looked_at.text
+    assert looked_at.text.count("2 Januari 1990") == 5, "a swapped day and month are seen"
+    assert "31 Desember 1990" in looked_at.text
+    assert looked_at.text.count("tanggal ini tidak ada") == 2
+    assert looked_at.text.count("tulis hari/bulan/tahun") == 3
+    done = await intake.submit(looked_at, "import", partial="ya")
+    assert "5 hal tidak dicatat" in done.text
+    (first, *_) = await city.get("intake", "/operations/OP-TEST/beneficiaries")
+    address = f"/beneficiaries/{first['person']}/identity"
+    assert (await city.look("intake", address))["born"] in ("1990-01-02", "1990-12-31")
+
+    # The form and the API's own file take the same.
+    row = "\n".join([HEADER, "AB,35.78,3/4/1991,tidak,35,SPK/20"]).encode()
+    sent = await city.send(
+        "intake",
+        "/operations/OP-TEST/beneficiaries",
+        content=row,
+        headers={"Content-Type": "text/csv"},
+    )
+    person = sent.json()["rows"][0]["person"]
+    seen = await city.look("intake", f"/beneficiaries/{person}/identity")
+    assert seen["born"] == "1991-04-03"
+
+
+async def test_who_goes_where_no_partner_is_is_taken_in_and_everybody_is_told(
+    city: Desk, stack: AsyncExitStack
+) -> None:
+    """Rule 2: nobody is lost for where her home is. No handover can take her there yet."""
+    await story.open_operation(city)
+    intake = await stack.enter_async_context(signed_in(city, "penerima", "intake"))
+    issuer = await stack.enter_async_context(signed_in(city, "penerbit", "issuer"))
+    lines = [
+        HEADER,
+        "AB,35.78,1990-01-02,tidak,35,SPK/1",
+        "CD,32.73,1990-01-02,tidak,32,SPK/2",
+    ]
+    page = await intake.open("/kegiatan/OP-TEST/impor")
+    looked_at = await intake.submit(page, "preview", table="\n".join(lines))
+    assert looked_at.text.count("Tujuannya bukan mitra kantor ini") == 1
+    done = await intake.submit(looked_at, "import")
+    board = await intake.open(done.headers["location"])
+    assert "Jawa Barat (32) bukan mitra kantor ini: 1 orang" in board.text
+    assert "Minta operator membuat hubungan" in board.text
+    for browser in (intake, issuer):
+        assert "OP-TEST: tujuannya bukan kantor mitra" in (await browser.open("/")).text
+    assert (
+        'siap diserahterimakan</a> <span class="count">1 orang' in (await issuer.open("/")).text
+    ), "only who has a partner to go to"
+    found = await city.get("intake", "/operations/OP-TEST/beneficiaries")
+    persons = {one["destination"]: one["person"] for one in found}
+    told = "ia belum dapat diserahterimakan ke sana"
+    assert told in (await intake.open(f"/penerima-manfaat/{persons['32']}")).text
+    assert told not in (await intake.open(f"/penerima-manfaat/{persons['35']}")).text
+
+    rows = [story.intake_row(destination="31"), story.intake_row(initials="CD")]
+    answer = await city.post("intake", "/operations/OP-TEST/beneficiaries", {"rows": rows})
+    assert answer["unlinked"] == ["31"]
+    answer = await city.post("intake", "/operations/OP-TEST/beneficiaries", {"rows": rows[1:]})
+    assert "unlinked" not in answer
+
+
+async def test_a_statement_that_stands_twice_in_a_table_is_remarked_and_not_refused(
+    city: Desk, stack: AsyncExitStack
+) -> None:
+    await story.open_operation(city)
+    intake = await stack.enter_async_context(signed_in(city, "penerima", "intake"))
+    page = await intake.open("/kegiatan/OP-TEST/impor")
+    numbers = ("SPK/1", "SPK/2", "SPK/1", "", "")
+    lines = [HEADER, *(f"AB,35.78,1990-01-02,tidak,35,{number}" for number in numbers)]
+    looked_at = await intake.submit(page, "preview", table="\n".join(lines))
+    assert "5 dari 5 baris benar" in looked_at.text
+    assert looked_at.text.count("ada lebih dari sekali dalam tabel") == 2
+    assert (await intake.submit(looked_at, "import")).status_code == 303
+
+
 def test_tables_name_their_columns_as_the_screens_do() -> None:
     fields = environment(SERVICE.templates, "Asia/Makassar").get_template("fields.html").module
     assert {name: str(fields.column(name)) for name in HEADINGS} == HEADINGS  # type: ignore[attr-defined]

@@ -431,3 +431,26 @@ def test_every_term_of_an_equation_has_words_of_the_office() -> None:
     terms = found - {"the bank"} | set(FATES) | set(STATES.values()) | {"declared to 35", "to 35"}
     assert {one for one in terms if str(said.module.term(one)) == one} == set()
     assert str(said.module.about("the bank")) == "semua kredit"
+
+
+async def test_the_menu_marks_where_its_reader_is_also_below_what_it_names(
+    city: Desk, stack: AsyncExitStack
+) -> None:
+    await story.open_operation(city)
+    auditor = await stack.enter_async_context(signed_in(city, "pemeriksa", "auditor"))
+    operator = await stack.enter_async_context(signed_in(city, "penjaga", "operator"))
+    marked = re.compile(r'<a href="([^"]+)" aria-current="(?:page|true)">')
+    for browser, address, menu in (
+        (auditor, "/pemeriksaan", "/pemeriksaan"),
+        (auditor, "/perubahan", "/pemeriksaan"),
+        (auditor, "/persamaan", "/pemeriksaan"),
+        (auditor, "/pencocokan", "/pemeriksaan"),
+        (auditor, "/bukti-log", "/pemeriksaan"),
+        (auditor, "/riwayat/OP-TEST", "/pemeriksaan"),
+        (auditor, "/pembukaan", "/penghapusan"),
+        (auditor, "/tautan/pesan", "/tautan"),
+        (operator, "/bukti-log", "/tautan"),
+    ):
+        page = (await browser.open(address)).text
+        main = page.partition('<nav class="menu"')[2].partition("</nav>")[0]
+        assert marked.findall(main) == [menu], address

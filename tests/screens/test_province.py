@@ -49,10 +49,12 @@ async def test_arrivals_are_answered_in_sittings_and_undone_by_correction(
     assert "Belum ada serah terima" in (await reception.open("/kedatangan")).text
     one, two, three, four = await handed_over(city, province, 4)
     assert "HO-1: jawab siapa yang tiba" in (await reception.open("/")).text
+    assert "dari Kota Kupang (53.71) · 4 orang" in (await reception.open("/kedatangan")).text
     assert "Belum ada rumah singgah" in (await reception.open(HERE)).text
     house = {"house": "RS-1", "name": "Rumah contoh", "capacity": "2"}
     page = await admin.step("/rumah-singgah", "open", **house)
-    assert "2 tempat kosong" in page.text
+    assert "Daya tampung 2" in page.text
+    assert "2 tempat kosong" in (await reception.open("/rumah-singgah")).text
 
     # The row's own form: one tap opens it, another sends it.
     page = await reception.open(HERE)
@@ -98,7 +100,7 @@ async def test_arrivals_are_answered_in_sittings_and_undone_by_correction(
     assert full.status_code == 409
     assert "HOUSE_FULL" in full.text
     await reception.step(last, "answer", override_reason="Hanya untuk malam ini", **now)
-    page = await admin.open("/rumah-singgah")
+    page = await reception.open("/rumah-singgah")
     assert "Penuh" in page.text
     assert "1 dengan alasan melebihi daya tampung" in page.text
     assert "pengakuan kedatangan (PDF)" in (await reception.open(HERE)).text
@@ -149,6 +151,24 @@ async def test_who_came_unlisted_gets_a_code_and_a_handover_is_declined_with_its
     assert "Tutup serah terima" not in page_text, "it is refused for one that was declined"
 
 
+async def test_an_admin_assigns_and_counts_beds_without_seeing_who_and_how_many_live_where(
+    city: Desk, province: Desk, stack: AsyncExitStack
+) -> None:
+    """No screen gives her what the API refuses her: cases' codes, and who lives in a house."""
+    admin = await stack.enter_async_context(signed_in(province, "admin-satu", "admin"))
+    assert "Catat rumah singgah" in (await admin.open("/")).text
+    await story.arrived(city, province)
+    pages = {one: (await admin.open(one)).text for one in ("/", "/penugasan", "/rumah-singgah")}
+    assert [one for one, text in pages.items() if "PM-" in text.replace("PM-7Q2M9XK4AB", "")] == []
+    assert "1 kasus belum ada pekerja sosialnya" in pages["/penugasan"]
+    assert "Rumah contoh" in pages["/rumah-singgah"]
+    assert [one for one, text in pages.items() if "terisi" in text or "tempat kosong" in text] == []
+    for address in ("/cases", "/houses"):
+        headers = {"Authorization": f"Bearer {province.tokens['admin']}"}
+        refused = await province.http.get(f"/api/v1{address}", headers=headers)
+        assert refused.status_code == 403
+
+
 async def test_a_case_goes_from_assessment_to_follow_up_with_her_wishes_first(
     city: Desk, province: Desk, stack: AsyncExitStack
 ) -> None:
@@ -170,7 +190,6 @@ async def test_a_case_goes_from_assessment_to_follow_up_with_her_wishes_first(
     assert page.text.index("Kehendaknya") < page.text.index("Pekerja sosialnya")
     await worker.step(here, "take")
     assert "Kasus ini dipegang pendamping." in (await other.open(here)).text
-    page = await admin.open(f"/penugasan?orang={person}")
     for name in ("pendamping-dua", "pendamping"):
         await admin.step("/penugasan", "assign", person=person, worker=name)
 

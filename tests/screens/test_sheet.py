@@ -74,6 +74,13 @@ async def test_a_sheet_is_copied_with_its_times_and_what_is_refused_is_said_by_t
     assert "3 baris belum dicatat" in again.text
     assert await province.size() == size, "the same sheet again changes nothing"
 
+    # Her reason is still there where the row comes back for something else.
+    hasty = {three: ["b", "jam dua", "", ""], f"reason-{three}": 'Hanya "malam" ini'}
+    once_more = await reception.submit(came_back, "copy", **hasty)
+    assert "3 baris belum dicatat" in once_more.text
+    assert form_of(once_more, "copy")[1][f"reason-{three}"] == ['Hanya "malam" ini']
+    assert await province.size() == size
+
     # What was refused is still filled in; mended, it is sent as a form of its own.
     _, fields = form_of(came_back, "copy")
     assert fields[three][:1] == ["b"]

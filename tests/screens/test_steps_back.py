@@ -81,3 +81,19 @@ async def test_a_person_takes_her_willingness_back_or_goes_to_the_protection_pat
     await intake.step(f"/penerima-manfaat/{other}", "protect")
     found = await city.get("auditor", "/handovers/HO-1")
     assert {entry["state"] for entry in found["entries"]} == {"withdrawn"}
+
+
+async def test_an_authority_ends_on_a_day_of_its_own_and_not_before(
+    city: Desk, stack: AsyncExitStack
+) -> None:
+    admin = await stack.enter_async_context(signed_in(city, "admin-satu", "admin"))
+    await story.open_operation(city)
+    said = {"signatory": "kepala", "decree": "SK/1"}
+    page = await admin.open("/kewenangan")
+    refused = await admin.submit(page, "end", valid_until="2019-08-31", **said)
+    assert refused.status_code == 409
+    assert "baru dimulai sesudah 31-8-2019" in refused.text
+    assert "AUTHORITY_DATES_INVERTED" in refused.text
+    assert "<details open>" in refused.text
+    page = await admin.step("/kewenangan", "end", valid_until="2019-10-10", **said)
+    assert "Kamis, 10 Oktober 2019" in page.text

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import re
+from html import escape, unescape
 from urllib.parse import urlencode
 
 import httpx
@@ -28,7 +30,12 @@ async def test_whoever_holds_a_paper_is_told_whether_it_is_recorded_and_nothing_
             assert "set-cookie" not in page.headers
             assert page.headers["cache-control"] == "no-store"
             assert len(page.content) < 50_000
-            return page.text
+            # What was asked stands in the switch of language, as it was asked, and nowhere else.
+            switch = (
+                f'href="/periksa?{escape(urlencode(asked))}{"&amp;" if asked else ""}bahasa=en"'
+            )
+            assert page.text.count(switch) == 1
+            return page.text.replace(switch, "")
 
         empty = await ask()
         assert "Pindai kode pada naskah" in empty
@@ -51,6 +58,33 @@ async def test_whoever_holds_a_paper_is_told_whether_it_is_recorded_and_nothing_
         assert "<h2>Tidak dikenal</h2>" in wrong.pop()
         await city.post("issuer", "/handovers/HO-1/withdrawal", {"reason": "kapal batal"})
         assert "<h2>Tidak berlaku lagi</h2>" in await ask(**good)
+
+
+async def test_the_page_is_read_in_english_with_the_paper_that_was_asked_about(city: Desk) -> None:
+    await story.issued(city, 1)
+    paper = await printed(city, "approver", "/handovers/HO-1/deed")
+    asked = dict(line.split("=", 1) for line in paper.codes[0].splitlines()[1:])
+    transport = httpx.ASGITransport(app=city.app)
+    async with httpx.AsyncClient(transport=transport, base_url="https://office") as http:
+        page = (await http.get("/periksa", params=asked, headers=HTML)).text
+        link = re.search(r'href="(/periksa\?[^"]*bahasa=en)"', page)
+        assert link
+        page = (await http.get(unescape(link[1]), headers=HTML)).text
+        assert '<html lang="en">' in page
+        assert "<h2>Tercatat</h2>" not in page
+        assert asked["n"] in page, "the same paper, and its verdict"
+        assert "bahasa=id" in page
+        # It stays so for whoever comes again in this browser, and leads back.
+        assert "Check a paper" in (await http.get("/periksa", headers=HTML)).text
+        page = (await http.get("/periksa?bahasa=id", headers=HTML)).text
+        assert "Pindai kode pada naskah" in page
+
+
+def test_the_bound_of_all_is_far_beyond_what_a_few_addresses_use_up() -> None:
+    limit = Limit(clock=lambda: 0.0)
+    for address in range(100):
+        assert [limit.wait(f"192.0.2.{address}") for _ in range(31)] == [0] * 30 + [60]
+    assert limit.wait("198.51.100.1") == 0
 
 
 async def test_who_asks_too_often_waits_and_is_told_how_long(city: Desk) -> None:

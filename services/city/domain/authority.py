@@ -106,6 +106,12 @@ def decide(command: Command, state: State) -> Decision:
                 return []
             if all(state.until(one) == until for one in conferred_by):
                 return []
+            if all(until < one.valid_from for one in conferred_by):
+                return Refused(
+                    "AUTHORITY_DATES_INVERTED",
+                    f"Menurut {decree} kewenangannya baru dimulai sesudah {short_day(until)}.",
+                    "Periksa tanggal berakhirnya dan nomor surat keputusannya.",
+                )
             if all(one.valid_until and one.valid_until < until for one in conferred_by):
                 return Refused(
                     "AUTHORITY_ENDS_EARLIER",

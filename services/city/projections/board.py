@@ -511,7 +511,7 @@ async def some(
 
 READY = (
     " from rm_board.person where operation = %(operation)s and destination = %(office)s"
-    " and willing and listed and handover is null and received_in is null"
+    " and willing and listed and identity is not null and handover is null and received_in is null"
     " and state in ('assigned', 'absent', 'diverted')"
 )
 
@@ -524,7 +524,8 @@ async def ready(
     offset: int = 0,
     person: str | None = None,
 ) -> list[dict[str, Any]]:
-    """Who can be put on a handover to that office: willing, on no other, and not there yet.
+    """Who can be put on a handover to that office: willing, not erased, on no other, and not
+    there yet.
 
     `waiting` is how many of them never left; who did not arrive may go again.
     """
@@ -567,8 +568,12 @@ async def one(connection: AsyncConnection[Any], code: str) -> dict[str, Any] | N
     return found[0] if found else None
 
 
-async def unready(connection: AsyncConnection[Any], limit: int) -> list[dict[str, Any]]:
+async def unready(
+    connection: AsyncConnection[Any], partners: Sequence[str], limit: int
+) -> list[dict[str, Any]]:
     """For some operations, how many have no destination yet, or have not said that they will.
+
+    `unlinked` are those whose destination is no partner: no handover can take them there.
 
     Only those who wait are looked at, by an index: most of all people ever have left long ago.
     """
@@ -576,10 +581,15 @@ async def unready(connection: AsyncConnection[Any], limit: int) -> list[dict[str
         connection,
         "select operation, count(*) filter (where state = 'undetermined')::int as undetermined,"
         " count(*) filter (where state = 'assigned' and not willing)::int as unwilling,"
-        " count(*) filter (where state = 'assigned' and willing and handover is null)::int as ready"
-        " from rm_board.person where listed and state in ('undetermined', 'assigned')"
-        " group by operation order by operation limit %s",
-        limit,
+        " count(*) filter (where state = 'assigned' and willing and handover is null"
+        " and destination = any(%(partners)s))::int as ready,"
+        " count(*) filter (where state = 'assigned' and handover is null"
+        " and destination <> all(%(partners)s))::int as unlinked"
+        " from rm_board.person where listed and identity is not null"
+        " and state in ('undetermined', 'assigned')"
+        " group by operation order by operation limit %(limit)s",
+        partners=list(partners),
+        limit=limit,
     )
 
 

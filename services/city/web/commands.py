@@ -17,6 +17,7 @@ from services.city.domain import (
     treasury,
 )
 from shared.contracts.values import PersonCode, Reason, draw_id
+from shared.custody import erasure
 from shared.kernel.decider import Command
 from shared.kernel.handling import Unit
 from shared.runtime.forms import Form, command_route
@@ -61,6 +62,7 @@ async def add_entries(desk: Desk, form: EntriesForm, path: dict[str, str]) -> Pl
 def _entry_commands(
     desk: Desk, drafted: handover.HandoverDrafted, person: str, state: beneficiary.State
 ) -> list[Command]:
+    kept = desk.command(erasure.RequireNotErased, person=person)
     enter = desk.command(
         beneficiary.EnterHandover,
         person=person,
@@ -69,7 +71,7 @@ def _entry_commands(
     )
     registered = state.registered
     if registered is None:
-        return [enter]
+        return [kept, enter]
     require_same_operation(registered, drafted)
     add = desk.command(
         handover.AddEntry,
@@ -78,7 +80,7 @@ def _entry_commands(
         origin=registered.origin,
         identity=registered.identity,
     )
-    return [enter, add]
+    return [kept, enter, add]
 
 
 def require_same_operation(
@@ -124,7 +126,7 @@ async def show_protection_path(desk: Desk, form: Form, path: dict[str, str]) -> 
         if on_her_way.departed_at is not None or person in on_her_way.answers.given:
             # She has left: the path is shown all the same; her arrival is the receiver's to say.
             off = []
-    return Plan([Unit([show, *off])], {"person": person})
+    return Plan([Unit([*await _not_erased(desk, show), show, *off])], {"person": person})
 
 
 async def _off_manifest(
@@ -136,6 +138,10 @@ async def _off_manifest(
         handover.WithdrawEntry, handover=handover_, person=person, reason=reason
     )
     return [withdraw, *await _leaving(desk, handover_, [person])]
+
+
+async def _not_erased(desk: Desk, command: Any) -> Sequence[Command]:
+    return [desk.command(erasure.RequireNotErased, person=command.person)]
 
 
 async def _leaving(
@@ -268,12 +274,14 @@ COMMANDS: tuple[CommandRoute, ...] = (
         "Tentukan tujuan",
         beneficiary.DetermineDestination,
         INTAKE,
+        before=_not_erased,
     ),
     command_route(
         "/beneficiaries/{person}/willingness",
         "Catat surat pernyataan kesediaan",
         beneficiary.GiveWillingness,
         INTAKE,
+        before=_not_erased,
     ),
     CommandRoute(
         "/beneficiaries/{person}/willingness-withdrawal",

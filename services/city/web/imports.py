@@ -2,10 +2,11 @@
 
 from __future__ import annotations
 
+import re
 from datetime import date
-from typing import Literal
+from typing import Annotated, Any, Literal
 
-from pydantic import model_validator
+from pydantic import BeforeValidator, model_validator
 
 from services.city.domain import advance, bank, beneficiary, grant, operation
 from services.city.web.commands import INTAKE, TREASURER
@@ -30,13 +31,38 @@ from shared.kernel.handling import Unit
 from shared.runtime.manifest import CommandRoute, Desk, Plan, Problem
 from shared.runtime.rows import Import, check_rows
 
+_DAY_FIRST = re.compile(r"(\d{1,2})[/.-](\d{1,2})[/.-](\d{4})", re.ASCII)
+_YEAR_FIRST = re.compile(r"\d{4}-\d\d-\d\d", re.ASCII)
+
+
+def _written_day(value: Any) -> Any:
+    """The second of January as `2/1/1990`, as Indonesian spreadsheets save it, or `1990-01-02`.
+
+    Never month first, and never a bare number, which may count days or seconds.
+    """
+    if isinstance(value, date):
+        return value
+    text = value.strip() if isinstance(value, str) else ""
+    if found := _DAY_FIRST.fullmatch(text):
+        day, month, year = found.groups()
+        text = f"{year}-{month:0>2}-{day:0>2}"
+    if not _YEAR_FIRST.fullmatch(text):
+        raise ValueError("tulis hari/bulan/tahun, misalnya 4/10/2019, atau 2019-10-04")
+    try:
+        return date.fromisoformat(text)
+    except ValueError:
+        raise ValueError("tanggal ini tidak ada; urutannya hari/bulan/tahun") from None
+
+
+Day = Annotated[date, BeforeValidator(_written_day)]
+
 
 class IntakeRow(Value):
     """One person at intake. Who she is is sealed at once; but her initials all is optional."""
 
     initials: Initials
     origin: RegionCode
-    birth_date: date
+    birth_date: Day
     sign_of_trafficking: bool
     destination: OfficeCode | None = None
     willingness: Reference | None = None
@@ -72,7 +98,7 @@ class CreditRow(Value):
     reference: Reference
     status: Literal["credited", "failed", "returned"]
     amount_rupiah: PositiveRupiah
-    credited_on: date
+    credited_on: Day
     replaces: Reference | None = None
     reason: Reason | None = None
 
@@ -130,9 +156,11 @@ async def register(desk: Desk, form: Import, path: dict[str, str]) -> Plan:
             )
         units.append(Unit(commands))
     numbers = [number for number, _ in rows]
+    unlinked = {row.destination for _, row in rows if row.destination} - {*desk.settings.partners}
     return Plan(
         units,
-        {"operation": opened.operation},
+        # Nobody is turned away for where her home is; whoever sent her is told at once.
+        {"operation": opened.operation} | ({"unlinked": sorted(unlinked)} if unlinked else {}),
         not form.partial,
         numbers,
         errors,

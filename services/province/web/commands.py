@@ -18,6 +18,7 @@ from shared.contracts.values import (
     Reason,
     draw_person_code,
 )
+from shared.custody import erasure
 from shared.kernel.decider import Command
 from shared.kernel.handling import Unit
 from shared.runtime.forms import Form, command_route
@@ -195,6 +196,12 @@ async def _mine(desk: Desk, command: Any) -> Sequence[Command]:
     return [desk.command(case.RequireAssigned, person=command.person)]
 
 
+async def _still_hers(desk: Desk, command: Any) -> Sequence[Command]:
+    """The same, of what is written about her: nothing more once she was erased."""
+    kept = desk.command(erasure.RequireNotErased, person=command.person)
+    return [*await _mine(desk, command), kept]
+
+
 async def _is_case_worker(desk: Desk, command: case.AssignCase) -> Sequence[Command]:
     async with desk.handling.store.pool.connection() as connection:
         cursor = await connection.execute(
@@ -284,35 +291,35 @@ COMMANDS: tuple[CommandRoute, ...] = (
         "Catat asesmen",
         case.AssessPerson,
         CASE_WORKER,
-        before=_mine,
+        before=_still_hers,
     ),
     command_route(
         "/cases/{person}/offers",
         "Tawarkan diklat",
         case.OfferTrainings,
         CASE_WORKER,
-        before=_mine,
+        before=_still_hers,
     ),
     command_route(
         "/cases/{person}/choice",
         "Catat pilihannya",
         case.ChooseTrainings,
         CASE_WORKER,
-        before=_mine,
+        before=_still_hers,
     ),
     command_route(
         "/cases/{person}/completed-trainings",
         "Catat diklat yang selesai",
         case.CompleteTraining,
         CASE_WORKER,
-        before=_mine,
+        before=_still_hers,
     ),
     command_route(
         "/cases/{person}/readiness",
         "Nyatakan siap",
         case.DeclareReady,
         CASE_WORKER,
-        before=_mine,
+        before=_still_hers,
     ),
     command_route(
         "/cases/{person}/family-return",
@@ -342,7 +349,7 @@ COMMANDS: tuple[CommandRoute, ...] = (
         "Catat pascalayanan",
         case.FollowUp,
         CASE_WORKER,
-        before=_mine,
+        before=_still_hers,
     ),
     command_route(
         "/cases/{person}/closing",

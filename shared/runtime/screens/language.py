@@ -17,8 +17,11 @@ from babel.dates import format_date
 from babel.messages.pofile import read_po
 from babel.numbers import format_decimal
 from fastapi import Response
+from jinja2 import pass_context
+from jinja2.runtime import Context
 from markupsafe import Markup
 
+from shared.contracts.cities import CITIES
 from shared.contracts.values import PROVINCES
 from shared.runtime.papers import words
 
@@ -32,15 +35,45 @@ chosen: ContextVar[str] = ContextVar("language", default="id")
 
 
 @cache
-def catalogue() -> dict[str, str]:
+def _messages() -> dict[str, tuple[str, str]]:
+    """Text → its English, of one and of many; most texts have one for both."""
     with CATALOGUE.open("rb") as file:
         found = read_po(file, locale="en")
-    return {str(one.id): str(one.string) for one in found if one.id and one.string}
+    said: dict[str, tuple[str, str]] = {}
+    for one in found:
+        text = one.id[0] if isinstance(one.id, tuple | list) else one.id
+        forms = one.string if isinstance(one.string, tuple | list) else (one.string,)
+        if text and all(forms):
+            said[str(text)] = (str(forms[0]), str(forms[-1]))
+    return said
 
 
-def gettext(text: str) -> str:
-    """The text in the language of this request."""
-    return catalogue().get(text, text) if chosen.get() == "en" else text
+@cache
+def catalogue() -> dict[str, str]:
+    """Text → its English, of many."""
+    return {text: many for text, (_, many) in _messages().items()}
+
+
+@cache
+def singulars() -> dict[str, str]:
+    """The same of one, where that is another."""
+    return {text: one for text, (one, many) in _messages().items() if one != many}
+
+
+def gettext(text: str, of: object = None) -> str:
+    """The text in the language of this request; `of` is what it counts, as it is shown."""
+    if chosen.get() != "en":
+        return text
+    one = singulars().get(text) if str(of) == "1" else None
+    return one or catalogue().get(text, text)
+
+
+@pass_context
+def in_template(context: Context, text: str, /, **shown: Any) -> str:
+    """A template's text with what it shows; it counts its `of`, or else its `number`."""
+    said = gettext(text, shown.get("of", shown.get("number")))
+    # A text of our own catalogue; what it shows is escaped.
+    return (Markup(said) if context.eval_ctx.autoescape else said) % shown  # noqa: S704
 
 
 def choose(wanted: str) -> str:
@@ -61,11 +94,6 @@ def told(text: str) -> str | Markup:
     if chosen.get() == "id" or text in catalogue():
         return gettext(text)
     return Markup('<span lang="id">{}</span>').format(text)
-
-
-def ngettext(one: str, many: str, number: int) -> str:
-    """Indonesian has one form for both."""
-    return gettext(one if number == 1 else many)
 
 
 def rupiah(amount: int) -> str:
@@ -104,8 +132,8 @@ def clock(zone: ZoneInfo) -> Callable[[datetime | str], str]:
 
 
 def office_name(code: str) -> str:
-    """`Jawa Timur (35)`; of a city only its code is known here."""
-    name = PROVINCES.get(code)
+    """`Jawa Timur (35)`, `Kota Kupang (53.71)`; of a regency only its code is known here."""
+    name = PROVINCES.get(code) or CITIES.get(code)
     return f"{name} ({code})" if name else code
 
 

@@ -26,9 +26,8 @@ def environment(folder: Path, zone: str) -> Environment:
         extensions=["jinja2.ext.i18n"],
         loader=ChoiceLoader([FileSystemLoader(folder), FileSystemLoader(TEMPLATES)]),
     )
-    made.install_gettext_callables(  # type: ignore[attr-defined]
-        language.gettext, language.ngettext, newstyle=True
-    )
+    made.newstyle_gettext = True  # type: ignore[attr-defined]
+    made.globals["gettext"] = language.in_template
     made.filters |= language.filters(ZoneInfo(zone))
     made.globals |= {"static": assets.address}
     return made

@@ -80,3 +80,5 @@ class Screen:
     steps: Mapping[str, Step] = field(default_factory=dict)
     optional: tuple[str, ...] = ()
     menu: str | None = None
+    under: tuple[str, ...] = ()
+    """The screens of the menu that lead to it: the first that its reader has is marked as hers."""

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import hmac
 import inspect
 import json
 import re
@@ -9,7 +10,7 @@ from collections import defaultdict
 from collections.abc import Mapping, Sequence
 from dataclasses import replace
 from typing import Any
-from urllib.parse import quote, urlencode
+from urllib.parse import quote, unquote, urlencode
 from uuid import uuid4
 from zoneinfo import ZoneInfo
 
@@ -39,7 +40,7 @@ from shared.runtime.screens.waiting import waiting
 from shared.runtime.staff import Staff
 
 RECORDED = "tersimpan"
-"""The query parameter by which a page says what was just recorded."""
+"""The query parameter by which a page says what was just recorded, signed for who recorded it."""
 NOTHING_NEW = "sama"
 """The query parameter by which it says that all of it was recorded before."""
 KEY = re.compile(r"[A-Za-z0-9._:-]{8,128}")
@@ -132,7 +133,9 @@ def _add(
         # A field that was left out leaves its place in the address empty.
         where = (act.then or screen.path).format_map(defaultdict(str, quoted))
         where, mark, place = where.partition("#")
-        said = {RECORDED: name} | ({NOTHING_NEW: "ya"} if not answer.get("recorded", 1) else {})
+        said = {RECORDED: _signed(request, name, where)} | (
+            {NOTHING_NEW: "ya"} if not answer.get("recorded", 1) else {}
+        )
         told = f"{'&' if '?' in where else '?'}{urlencode(said)}"
         onward = f"{where}{told}{mark}{place}"
         if SCRIPT_HEADER in request.headers:
@@ -154,6 +157,23 @@ def _add(
             ]
         )
         app.add_api_route(screen.path, endpoint, methods=[method], include_in_schema=False)
+
+
+def _signed(request: Request, name: str, where: str) -> str:
+    """What was recorded, as the page there says it to this session alone."""
+    path = unquote(where.partition("?")[0])
+    mark = hmac.digest(csrf_token(request).encode(), f"{name} {path}".encode(), "sha256")
+    return f"{name}.{mark.hex()[:32]}"
+
+
+def _recorded(request: Request) -> str | None:
+    """What was just recorded. A link that somebody else made says nothing of it."""
+    said = request.query_params.get(RECORDED, "")
+    name = said.partition(".")[0]
+    fits = csrf_token(request) and hmac.compare_digest(
+        said.encode(errors="replace"), _signed(request, name, request.url.path).encode()
+    )
+    return name if fits else None
 
 
 def _add_language(app: FastAPI, roles: frozenset[str]) -> None:
@@ -387,11 +407,12 @@ async def _page(
         request,
         screen.template,
         problem.status if problem else 200,
+        screen.under,
         **shown,
         act=act,
         form=form,
         problem=problem,
-        recorded=shown.pop("did") or request.query_params.get(RECORDED),
+        recorded=shown.pop("did") or _recorded(request),
         nothing_new=NOTHING_NEW in request.query_params,
         held_up=held_up,
         made_at=now.timestamp() if request.method == "GET" and moment == Moment() else None,
@@ -399,18 +420,26 @@ async def _page(
 
 
 def render(
-    service: Service, request: Request, template: str, status: int, **shown: Any
+    service: Service,
+    request: Request,
+    template: str,
+    status: int,
+    under: Sequence[str] = (),
+    **shown: Any,
 ) -> HTMLResponse:
     office = request.app.state.office
     # Nobody yet, where the gate itself could not look: then there is no menu either.
     staff = staff_of(request) or Staff("", frozenset())
     made = environment(service.templates, office.settings.time_zone)
+    menu = [one for one in service.screens if one.menu and one.roles & staff.roles]
+    known = {one.path for one in menu}
     context: dict[str, Any] = {
         "office": office.settings.office_name,
         "staff": staff,
         "roles": staff.roles,
         "as_of": None,
-        "menu": [one for one in service.screens if one.menu and one.roles & staff.roles],
+        "menu": menu,
+        "under": next((path for path in under if path in known), None),
         "here": request.url.path,
         "query": request.url.query,
         "language": language.chosen.get(),

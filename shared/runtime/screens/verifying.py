@@ -14,7 +14,7 @@ from collections import Counter
 from collections.abc import Callable, Mapping
 from contextlib import suppress
 from ipaddress import IPv6Address, ip_address
-from urllib.parse import parse_qsl, urlsplit
+from urllib.parse import parse_qsl, urlencode, urlsplit
 
 from fastapi import FastAPI, Request
 from fastapi.responses import HTMLResponse, Response
@@ -23,11 +23,13 @@ from shared.runtime import custody_routes
 from shared.runtime.manifest import Service
 from shared.runtime.papers.record import VERIFY
 from shared.runtime.papers.verifying import SNAPSHOT, Shown, shown, verify
+from shared.runtime.screens import language
 from shared.runtime.screens.serving import render
 
 WINDOW_SECONDS = 60
 OF_ONE_ADDRESS = 30
-OF_ALL = 600
+OF_ALL = 6_000
+"""Two hundred addresses at their own bound: a few of them shut nobody else out."""
 CODE_CHARACTERS = 1_000
 
 
@@ -92,6 +94,14 @@ def install(app: FastAPI, service: Service) -> None:
         include_in_schema=False,
     )
     async def page(request: Request) -> Response:
+        if wanted := request.query_params.get("bahasa"):
+            language.choose(wanted)
+        response = await answer(request)
+        if wanted:
+            language.remember(response)
+        return response
+
+    async def answer(request: Request) -> Response:
         if not any(request.query_params.get(name) for name in ("kode", *"knepch")):
             return _page(service, request, 200)
         if wait := limit.wait(address_of(request)):
@@ -117,6 +127,7 @@ def _page(
     held: Shown | None = None,
     wait: int = 0,
 ) -> HTMLResponse:
+    asked = [pair for pair in request.query_params.multi_items() if pair[0] != "bahasa"]
     return render(
         service,
         request,
@@ -125,6 +136,7 @@ def _page(
         verdict=verdict,
         held=held,
         wait=wait,
+        asked=urlencode(asked),
         problem=None,
         recorded=None,
         act="",

@@ -85,8 +85,10 @@ const ask = async () => {
   const page = answer.ok ? pageOf(await answer.text()) : null;
   // Also where somebody else has signed in meanwhile: what she typed is never sent in his name.
   const other = page && page.getElementById("kata")?.dataset.who !== words().who;
+  if (page && !other) over = false;
   if (answer.type === "opaqueredirect" || other) {
     hush();
+    end();
     saySoon(linkTo(words().over, "/masuk"));
   }
   return page && !other ? page.getElementById("isi") : null;
@@ -159,7 +161,7 @@ const listen = () => {
 };
 
 // --- Drafts. Only fields that the office lets lie on a device (data-keep), for a day, for whoever
-// typed them, until the office has acknowledged the form or she signs out.
+// typed them, until the office has acknowledged the form or her session is over.
 
 const place = () => {
   const query = new URLSearchParams(location.search);
@@ -181,14 +183,14 @@ const nameOf = (form) => {
   );
   return `draf ${place()} ${fixed.map((field) => field.value).join(" ")}`;
 };
-const sweep = (all) => {
+const sweep = (goes) => {
   for (const name of stored(() => Object.keys(localStorage)) ?? []) {
     if (!name.startsWith("draf ")) continue;
     const draft = stored(() => JSON.parse(localStorage.getItem(name)));
-    const mine = !words().who || draft?.who === words().who;
-    if (all || !draft || !mine || !(Date.now() - draft.at < DAY)) localStorage.removeItem(name);
+    if (!draft || goes(draft)) localStorage.removeItem(name);
   }
 };
+const isMine = (draft) => draft.who === words().who;
 const state = (form, text, ...more) => {
   let line = form.nextElementSibling;
   if (!line?.matches(".state")) {
@@ -200,7 +202,7 @@ const state = (form, text, ...more) => {
 };
 const keep = (form, sent) => {
   const kept = keptIn(form);
-  if (!kept.length) return false;
+  if (over || !kept.length) return false;
   const fields = kept
     .filter((field) => field.checked || !/checkbox|radio/.test(field.type))
     .map((field) => [field.name, field.value]);
@@ -230,6 +232,13 @@ const restore = (form) => {
     location.reload();
   });
   state(form, draft.sent ? words().unsure : words().again, " ", drop);
+};
+// Her session is over: what she typed stays on this page alone.
+let over = false;
+const end = () => {
+  over = true;
+  for (const form of document.forms) if (isOurs(form) && draftOf(form)) state(form, words().only);
+  sweep(isMine);
 };
 const note = (form) => {
   // What was sent, and may have been recorded, stays that, with its key, also where she types on.
@@ -294,6 +303,7 @@ const settle = async (form, answer) => {
   form.inert = false;
   if (answer.type === "opaqueredirect") {
     stale = true;
+    end();
     state(form, words().signin, " ", linkTo(words().over, "/masuk", { target: "_blank" }));
     return;
   }
@@ -321,21 +331,22 @@ const begin = () => {
   setInterval(() => {
     if (!document.hidden && performance.now() - heard > 40000) probe();
   }, 20000);
-  sweep(false);
+  sweep((draft) => (words().who && !isMine(draft)) || !(Date.now() - draft.at < DAY));
   for (const form of document.forms) if (isOurs(form) && !problem) restore(form);
   document.addEventListener("input", ({ target }) => {
     if (target.form && isOurs(target.form)) note(target.form);
   });
   document.addEventListener("submit", (event) => {
     const form = event.target;
-    if (form.getAttribute("action") === "/keluar") sweep(true);
+    if (form.getAttribute("action") === "/keluar") sweep(() => true);
     if (!isOurs(form)) return;
     event.preventDefault();
     if (!form.hasAttribute("aria-busy")) send(form, event.submitter);
   });
   // What waits and lies nowhere but in this page.
   addEventListener("beforeunload", (event) => {
-    const waits = [...document.querySelectorAll("form[aria-busy]")].some((f) => !keptIn(f).length);
+    const busy = [...document.querySelectorAll("form[aria-busy]")];
+    const waits = busy.some((form) => over || !keptIn(form).length);
     if (waiters.size && waits && !hidden) event.preventDefault();
   });
   document.addEventListener("visibilitychange", () => (document.hidden ? hush() : listen()));

@@ -106,6 +106,18 @@ def test_an_authority_that_ends_on_the_day_of_its_decree_needs_no_ending():
     given(decider, CONFERRED).when(say(EndAuthority, **same)).nothing()
 
 
+def test_an_authority_is_not_ended_before_it_began():
+    """Rule 7. One that never was in force is one that nobody could have signed by."""
+    first, before = date(2019, 9, 1), date(2019, 8, 31)
+    for conferred in (CONFERRED, PERMANENT):
+        given(decider, conferred).when(say(EndAuthority, **END | {"valid_until": before})).refused(
+            "AUTHORITY_DATES_INVERTED"
+        )
+    given(decider, CONFERRED).when(say(EndAuthority, **END | {"valid_until": first})).then(
+        AuthorityEnded(**END | {"valid_until": first})
+    )
+
+
 def test_there_is_no_authority_to_end_without_its_decree():
     given(decider).when(say(EndAuthority, **END)).refused("AUTHORITY_UNKNOWN")
     other = END | {"decree": "SK/09/2019"}

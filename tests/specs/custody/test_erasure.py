@@ -31,6 +31,7 @@ from shared.custody.erasure import (
     PlaceHold,
     ProposeErasure,
     RejectErasure,
+    RequireNotErased,
     decider,
 )
 
@@ -191,6 +192,13 @@ def test_who_was_erased_is_not_erased_again_nor_held():
     gone.when(APPROVE).refused("PERSON_ERASED")
     gone.when(REJECT).refused("PERSON_ERASED")
     gone.when(hold()).refused("PERSON_ERASED")
+
+
+def test_nothing_more_is_written_about_who_was_erased():
+    ask = she(RequireNotErased)
+    given(decider).when(ask).nothing()
+    given(decider, *A_BEGUN).when(ask).nothing()
+    given(decider, *A_BEGUN, executed()).when(ask).refused("PERSON_ERASED")
 
 
 # Begun, before anything is destroyed

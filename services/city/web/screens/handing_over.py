@@ -5,9 +5,15 @@ from __future__ import annotations
 from typing import Any
 from zoneinfo import ZoneInfo
 
-from services.city.domain.handover import HandoverReturned
+from services.city.domain.handover import (
+    DepartureCorrected,
+    EntryRemoved,
+    EntryWithdrawn,
+    HandoverReturned,
+    HandoverWithdrawn,
+)
 from services.city.projections import board, handovers
-from services.city.web.reads import STAFF
+from services.city.web.reads import STAFF, TEXTS
 from shared.kernel.projector import rows
 from shared.runtime import deliveries
 from shared.runtime.manifest import Desk, Problem
@@ -20,12 +26,16 @@ from shared.runtime.screens.paging import (
     page_of,
     person_asked,
 )
+from shared.runtime.screens.reasons import open_reason, sealed_reasons
 from shared.runtime.screens.screen import Act, Loaded, Screen, Step, Texts
 
 ISSUER = frozenset({"issuer"})
 ADDED_AT_ONCE = 1_000
 OPERATIONS_OFFERED = 100
 DEED_PHASES = ("issued", "departed", "closed")
+WITH_REASON = (
+    EntryRemoved, HandoverReturned, EntryWithdrawn, HandoverWithdrawn, DepartureCorrected,
+)  # fmt: skip
 
 
 async def all_of_them(desk: Desk, given: dict[str, str]) -> Loaded:
@@ -93,6 +103,7 @@ async def one(desk: Desk, given: dict[str, str]) -> Loaded | None:
         "authorities": await handovers.authorities(connection) if approves else [],
         "today": desk.now.astimezone(ZoneInfo(desk.settings.time_zone)).date(),
         "has_deed": found["phase"] in DEED_PHASES,
+        "reasons": await sealed_reasons(desk, [f"handover-{code}"], WITH_REASON),
     }
 
 
@@ -159,7 +170,10 @@ HANDOVER = Screen(
         "withdraw": Act("/handovers/{handover}/withdrawal"),
         "close": Act("/handovers/{handover}/closing"),
     },
-    steps={"why": Step(ISSUER | {"approver"}, why_returned)},
+    steps={
+        "why": Step(ISSUER | {"approver"}, why_returned),
+        "reason": Step(TEXTS["handover"], open_reason),
+    },
     optional=("halaman", "tarik"),
 )
 AUTHORITIES = Screen(

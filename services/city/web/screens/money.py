@@ -6,15 +6,19 @@ from collections.abc import Awaitable, Callable, Mapping, Sequence
 from datetime import date, datetime, timedelta
 from typing import Any
 
+from services.city.domain.advance import FareCorrected, FareRecorded
+from services.city.domain.grant import GrantFailed, GrantReturned
 from services.city.projections import holdings
 from services.city.web.imports import CreditRow, ReleaseRow
-from services.city.web.reads import MONEY
+from services.city.web.reads import MONEY, TEXTS
 from services.city.web.screens import tables
 from shared.runtime.manifest import Desk
 from shared.runtime.screens.paging import PAGE_ROWS, offset_of, page_of, person_asked
-from shared.runtime.screens.screen import Act, Loaded, Screen
+from shared.runtime.screens.reasons import open_reason, sealed_reasons
+from shared.runtime.screens.screen import Act, Loaded, Screen, Step
 
 OPERATIONS_ON_A_PAGE = PAGE_ROWS
+WITH_REASON = (GrantFailed, GrantReturned, FareRecorded, FareCorrected)
 
 
 def due(desk: Desk, since: datetime) -> date:
@@ -62,7 +66,9 @@ async def of_person(desk: Desk, given: dict[str, str]) -> Loaded | None:
         return None
     advance: Mapping[str, Any] | None = found["advance"]
     credits_ = found["credits"]
+    streams = [f"grant-{given['person']}", f"advance-{given['person']}"]
     return found | {
+        "reasons": await sealed_reasons(desk, streams, WITH_REASON),
         "due": due(desk, advance["since"]) if advance and advance["outstanding_rupiah"] else None,
         "today": today(desk),
         "receipts": [one for one in found["papers"] if one["kind"] == "spent"],
@@ -88,4 +94,5 @@ PERSON_MONEY = Screen(
         "fare": Act("/beneficiaries/{person}/fares"),
         "correct": Act("/beneficiaries/{person}/fare-corrections"),
     },
+    steps={"reason": Step(TEXTS["grant"] | TEXTS["advance"], open_reason)},
 )

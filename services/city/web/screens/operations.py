@@ -5,12 +5,15 @@ from __future__ import annotations
 import re
 from typing import Any
 
+from services.city.domain.beneficiary import WillingnessWithdrawn
 from services.city.projections import board, holdings, ledger
-from services.city.web.reads import MONEY, STAFF
+from services.city.web.reads import MONEY, STAFF, TEXTS
 from services.city.web.screens.flow import flow
+from shared.runtime import custody
 from shared.runtime.manifest import Desk
 from shared.runtime.screens.paging import PAGE_ROWS, offset_of, page_of, person_asked
-from shared.runtime.screens.screen import Act, Loaded, Screen
+from shared.runtime.screens.reasons import open_reason, sealed_reasons
+from shared.runtime.screens.screen import Act, Loaded, Screen, Step
 
 FLAGS = {"ya": True, "tidak": False}
 PERSON = re.compile(r"PM-[0-9A-HJKMNP-TV-Z]{10}")
@@ -42,6 +45,13 @@ async def one_board(desk: Desk, given: dict[str, str]) -> Loaded | None:
             for destination in destinations
         ],
         "partners": desk.settings.partners,
+        "unlinked": [
+            (group["destination"], group["persons"])
+            for group in groups
+            if group["listed"]
+            and group["state"] == "assigned"
+            and group["destination"] not in desk.settings.partners
+        ],
         "unlisted": sum(group["persons"] for group in groups if not group["listed"]),
     }
 
@@ -78,8 +88,12 @@ async def people(desk: Desk, given: dict[str, str]) -> Loaded | None:
 
 async def person(desk: Desk, given: dict[str, str]) -> Loaded | None:
     found = await board.one(desk.reading, given["person"])
+    if found is None:
+        return None
     more = {"partners": desk.settings.partners, "sees_money": bool(desk.staff.roles & MONEY)}
-    return {"one": found} | more if found else None
+    reasons = await sealed_reasons(desk, [f"beneficiary-{given['person']}"], [WillingnessWithdrawn])
+    more |= {"reasons": reasons}
+    return {"one": found, "erased": bool(await custody.erased(desk, [given["person"]]))} | more
 
 
 OPERATIONS = Screen(
@@ -122,4 +136,5 @@ PERSON_SCREEN = Screen(
         "break_glass": Act("/beneficiaries/{person}/break-glass"),
     },
     openings={"identity": "/beneficiaries/{person}/identity"},
+    steps={"reason": Step(TEXTS["beneficiary"], open_reason)},
 )

@@ -8,6 +8,7 @@ import io
 import json
 import re
 from collections.abc import Awaitable, Callable, Mapping, Sequence
+from datetime import date
 from typing import Any
 
 from fastapi import Response
@@ -39,6 +40,8 @@ _NAMES = {heading.casefold(): name for name, heading in HEADINGS.items()}
 _RUPIAH = re.compile(r"(?i:rp)[. ]?")
 
 Row = dict[str, Any]
+Remarks = Mapping[int, Sequence[str]]
+"""A row's number → what is to be said of it, by code."""
 
 
 def typed(model: type[BaseModel], row: Mapping[str, Any]) -> Row:
@@ -86,11 +89,14 @@ def many_rows(sent: Texts) -> dict[str, Any]:
 
 
 def preview(
-    model: type[BaseModel], columns: Sequence[str]
+    model: type[BaseModel],
+    columns: Sequence[str],
+    remarks: Callable[[Desk, Sequence[Row]], Remarks] = lambda desk, rows: {},
 ) -> Callable[[Desk, Texts, Files], Awaitable[Loaded]]:
     """Shows each row with what is wrong in it. Nothing is recorded, and nothing kept.
 
-    `columns` are those that may stand on a screen.
+    `columns` are those that may stand on a screen. `remarks` says what is worth a second look in
+    rows that are right.
     """
 
     async def look(desk: Desk, sent: Texts, files: Files) -> Loaded:
@@ -107,17 +113,20 @@ def preview(
                 f"Tabelnya lebih dari {IMPORT_ROWS} baris.",
                 "Bagi menjadi beberapa tabel.",
             )
-        return {"preview": await asyncio.to_thread(_looked_at, model, columns, rows)}
+        said = remarks(desk, rows)
+        return {"preview": await asyncio.to_thread(_looked_at, model, columns, rows, said)}
 
     return look
 
 
-def _looked_at(model: type[BaseModel], columns: Sequence[str], rows: list[Row]) -> Row:
+def _looked_at(
+    model: type[BaseModel], columns: Sequence[str], rows: list[Row], remarks: Remarks
+) -> Row:
     wrong: dict[int, list[dict[str, Any]]] = {}
-    good = 0
+    good: dict[int, BaseModel] = {}
     try:
         taken, errors = check_rows(model, rows, partial=True)
-        good = len(taken)
+        good = dict(taken)
     except Problem as problem:
         errors = problem.errors
     for error in errors:
@@ -125,19 +134,26 @@ def _looked_at(model: type[BaseModel], columns: Sequence[str], rows: list[Row]) 
     shown = [
         {
             "number": number,
-            "cells": {name: row.get(name, "") for name in columns},
+            "cells": {name: _read_as(good.get(number), name, row) for name in columns},
             "wrong": wrong.get(number, []),
+            "remarks": remarks.get(number, ()),
         }
         for number, row in enumerate(rows, 1)
-        if number in wrong or number <= ROWS_SHOWN
+        if number in wrong or number in remarks or number <= ROWS_SHOWN
     ][: 2 * ROWS_SHOWN]
     return {
         "rows": shown,
         "of": len(rows),
-        "good": good,
+        "good": len(good),
         "columns": columns,
         "json": json.dumps(rows, ensure_ascii=False),
     }
+
+
+def _read_as(taken: BaseModel | None, name: str, row: Row) -> Any:
+    """A cell as it stands in the table; a day as the day that it was read as."""
+    found = getattr(taken, name, None)
+    return found if isinstance(found, date) else row.get(name, "")
 
 
 def _read(sent: Texts, files: Files) -> list[Row]:

@@ -39,7 +39,7 @@ async def today(desk: Desk, _: dict[str, str]) -> Loaded:
             for phase, role in PHASES.items()
             if role in roles and phases.get(phase)
         },
-        "unready": await board.unready(connection, OPERATIONS_LOOKED_AT)
+        "unready": await board.unready(connection, desk.settings.partners, OPERATIONS_LOOKED_AT)
         if roles & {"intake", "issuer"}
         else [],
         "differences": await _differences(desk, newest) if roles & {"approver", "auditor"} else [],

@@ -14,7 +14,8 @@ from shared.contracts.values import PROVINCES
 from shared.runtime.manifest import Desk
 from shared.runtime.papers.record import fold
 from shared.runtime.screens.paging import PAGE_ROWS, number_of, offset_of, page_of
-from shared.runtime.screens.screen import Act, Loaded, Screen, Texts
+from shared.runtime.screens.reasons import open_reason, sealed_reasons
+from shared.runtime.screens.screen import Act, Loaded, Screen, Step, Texts
 
 CHECKLIST_ROWS = 25
 SHEET_ROWS = 60
@@ -28,6 +29,9 @@ ABSENCES = {
     "4": "other",
 }
 """The numbers by which the printed sheet names why somebody did not come."""
+WITH_REASON = (
+    arrival.ArrivalAcknowledged, arrival.UnlistedArrivalCorrected, arrival.HandoverDeclined,
+)  # fmt: skip
 
 
 async def all_of_them(desk: Desk, given: dict[str, str]) -> Loaded:
@@ -81,6 +85,7 @@ async def checklist(desk: Desk, given: dict[str, str]) -> Loaded | None:
         else "",
         "last": await arrivals.entry(reading, code, last) if PERSON.fullmatch(last) else None,
         "offices": _other_offices(desk),
+        "reasons": await sealed_reasons(desk, [f"arrival-{code}"], WITH_REASON),
     }
 
 
@@ -178,6 +183,7 @@ CHECKLIST = Screen(
         "decline": Act("/arrivals/{handover}/decline"),
     },
     openings={"names": "/arrivals/{handover}/identities"},
+    steps={"reason": Step(RECEPTION, open_reason)},
     optional=("keadaan", "cari", "rumah", "orang", "baru", "halaman"),
 )
 UNLISTED = Screen(

@@ -10,6 +10,7 @@ from services.province.web.commands import ADMIN
 from services.province.web.reads import CASEWORK
 from shared.contracts.values import CaseStatus
 from shared.kernel.projector import rows
+from shared.runtime import custody
 from shared.runtime.manifest import Desk
 from shared.runtime.screens.paging import PAGE_ROWS, offset_of, page_of
 from shared.runtime.screens.screen import Act, Loaded, Screen, Texts
@@ -55,6 +56,7 @@ async def one(desk: Desk, given: dict[str, str]) -> Loaded | None:
     works = "case_worker" in desk.staff.roles
     return {
         "one": found,
+        "erased": bool(await custody.erased(desk, [found["person"]])),
         "mine": works and found["worker"] == desk.staff.username,
         "grants": await grants.page(
             desk.reading, person=found["person"], limit=PAGE_ROWS, offset=0
@@ -76,10 +78,9 @@ def choice(sent: Texts) -> dict[str, Any]:
     return {"chosen": list(sent.get("chosen", ()))}
 
 
-async def assigning(desk: Desk, given: dict[str, str]) -> Loaded:
-    found = await cases.page(
-        desk.reading, unassigned=True, limit=PAGE_ROWS, offset=offset_of(given)
-    )
+async def assigning(desk: Desk, _: dict[str, str]) -> Loaded:
+    """How many wait, and not who: whose case there is, is casework's to read."""
+    waiting = await cases.waiting(desk.reading, desk.staff.username)
     workers = await rows(
         desk.reading,
         "select username from staff where active and 'case_worker' = any(roles)"
@@ -87,9 +88,8 @@ async def assigning(desk: Desk, given: dict[str, str]) -> Loaded:
         WORKERS_SHOWN,
     )
     return {
-        "page": page_of(found, given),
+        "unassigned": waiting["unassigned"],
         "workers": [worker["username"] for worker in workers],
-        "person": given.get("orang", ""),
     }
 
 
@@ -153,7 +153,6 @@ ASSIGNING = Screen(
     ADMIN,
     assigning,
     acts={"assign": Act("/cases/{person}/assignment")},
-    optional=("orang", "halaman"),
     menu="Penugasan",
 )
 GRANTS = Screen(

@@ -10,7 +10,8 @@ from shared.runtime.screens.screen import Act, Loaded, Screen
 
 
 async def all_of_them(desk: Desk, _: dict[str, str]) -> Loaded:
-    return {"houses": await houses.houses(desk.reading)}
+    """An admin sees what she records: how many live there is not hers to read."""
+    return {"houses": await houses.houses(desk.reading), "counted": bool(desk.staff.roles & STAFF)}
 
 
 HOUSES = Screen(

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from services.province.projections import arrivals, cases
 from services.province.web.reads import CASEWORK, STAFF
+from shared.runtime import custody
 from shared.runtime.manifest import Desk
 from shared.runtime.screens.screen import Act, Loaded, Screen
 
@@ -15,6 +16,7 @@ async def person(desk: Desk, given: dict[str, str]) -> Loaded | None:
         return None
     return {
         "person": code,
+        "erased": bool(await custody.erased(desk, [code])),
         "appearances": appearances,
         "case": await cases.head(desk.reading, code) if CASEWORK & desk.staff.roles else None,
     }

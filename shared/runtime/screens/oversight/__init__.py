@@ -6,6 +6,7 @@ done on it goes the way of the API's command, or of the operator's command line.
 
 from __future__ import annotations
 
+from dataclasses import replace
 from datetime import timedelta
 from typing import Any
 
@@ -62,9 +63,26 @@ OVERVIEW = Screen(
 )
 
 
+EXAMINED, PERSONAL = ("/pemeriksaan",), ("/penghapusan",)
+UNDER: dict[str, tuple[str, ...]] = {
+    "/riwayat/{subject}": EXAMINED,
+    "/perubahan": EXAMINED,
+    "/persamaan": EXAMINED,
+    "/pencocokan": EXAMINED,
+    "/bukti-log": (*EXAMINED, "/tautan"),
+    "/penahanan": PERSONAL,
+    "/masa-simpan": PERSONAL,
+    "/akses-darurat": PERSONAL,
+    "/pembukaan": PERSONAL,
+    "/pencarian": PERSONAL,
+    "/pembukaan-tidak-biasa": PERSONAL,
+}
+"""Screen → where the menu leads to it."""
+
+
 def screens(kind: Kind) -> tuple[Screen, ...]:
     """In the order of the menu, behind the office's own."""
-    return (
+    found = (
         OVERVIEW,
         looking_back.TIMELINE,
         looking_back.CHANGES,
@@ -84,3 +102,4 @@ def screens(kind: Kind) -> tuple[Screen, ...]:
         links.LEDGER,
         links.PARKED,
     )
+    return tuple(replace(one, under=UNDER.get(one.path, ())) for one in found)
