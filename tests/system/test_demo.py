@@ -1,4 +1,4 @@
-"""`pulang demo --once`: the newcomer's first command, twice; then its screens, seen for the first time.
+"""`pulang demo --once`: the newcomer's first command, twice; then its screens, for the first time.
 
 On free ports, so that a demo which somebody is looking at meanwhile is no obstacle.
 """
