@@ -33,6 +33,7 @@ MAY_CHANGE = {
               "active", "changed_at"},
     "forks": {"settled_at", "settled_by"},
     "kept": None,
+    "equations": None,
     "log_head": None,
     "link_in": None,
     "link_out": None,
