@@ -68,9 +68,12 @@ def reconcile(
 
 
 async def _derive(office: Office) -> Findings:
-    code = office.settings.office
+    """Keeps what it finds for the auditors' page, which a long log leaves to this command."""
+    code, began = office.settings.office, office.clock()
     async with office.pool.connection() as connection:
-        return await sums.derive(connection, code, office.service, office.handling.types)
+        found = await sums.derive(connection, code, office.service, office.handling.types)
+        await sums.keep(connection, found.document(), began, operator())
+    return found
 
 
 async def _by_file(office: Office, partner: str, theirs: account.Account) -> Comparison:

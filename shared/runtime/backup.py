@@ -31,8 +31,11 @@ from shared.runtime.office import VERSION
 
 FORMAT: Final = "pulang-backup/1"
 KEY_TABLES = ("person_keys", "office_keys", "identity_index", "staff_totp")
-WITHOUT_ROWS = ("projections", "questions", "sessions", "sign_in_failures", "worker_troubles")
-"""What is of a moment, or of the read models: tables that come back empty."""
+WITHOUT_ROWS = (
+    "equations", "named", "projections", "questions", "sessions", "sign_in_failures",
+    "worker_troubles",
+)  # fmt: skip
+"""What is of a moment, of the read models, or derived: tables that come back empty."""
 MANIFEST = "manifest.json"
 
 Kind = Literal["events", "keys"]

@@ -267,7 +267,7 @@ async def equations(desk: Desk, _: dict[str, str]) -> Any:
         503,
         "LOG_TOO_LONG",
         "Catatan kantor ini terlalu panjang untuk dihitung ulang di sini.",
-        "Minta operator menjalankan `pulang audit equations --json`.",
+        "Minta operator menjalankan `pulang audit equations`; hasilnya tampil pada Persamaan.",
     )
     if (await desk.handling.store.head()).size > EQUATIONS_EVENTS:
         raise too_long

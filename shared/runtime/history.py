@@ -19,7 +19,7 @@ from zoneinfo import ZoneInfo
 from psycopg import AsyncConnection
 from psycopg.errors import QueryCanceled
 
-from shared.kernel import asof
+from shared.kernel import asof, named
 from shared.kernel.asof import Moment
 from shared.kernel.correction import Corrections, Truth
 from shared.kernel.decider import Event
@@ -37,6 +37,16 @@ ROLES = frozenset({"auditor", "admin"})
 """Who may look back."""
 
 LINES = 1_000
+
+PLACED = """
+select e.position, e.stream, e.version, e.type, e.body,
+  case when %(recorded)s then e.recorded_at else coalesce(m.at, e.occurred_at) end as at
+from {} e left join unnest(%(moved)s::bigint[], %(times)s::timestamptz[]) as m(position, at)
+  using (position)
+where %(known_at)s::timestamptz is null or e.recorded_at <= %(known_at)s
+"""
+"""Events with their place on an axis."""
+
 Axis = Literal["recorded", "occurred"]
 
 CLOSED = "alasannya tersegel"
@@ -98,7 +108,7 @@ async def history(
     told = await _truth(connection, types, corrections, moment, deadline)
     found = await rows(
         connection,
-        "select e.position, e.stream, e.version, e.type, e.body from events e left join"
+        f"select e.position, e.stream, e.version, e.type, e.body from {_among(subject)} e left join"  # noqa: S608
         " unnest(%(moved)s::bigint[], %(times)s::timestamptz[]) as m(position, at)"
         " using (position) where (e.stream = %(subject)s or e.stream like %(streams)s"
         " or position(%(quoted)s in e.body) > 0)"
@@ -123,9 +133,9 @@ async def moments(
 ) -> list[tuple[datetime, datetime]]:
     """When each event of a subject was recorded and when it occurred, of the newest LINES."""
     cursor = await connection.execute(
-        "select recorded_at, occurred_at from events where stream = %(subject)s"
+        f"select recorded_at, occurred_at from {_among(subject)} e where stream = %(subject)s"  # noqa: S608
         " or stream like %(streams)s or position(%(quoted)s in body) > 0"
-        " order by position desc limit %(lines)s",
+        " order by position desc limit %(lines)s".encode(),
         _parameters(Truth(), subject),
     )
     return await cursor.fetchall()
@@ -155,19 +165,15 @@ async def changes(
     told = await _truth(connection, types, corrections, moment, deadline)
     found = await rows(
         connection,
-        "with placed as not materialized (select e.position, e.stream, e.version, e.type, e.body,"
-        " case when %(recorded)s then e.recorded_at else coalesce(m.at, e.occurred_at) end as at"
-        " from events e left join"
-        " unnest(%(moved)s::bigint[], %(times)s::timestamptz[]) as m(position, at)"
-        " using (position)"
-        " where %(known_at)s::timestamptz is null or e.recorded_at <= %(known_at)s)"
+        f"with placed as not materialized ({PLACED.format(_among(subject))}),"  # noqa: S608
+        f" anywhere as not materialized ({PLACED.format('events')})"
         " select * from placed where (%(subject)s::text is null or stream = %(subject)s"
         " or stream like %(streams)s or position(%(quoted)s in body) > 0)"
         " and position <> all(%(corrected)s::bigint[])"
         " and at > %(since)s and at <= %(until)s"
         # What an earlier answer ended with may have been corrected since: it still has its place.
         " and (%(after)s = 0 or (at, position) >"
-        " (select at, position from placed where position = %(after)s))"
+        " (select at, position from anywhere where position = %(after)s))"
         " order by at, position limit %(lines)s + 1",
         **_parameters(told, subject) | {"lines": most or LINES},
         recorded=axis == "recorded",
@@ -189,6 +195,11 @@ async def changes(
         ],
         "after": lines[-1][1].position if more else None,
     }
+
+
+def _among(subject: str | None) -> str:
+    """Where to look: a few blocks of the log for a code, all of it for anything else."""
+    return named.NEAR if named.is_named(subject) else "events"
 
 
 def _parameters(told: Truth, subject: str | None) -> dict[str, Any]:

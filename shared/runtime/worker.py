@@ -18,6 +18,7 @@ from psycopg import AsyncConnection, Error, OperationalError
 from pydantic import ValidationError
 
 from shared.custody.eraser import Eraser
+from shared.kernel import named
 from shared.kernel.checkpoints import Checkpoints, HistoryBroken
 from shared.kernel.hold import Held
 from shared.kernel.inbox import Inbox, passing
@@ -102,6 +103,7 @@ class Worker:
                 asyncio.create_task(self._loop("troubles", self._tell, follows=False)),
                 asyncio.create_task(self._loop("checkpoints", self._checkpoint)),
                 asyncio.create_task(self._loop("eraser", self._erase)),
+                asyncio.create_task(self._loop("named", self._name, follows=False)),
                 asyncio.create_task(self._loop("restored log", self._compare, follows=False)),
                 *(
                     asyncio.create_task(
@@ -202,6 +204,10 @@ class Worker:
     async def _checkpoint(self) -> int:
         await self._office.keyring.refresh()
         return await self._checkpoints.step(self._office.clock())
+
+    async def _name(self) -> int:
+        async with self._office.pool.connection() as connection:
+            return await named.extend(connection)
 
     async def _compare(self) -> int:
         """A log that was restored goes on once it is known to be whole."""

@@ -22,7 +22,7 @@ from tests.servers import Servers
 
 APPENDED_ONLY = ("events", "outbox", "inbox", "requests", "link_times",
                  "tiles", "checkpoints", "cosignatures", "witnessed", "retired_keys",
-                 "trust_acts")  # fmt: skip
+                 "trust_acts", "named")  # fmt: skip
 MAY_CHANGE = {
     "parked": {
         "detail", "reason", "settled_as", "settled_at", "settled_by", "times", "tries",
@@ -33,6 +33,7 @@ MAY_CHANGE = {
               "active", "changed_at"},
     "forks": {"settled_at", "settled_by"},
     "kept": None,
+    "equations": None,
     "log_head": None,
     "link_in": None,
     "link_out": None,

@@ -337,6 +337,7 @@ async def an_audit_from_question_to_evidence(stage: Stage) -> None:
     await auditor.open("Apa yang berubah antara dua waktu")
     await auditor.look("perubahan")
     await auditor.open("Persamaan")
+    await auditor.press("Hitung sekarang")
     await expect(page.get_by_text("Yang dinyatakan dan yang terdaftar").first).to_be_visible()
     await auditor.look("persamaan")
     await auditor.picture("auditor-persamaan")

@@ -42,6 +42,13 @@ def events(page: httpx.Response, section: str = "diketahui") -> list[str]:
     return [re.sub(r"\s+", " ", re.sub(r"<.*?>", "", one)).strip() for one in items]
 
 
+async def derived(auditor: Browser) -> httpx.Response:
+    """The page of equations, after the button on it."""
+    page = await auditor.submit(await auditor.open("/persamaan"), "derive")
+    assert page.status_code == 200, page.text
+    return page
+
+
 def link(page: httpx.Response, words: str, number: int = 0) -> str:
     """Where a link with these words leads."""
     return unescape(re.findall(rf'href="([^"]*)"[^>]*>{re.escape(words)}', page.text)[number])
@@ -70,7 +77,7 @@ async def test_an_audit_from_question_to_evidence_by_forms_alone(
     page = await found(there, message.rpartition("-")[0])
     assert "Diberitahukan dengan pesan nomor" in page.text
 
-    page = await auditor.open("/persamaan")
+    page = await derived(auditor)
     assert "Yang dinyatakan dan yang terdaftar" in page.text
     asked = await auditor.submit(await auditor.open("/pencocokan"), "ask", partner="35")
     assert asked.status_code == 200, asked.text
@@ -163,7 +170,7 @@ async def test_a_discrepancy_is_found_explained_and_read_as_it_was_before(
     claim = {"subject": "persons", "figure": "5", "source": "laporan kota",
              "stated_by": "kepala bidang", "stated_on": "2019-10-01"}  # fmt: skip
     await issuer.step("/kegiatan/OP-TEST", "claim", **claim)
-    page = await auditor.open("/persamaan")
+    page = await derived(auditor)
     assert "1 selisih menunggu penjelasan" in page.text
     assert "5 dinyatakan" in page.text
     page = await auditor.open(link(page, "OP-TEST"))
@@ -172,7 +179,7 @@ async def test_a_discrepancy_is_found_explained_and_read_as_it_was_before(
 
     why = "Satu orang dihitung dua kali"
     await approver.step("/kegiatan/OP-TEST", "explain", explanation=why)
-    assert "selisih, sudah dijelaskan" in (await auditor.open("/persamaan")).text
+    assert "selisih, sudah dijelaskan" in (await derived(auditor)).text
     page = await auditor.open("/riwayat/OP-TEST?oleh=pengesah")
     assert "alasannya tersegel" in page.text
     assert why not in page.text

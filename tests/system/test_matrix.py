@@ -88,6 +88,7 @@ GET    /riwayat/{subject}                                       auditor admin
 POST   /riwayat/{subject}                                       auditor admin
 GET    /perubahan                                               auditor admin
 GET    /persamaan                                               auditor
+POST   /persamaan                                               auditor
 GET    /pencocokan                                              auditor admin
 POST   /pencocokan                                              auditor admin
 GET    /bukti-log                                               operator auditor admin

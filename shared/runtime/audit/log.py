@@ -12,7 +12,7 @@ from psycopg import AsyncConnection
 
 from shared.custody.fork import HistoryAccepted
 from shared.custody.restored import RestoreSettled
-from shared.kernel import merkle, note
+from shared.kernel import merkle, named, note
 from shared.kernel.decider import Event
 from shared.kernel.event import EventTypes, StoredEvent
 from shared.kernel.hold import read_hold
@@ -254,6 +254,48 @@ class TileCheck:
             if number != last + 1:
                 words = "a tile between others is missing"
                 self._faults.add("tiles", f"level {level}", words, last + 1, number)
+
+
+class NamedCheck:
+    """What each full block names, against what was written down: a code left out hides events."""
+
+    def __init__(self, connection: AsyncConnection[Any], faults: Faults) -> None:
+        self._connection = connection
+        self._faults = faults
+        self._block = 0
+        self._events: list[tuple[str, bytes]] = []
+
+    async def take(self, row: Row) -> None:
+        block = (row.position - 1) // named.BLOCK_EVENTS
+        if block != self._block:
+            await self._compare()
+            self._block = block
+        self._events.append((row.columns["stream"], row.body))
+
+    async def _compare(self) -> None:
+        due, self._events = set(named.codes(self._events)), []
+        cursor = await self._connection.execute(
+            "select codes from named where block = %s", (self._block,)
+        )
+        found = await cursor.fetchone()
+        if found is not None and set(found[0]) != due:
+            words = "the block names other codes than its events do"
+            there = set(found[0])
+            self._faults.add(
+                "named", f"block {self._block}", words, sorted(due - there), sorted(there - due)
+            )
+
+    async def finish(self, size: int) -> None:
+        """The last block, blocks that the log does not fill, and holes between others."""
+        await self._compare()
+        cursor = await self._connection.execute("select max(block) + 1, count(*) from named")
+        done, number = await cursor.fetchone() or (None, 0)
+        if done is not None and done > size // named.BLOCK_EVENTS:
+            words = "there are blocks that the log does not fill"
+            self._faults.add("named", f"block {done - 1}", words, size // named.BLOCK_EVENTS, done)
+        if number and number != done:
+            words = "a block between others is missing"
+            self._faults.add("named", "all blocks", words, done, number)
 
 
 class CheckpointCheck:

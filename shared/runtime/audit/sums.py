@@ -1,17 +1,20 @@
 """The equations of this office, derived from its log in one pass over one moment of it.
 
 Each read model is held against the derivation when the fold stands where the read model stands.
+What was found last is kept, for who can't wait for a fold.
 """
 
 from __future__ import annotations
 
+from datetime import datetime
 from typing import Any
 
 from psycopg import AsyncConnection
+from psycopg.types.json import Json
 
 from shared.kernel.asof import bound
 from shared.kernel.event import EventTypes, StoredEvent
-from shared.kernel.projector import recorded
+from shared.kernel.projector import recorded, rows
 from shared.kernel.store import read_events, read_head
 from shared.runtime.equations import Findings, Sums
 from shared.runtime.manifest import Service
@@ -61,6 +64,24 @@ async def derive(
     return found
 
 
+async def keep(
+    connection: AsyncConnection[Any], found: dict[str, Any], made_at: datetime, made_by: str
+) -> None:
+    """Puts the document of what was derived in the place of the one before."""
+    await connection.execute(
+        "insert into equations (made_at, made_by, found) values (%s, %s, %s) on conflict (one)"
+        " do update set made_at = excluded.made_at, made_by = excluded.made_by,"
+        " found = excluded.found",
+        (made_at, made_by, Json(found)),
+    )
+
+
+async def kept(connection: AsyncConnection[Any]) -> dict[str, Any] | None:
+    """The last one: `made_at`, `made_by` and `found`; None where nothing was derived yet."""
+    last = await rows(connection, "select made_at, made_by, found from equations")
+    return last[0] if last else None
+
+
 async def _positions(
     connection: AsyncConnection[Any], service: Service, sums: Sums, found: Findings
 ) -> list[tuple[str, int]]:
@@ -71,9 +92,9 @@ async def _positions(
         " order by position, name",
         (list(sums.models),),
     )
-    rows = await cursor.fetchall()
+    stand = await cursor.fetchall()
     found.models = dict.fromkeys(sums.models)
-    return [(name, position) for name, position, version in rows if versions[name] == version]
+    return [(name, position) for name, position, version in stand if versions[name] == version]
 
 
 async def _against(

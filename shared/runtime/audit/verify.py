@@ -155,6 +155,7 @@ async def _verify(
     )
     events = log.LogCheck(code, office.handling.types, faults)
     tiles = log.TileCheck(connection, faults)
+    named = log.NamedCheck(connection, faults)
     outbox = links.OutboxCheck(code, office.handling.publisher, faults)
     causes = links.CauseCheck(heard, faults)
     for notes in (own, cosigned):
@@ -164,6 +165,7 @@ async def _verify(
         for row in batch:
             event = events.take(row)
             await tiles.take(row.body)
+            await named.take(row)
             await outbox.take(row, event)
             for notes in (own, cosigned):
                 await notes.take(events)
@@ -172,6 +174,7 @@ async def _verify(
     causes.finish(events.restored)
     await outbox.finish(head.outgoing)
     await tiles.finish()
+    await named.finish(events.size)
     for notes in (own, cosigned):
         await notes.finish(events)
     await log.check_head(connection, events, faults)

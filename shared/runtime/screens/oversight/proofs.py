@@ -4,6 +4,7 @@ reconciliation, checkpoints with their witnesses, rebuilt read models.
 
 from __future__ import annotations
 
+from dataclasses import replace
 from typing import Any
 
 from shared.kernel import checkpoints
@@ -12,7 +13,7 @@ from shared.kernel.hold import read_hold
 from shared.kernel.projector import rows
 from shared.kernel.store import read_head
 from shared.runtime import custody_routes, history, witnessing
-from shared.runtime.audit import asking
+from shared.runtime.audit import asking, sums
 from shared.runtime.audit.account import NoAccount
 from shared.runtime.manifest import Desk, Problem
 from shared.runtime.office import Office
@@ -33,12 +34,30 @@ where {} order by position desc limit %(most)s
 
 
 async def equations(desk: Desk, given: dict[str, str]) -> Loaded:
-    found = await custody_routes.equations(desk, {})
+    last = await sums.kept(desk.reading)
+    if last is None:
+        return {"last": None}
+    found = last["found"]
     order = {"broken": 0, "open": 1, "explained": 2, "holds": 3}
     every = sorted(found["equations"], key=lambda one: order[one["outcome"]])
     at = (number_of(given) - 1) * PAGE_ROWS
     shown = [one | {"of": len(every)} for one in every[at : at + PAGE_ROWS]]
-    return {"found": found, "page": page_of(shown, given), "most": DIFFERENCES}
+    return {
+        "last": last,
+        "since": (await read_head(desk.reading)).size - found["events"],
+        "found": found,
+        "page": page_of(shown, given),
+        "most": DIFFERENCES,
+        "has_board": desk.service.kind == "city",
+    }
+
+
+async def derive(office: Office, desk: Desk, _: dict[str, str]) -> Loaded:
+    """Derives the equations now, as the API does, and keeps them for the page."""
+    async with office.pool.connection() as connection:
+        found = await custody_routes.equations(replace(desk, connection=connection), {})
+        await sums.keep(connection, found, desk.now, desk.staff.username)
+    return {}
 
 
 async def reconciliation(desk: Desk, _: dict[str, str]) -> Loaded:
@@ -106,7 +125,12 @@ async def _lines(desk: Desk, where: str, **named: Any) -> list[dict[str, Any]]:
 
 
 EQUATIONS = Screen(
-    "/persamaan", "oversight_equations.html", AUDITOR, equations, optional=("halaman",)
+    "/persamaan",
+    "oversight_equations.html",
+    AUDITOR,
+    equations,
+    steps={"derive": Step(AUDITOR, derive)},
+    optional=("halaman",),
 )
 RECONCILIATION = Screen(
     "/pencocokan",
