@@ -28,7 +28,8 @@ from tests.system.test_command import environment, pulang
 
 PRECIOUS = ("events", "outbox", "inbox", "parked", "requests", "checkpoints", "tiles",
             "cosignatures", "witnessed", "person_keys", "office_keys", "identity_index",
-            "trusted_keys", "staff", "staff_totp", "link_in", "kept", "trust_acts")  # fmt: skip
+            "trusted_keys", "staff", "staff_totp", "link_in", "kept", "trust_acts",
+            "attachments")  # fmt: skip
 RIGHTS = (
     "select table_name, privilege_type from information_schema.role_table_grants"
     " where grantee = 'pulang_running' and table_schema = 'public' order by 1, 2",

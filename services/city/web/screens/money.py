@@ -6,9 +6,9 @@ from collections.abc import Mapping
 from datetime import date, datetime, timedelta
 from typing import Any
 
-from services.city.projections import holdings
+from services.city.projections import holdings, ledger
 from services.city.web.imports import CreditRow, ReleaseRow
-from services.city.web.reads import MONEY
+from services.city.web.reads import MONEY, TEXTS
 from services.city.web.screens import tables
 from shared.runtime.manifest import Desk
 from shared.runtime.screens.paging import PAGE_ROWS, offset_of, page_of
@@ -39,10 +39,13 @@ async def of_person(desk: Desk, given: dict[str, str]) -> Loaded | None:
         return None
     advance: Mapping[str, Any] | None = found["advance"]
     credits_ = found["credits"]
+    receipts = [one for one in found["papers"] if one["kind"] == "spent"]
     return found | {
         "due": due(desk, advance["since"]) if advance and advance["outstanding_rupiah"] else None,
         "today": today(desk),
-        "receipts": [one for one in found["papers"] if one["kind"] == "spent"],
+        "receipts": receipts,
+        "openable": [one for one in receipts if one["file_kind"] not in (None, ledger.ERASED)],
+        "may_open": bool(desk.staff.roles & TEXTS["advance"]),
         "standing": [one for one in credits_ if one["standing_rupiah"]],
         "failable": [one for one in credits_ if not one["failed"] and not one["returned_rupiah"]],
         "replaceable": [one for one in credits_ if not one["standing_rupiah"]],
@@ -64,5 +67,7 @@ PERSON_MONEY = Screen(
         "release": Act("/operations/{operation}/advances", body=tables.one_row(ReleaseRow)),
         "fare": Act("/beneficiaries/{person}/fares"),
         "correct": Act("/beneficiaries/{person}/fare-corrections"),
+        "attach": Act("/beneficiaries/{person}/receipt-files"),
     },
+    openings={"receipt_file": "/beneficiaries/{person}/receipt-file"},
 )

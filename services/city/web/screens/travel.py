@@ -52,6 +52,7 @@ async def advances(desk: Desk, given: dict[str, str]) -> Loaded | None:
         "order": holdings.ADVANCE_STATES,
         "persons": sum(one["persons"] for one in states.values()),
         "sums": {part: sum(one[part] for one in states.values()) for part in PARTS},
+        "unfiled": sum(one["unfiled"] for one in states.values()),
         "due": due_of(desk, states),
         "today": today(desk),
         "page": page_of(rows, given, "keadaan", of=of),
