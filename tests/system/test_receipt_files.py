@@ -28,6 +28,11 @@ async def travelled(city: Desk, number: int = 1) -> list[str]:
     """People with an advance and a receipt each."""
     await story.open_operation(city)
     persons = await story.register(city, *(story.intake_row() for _ in range(number)))
+    await paid(city, persons)
+    return persons
+
+
+async def paid(city: Desk, persons: list[str]) -> None:
     rows: list[dict[str, Any]] = [
         {"person": one, "release": "SP2D/1", "budget_code": "5.2.2", "amount_rupiah": 2_000_000}
         for one in persons
@@ -36,7 +41,6 @@ async def travelled(city: Desk, number: int = 1) -> list[str]:
     for person in persons:
         fare = {"receipt": RECEIPT, "amount_rupiah": 1_750_000}
         await city.post("treasurer", f"/beneficiaries/{person}/fares", fare)
-    return persons
 
 
 async def attach(
