@@ -165,6 +165,11 @@ Account = Annotated[str, StringConstraints(pattern=r"^([A-Z]{2,10} ?)?[0-9][0-9 
 Nik = Annotated[str, AfterValidator(lambda nik: _possible_nik(nik))]
 """A resident number of 16 digits. It encodes district, birth date and sex: handle as a secret."""
 
+Sha256 = Annotated[str, StringConstraints(pattern=r"^[0-9a-f]{64}$")]
+
+FileType = Literal["application/pdf", "image/jpeg", "image/png"]
+"""The kinds of scanned paper that are taken."""
+
 DeclineReason = Literal["capacity", "wrong_office", "not_agreed", "other"]
 AbsenceReason = Literal["not_on_transport", "left_in_transit", "declined_by_her", "other"]
 CaseStatus = Literal[

@@ -22,8 +22,9 @@ LOOKUP_WINDOW = timedelta(minutes=10)
 BREAK_GLASS = timedelta(hours=1)
 
 Purpose = Literal[
-    "identity_check", "arrival", "deed_annex", "grant", "case_work", "reading_reason", "correction"
-]
+    "identity_check", "arrival", "deed_annex", "grant", "case_work", "reading_reason", "correction",
+    "receipt",
+]  # fmt: skip
 """Why somebody looks. Codes: a free text could name a person where none may stand."""
 
 

@@ -13,7 +13,7 @@ from typing import Any, ClassVar, Generic, TypeVar
 
 from pydantic import AwareDatetime
 
-from shared.contracts.values import FactTime, Value
+from shared.contracts.values import FactTime, PersonCode, Sha256, Value
 
 
 class Command(Value):
@@ -33,6 +33,17 @@ class Event(Value):
 
     type: ClassVar[str]
     words: ClassVar[str]
+
+
+class FileAttached(Event):
+    """An event with a file about a person, which lies sealed beside the log.
+
+    `sha256` is that of the sealed bytes: it tells whether they are still those, and nobody can
+    hold a paper against it to see whether it is hers.
+    """
+
+    person: PersonCode
+    sha256: Sha256
 
 
 @dataclass(frozen=True, slots=True)

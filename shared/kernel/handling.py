@@ -29,6 +29,7 @@ from shared.kernel.store import (
     PersonKey,
     Received,
     Request,
+    SealedFile,
     Settled,
     StaleKeys,
     Store,
@@ -50,15 +51,17 @@ BACK_OFF_SECONDS = 0.002
 class Unit:
     """Commands that stand or fall together, and the message or request that caused them.
 
-    `keys` are new subjects' keys and `index` lines of the blind index, kept only if the unit is;
-    those of a message are kept with it, parked or not. A unit whose `affairs` are those of one that
-    was refused before it is refused too: it waits. `span` is what its events are traced to.
+    `keys` are new subjects' keys, `index` lines of the blind index and `files` sealed ones, kept
+    only if the unit is; those of a message are kept with it, parked or not. A unit whose `affairs`
+    are those of one that was refused before it is refused too: it waits. `span` is what its events
+    are traced to.
     """
 
     commands: Sequence[Command]
     causation: str = ""
     keys: Sequence[PersonKey] = ()
     index: Sequence[IndexLine] = ()
+    files: Sequence[SealedFile] = ()
     affairs: frozenset[str] = frozenset()
     span: Span | None = None
 
@@ -144,6 +147,7 @@ class Handling:
                 unmoved=[one for one in read.items() if one[0] not in written],
                 keys=list({key.subject: key for unit in kept for key in unit.keys}.values()),
                 index=list({(x.person, x.kind): x for unit in kept for x in unit.index}.values()),
+                files=[file for unit in kept for file in unit.files],
                 received=received,
                 parked=parked(outcome) if parked else (),
                 settled=settled,

@@ -107,6 +107,11 @@ async def finish(keyring: Keyring) -> None:
             "delete from identity_index using person_keys where subject = person"
             " and destroyed_at is not null"
         )
+        # Nobody can open these any more.
+        await connection.execute(
+            "delete from attachments using person_keys where subject = person"
+            " and destroyed_at is not null"
+        )
     await keyring.refresh()
     for older in [one for one in keyring.provider.epochs() if one < epoch]:
         await asyncio.to_thread(keyring.provider.destroy, older)

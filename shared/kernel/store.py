@@ -2,9 +2,9 @@
 
 Each append is one statement guarded by the head row of the log. It takes gapless positions in
 commit order, extends the Merkle frontier, gives each message the next sequence number of its
-link, and writes events, outbox, inbox and request rows together, or nothing at all. Where another
-process was faster, nothing is written and the batch is computed anew from the new head. Appends
-of one process that wait together share one statement (group commit).
+link, and writes events, outbox, inbox, sealed files and request rows together, or nothing at all.
+Where another process was faster, nothing is written and the batch is computed anew from the new
+head. Appends of one process that wait together share one statement (group commit).
 """
 
 from __future__ import annotations
@@ -122,6 +122,15 @@ class IndexLine:
 
 
 @dataclass(frozen=True, slots=True)
+class SealedFile:
+    """A file about a person, sealed under her key, by the SHA-256 of the sealed bytes."""
+
+    person: str
+    sha256: str
+    sealed: bytes
+
+
+@dataclass(frozen=True, slots=True)
 class Commit:
     """All that becomes true together.
 
@@ -134,6 +143,7 @@ class Commit:
     unmoved: Sequence[tuple[str, int]] = ()
     keys: Sequence[PersonKey] = ()
     index: Sequence[IndexLine] = ()
+    files: Sequence[SealedFile] = ()
     received: Sequence[Received] = ()
     parked: Sequence[Parked] = ()
     settled: Sequence[Settled] = ()
@@ -213,6 +223,12 @@ with h as (
   where not exists (select from person_keys where subject = u.person and destroyed_at is not null)
   on conflict (person, kind) do update
     set epoch = excluded.epoch, digest = excluded.digest, sealed = excluded.sealed
+), f as (
+  insert into attachments (sha256, person, sealed)
+  select u.* from h, unnest(%(f_sha256)s::text[], %(f_person)s::text[], %(f_sealed)s::bytea[])
+    as u(sha256, person, sealed)
+  where not exists (select from person_keys where subject = u.person and destroyed_at is not null)
+  on conflict do nothing
 ), r as (
   insert into requests (actor, key, digest, response, digest_epoch, recorded_at)
   select u.*, %(at)s from h, unnest(%(r_actor)s::text[], %(r_key)s::text[], %(r_digest)s::bytea[],
@@ -364,6 +380,7 @@ class Store:
         unmoved = [read for commit in commits for read in commit.unmoved]
         keys = [key for commit in commits for key in commit.keys]
         lines = [line for commit in commits for line in commit.index]
+        files = [file for commit in commits for file in commit.files]
         requests = [commit.request for commit in commits if commit.request]
         past = commits[0].past
         return {
@@ -425,6 +442,9 @@ class Store:
             "x_epoch": [row.epoch for row in lines],
             "x_digest": [row.digest for row in lines],
             "x_sealed": [row.sealed for row in lines],
+            "f_sha256": [file.sha256 for file in files],
+            "f_person": [file.person for file in files],
+            "f_sealed": [file.sealed for file in files],
             "r_actor": [row.actor for row in requests],
             "r_key": [row.key for row in requests],
             "r_digest": [row.digest for row in requests],

@@ -11,9 +11,11 @@ not begin again.
 from __future__ import annotations
 
 import asyncio
+import hmac
 import os
 from base64 import urlsafe_b64decode, urlsafe_b64encode
 from collections.abc import Sequence
+from hashlib import sha256
 from typing import Any
 
 from cryptography.exceptions import InvalidTag
@@ -22,7 +24,7 @@ from psycopg import AsyncConnection
 
 from shared.kernel.keyring import Keyring
 from shared.kernel.keys import Unopened
-from shared.kernel.store import PersonKey
+from shared.kernel.store import PersonKey, SealedFile
 
 SCHEME = "s1."
 NONCE_BYTES = 12
@@ -83,6 +85,32 @@ class Vault:
                 # A paper's key ended with the erasure of somebody on it, and may have begun anew.
                 return None
             raise Unopened("the key or the text is another's, or the key is missing") from error
+
+    async def seal_file(self, person: str, content: bytes) -> SealedFile:
+        """The same content of the same person is the same sealed bytes, with the same digest.
+
+        Its nonce is made of it, by a hash under her key: so that a file sent again is known without
+        being opened, and by nobody who lacks the key. Raises Erased, and KeyError where she has no
+        key here.
+        """
+        keys, gone = await self._keys([person])
+        if gone:
+            raise Erased(person)
+        key = keys[person]
+        nonce = hmac.digest(key, b"file\n" + content, "sha256")[:NONCE_BYTES]
+        sealed = nonce + AESGCM(key).encrypt(nonce, content, _file_of(person))
+        return SealedFile(person, sha256(sealed).hexdigest(), sealed)
+
+    async def open_file(self, person: str, sealed: bytes) -> bytes | None:
+        """The content; None where the key was destroyed. Raises Unopened."""
+        keys, gone = await self._keys([person])
+        if gone:
+            return None
+        try:
+            nonce, rest = sealed[:NONCE_BYTES], sealed[NONCE_BYTES:]
+            return AESGCM(keys[person]).decrypt(nonce, rest, _file_of(person))
+        except (KeyError, InvalidTag, ValueError) as error:
+            raise Unopened("the key or the file is another's, or the key is missing") from error
 
     async def gone(self, subjects: Sequence[str]) -> set[str]:
         """Those whose key was destroyed."""
@@ -146,6 +174,11 @@ class Vault:
 def is_person(subject: str) -> bool:
     """Whether a key's subject is a person, and not a paper's stream."""
     return subject.startswith("PM-")
+
+
+def _file_of(person: str) -> bytes:
+    """What a file is bound to: it is no text, and nobody else's."""
+    return f"file\n{person}".encode()
 
 
 def is_sealed(text: str) -> bool:

@@ -26,6 +26,7 @@ from shared.custody.projection import broken_glass
 from shared.kernel import index
 from shared.kernel.decider import Command
 from shared.kernel.handling import Unit
+from shared.kernel.store import SealedFile
 from shared.kernel.vault import Erased, is_sealed
 from shared.runtime.manifest import Desk, Plan, Problem
 
@@ -81,12 +82,7 @@ async def sealed(desk: Desk, plan: Plan) -> Plan:
     try:
         texts, keys, lines = await index.seal(desk.vault, items)
     except Erased:
-        raise Problem(
-            409,
-            "PERSON_ERASED",
-            "Data orang ini sudah dihapus.",
-            "Tidak ada lagi yang dapat ditulis tentangnya di bawah kode ini.",
-        ) from None
+        raise is_erased() from None
     units = [(list(unit.commands), unit) for unit in plan.units]
     subjects: dict[int, set[str]] = {}
     for (number, at, name), text, (subject, _) in zip(places, texts, items, strict=True):
@@ -107,6 +103,34 @@ async def sealed(desk: Desk, plan: Plan) -> Plan:
     )
 
 
+def is_erased() -> Problem:
+    return Problem(
+        409,
+        "PERSON_ERASED",
+        "Data orang ini sudah dihapus.",
+        "Tidak ada lagi yang dapat ditulis tentangnya di bawah kode ini.",
+    )
+
+
+def is_unknown() -> Problem:
+    return Problem(
+        409,
+        "BENEFICIARY_UNKNOWN",
+        "Kantor ini tidak menyimpan data orang dengan kode ini.",
+        "Periksa kode PM-nya.",
+    )
+
+
+async def sealed_file(desk: Desk, person: str, content: bytes) -> SealedFile:
+    """A file about a person, sealed. Raises Problem."""
+    try:
+        return await desk.vault.seal_file(person, content)
+    except Erased:
+        raise is_erased() from None
+    except KeyError:
+        raise is_unknown() from None
+
+
 async def opened(desk: Desk, items: Sequence[Closed], break_glass: str | None = None) -> list[str]:
     """The texts in order, after the look is on record; "(dihapus)" for whoever was erased.
 
@@ -114,6 +138,21 @@ async def opened(desk: Desk, items: Sequence[Closed], break_glass: str | None = 
     """
     if not items:
         return []
+    await _look(desk, [(subject, field) for subject, field, _ in items], break_glass)
+    texts = await desk.vault.open([(subject, text) for subject, _, text in items])
+    return [ERASED if text is None else text for text in texts]
+
+
+async def opened_file(
+    desk: Desk, person: str, field: str, content: bytes, break_glass: str | None = None
+) -> bytes | None:
+    """The same of a file; None for whoever was erased."""
+    await _look(desk, [(person, field)], break_glass)
+    return await desk.vault.open_file(person, content)
+
+
+async def _look(desk: Desk, at: Sequence[tuple[str, str]], break_glass: str | None) -> None:
+    """Has it on record that this desk looks at these fields of these subjects. Raises Problem."""
     if desk.purpose is None:
         raise Problem(
             422,
@@ -121,14 +160,14 @@ async def opened(desk: Desk, items: Sequence[Closed], break_glass: str | None = 
             "Sebutkan untuk apa data pribadi ini dibuka.",
             "Isi 'purpose'.",
         )
-    subjects = tuple(dict.fromkeys(subject for subject, _, _ in items))
+    subjects = tuple(dict.fromkeys(subject for subject, _ in at))
     look = desk.command(
         access.RecordLook,
         staff_day=f"{desk.staff.username}-{desk.now:%Y%m%d}",
         usual_persons=desk.settings.looks_alarm_persons,
         look=draw_id("LK"),
         subjects=subjects,
-        fields=tuple(dict.fromkeys(field for _, field, _ in items)),
+        fields=tuple(dict.fromkeys(field for _, field in at)),
         purpose=desk.purpose,
         break_glass=break_glass,
     )
@@ -137,8 +176,6 @@ async def opened(desk: Desk, items: Sequence[Closed], break_glass: str | None = 
         await desk.handling.handle(
             [Unit([look])], at=desk.now, actor=desk.staff.username, cause=draw_id("LK")
         )
-    texts = await desk.vault.open([(subject, text) for subject, _, text in items])
-    return [ERASED if text is None else text for text in texts]
 
 
 async def identity(

@@ -119,12 +119,7 @@ async def _known(desk: Desk, command: Any) -> Sequence[Command]:
     async with desk.handling.store.pool.connection() as connection:
         if await desk.vault.known(connection, command.person):
             return []
-    raise Problem(
-        409,
-        "BENEFICIARY_UNKNOWN",
-        "Kantor ini tidak menyimpan data orang dengan kode ini.",
-        "Periksa kode PM-nya.",
-    )
+    raise custody.is_unknown()
 
 
 def commands(kind: Kind) -> tuple[CommandRoute, ...]:

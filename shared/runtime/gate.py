@@ -21,7 +21,7 @@ from psycopg import OperationalError
 from psycopg_pool import PoolTimeout
 from starlette.datastructures import FormData, MutableHeaders
 from starlette.exceptions import HTTPException
-from starlette.formparsers import MultiPartException
+from starlette.formparsers import MultiPartException, MultiPartParser
 from starlette.types import ASGIApp, Message, Receive, Scope, Send
 
 from shared.runtime import assets, problems, sessions, staff
@@ -41,6 +41,8 @@ OPEN_PATHS = ("/health/live", "/health/ready", SIGN_IN_PATH, VERIFY)
 OPEN_PREFIXES = (assets.PREFIX, f"{SIGN_IN_PATH}/")
 FORM_FIELDS = 2_000
 ANY_LENGTH = 2**31
+# What staff send lies on no disk in clear; how long it may be was looked at before.
+MultiPartParser.spool_max_size = ANY_LENGTH
 SAFE_METHODS = ("GET", "HEAD", "OPTIONS")
 CSRF_FIELD = "csrf"
 FORM = "application/x-www-form-urlencoded"
@@ -48,8 +50,9 @@ CSRF_HEADER = "x-csrf-token"
 BY_ITSELF_HEADER = "x-pulang-sendiri"
 """With it a page's script says that it asks by itself, and nobody has done anything."""
 LIVE_PATH = "/kabar"
+POLICY = "Content-Security-Policy"
 SECURITY_HEADERS = {
-    "Content-Security-Policy": "default-src 'none'; style-src 'self'; img-src 'self';"
+    POLICY: "default-src 'none'; style-src 'self'; img-src 'self';"
     " script-src 'self'; connect-src 'self'; form-action 'self'; frame-ancestors 'none';"
     " base-uri 'none'",
     "X-Content-Type-Options": "nosniff",
@@ -89,7 +92,9 @@ class Headers:
             nonlocal started
             if message["type"] == "http.response.start":
                 started = True
-                MutableHeaders(scope=message).update(more)
+                headers = MutableHeaders(scope=message)
+                # A file's own policy is stricter than that of pages.
+                headers.update(more | {POLICY: headers.get(POLICY, more[POLICY])})
             await send(message)
 
         try:

@@ -75,6 +75,7 @@ PLAIN = {
     "unjustified": "tidak beralasan", "identity_check": "pemeriksaan identitas",
     "arrival": "kedatangan", "deed_annex": "lampiran BAST", "grant": "bantuan",
     "case_work": "pendampingan", "reading_reason": "membaca alasan", "correction": "koreksi",
+    "receipt": "pemeriksaan kuitansi",
     "equal": "sama, dialihkan", "different": "berbeda, dialihkan",
     "another_version": "versi sebelumnya lain, dialihkan", "refused": "gagal, salinan lama tetap",
     "agreed": "cocok", "differed": "tidak cocok", "unanswered": "tidak dijawab",

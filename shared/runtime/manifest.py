@@ -130,7 +130,8 @@ class ReadRoute:
     `opens` it also shows what is sealed: that gets what the query found, and opens it by
     `shared.runtime.custody.opened`, which records the look. Then a purpose must be named. With
     `paper` what was found can be had as a PDF (`format=pdf`). A list can be had as a table, CSV or
-    XLSX, and anything else of which `table` makes rows; what `opens` never can.
+    XLSX, and anything else of which `table` makes rows; what `opens` never can. With `file` what
+    is opened is one (`shared.runtime.files.Opened`), and that is the answer.
     """
 
     path: str
@@ -143,6 +144,7 @@ class ReadRoute:
     needs: tuple[str, ...] = ()
     paper: Callable[[Desk, Any], Paper] | None = None
     table: Callable[[Any], list[dict[str, Any]]] | None = None
+    file: bool = False
 
     @property
     def address(self) -> str:

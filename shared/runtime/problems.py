@@ -55,6 +55,8 @@ SENTENCES = {
     "tuple_type": "harus daftar",
     "list_type": "harus daftar",
     "json_invalid": "bukan JSON yang sah",
+    "file_too_large": "berkasnya lebih dari 2 MiB; pindai ulang dengan mutu lebih rendah",
+    "file_kind": "isinya bukan PDF, JPEG atau PNG",
 }
 """Kind of error, as pydantic names it → what a clerk can do with."""
 

@@ -25,6 +25,7 @@ from shared.runtime import (
     custody,
     custody_routes,
     deliveries,
+    files,
     gate,
     history,
     pages,
@@ -159,7 +160,8 @@ def _add_command(app: FastAPI, route: CommandRoute) -> None:
     async def endpoint(
         *, request: Request, staff: Staff, idempotency_key: str, form: Any, **path: str
     ) -> JSONResponse:
-        sent = Sent(f"{request.method} {request.url.path}", await request.body(), idempotency_key)
+        body = form.sent() if isinstance(form, files.FileForm) else await request.body()
+        sent = Sent(f"{request.method} {request.url.path}", body, idempotency_key)
         status_code, answer = await perform(request, staff, route, form, path, sent)
         return JSONResponse(answer, status_code=status_code)
 
@@ -183,13 +185,24 @@ def _add_command(app: FastAPI, route: CommandRoute) -> None:
         response_model=None,
         name=route.path,
         responses={code: one for code, one in _PROBLEMS.items() if code != 404} | _REPEATED,
-        openapi_extra=import_body(route.form) if route.is_import else None,
+        openapi_extra=_body(route),
     )
 
 
 def _form(route: CommandRoute) -> Any:
-    """A JSON body, or for an import also a CSV file."""
-    return Annotated[route.form, Depends(read_import)] if route.is_import else route.form
+    """A JSON body, or for an import also a CSV file; with a file within it is a multipart one."""
+    if route.is_import:
+        return Annotated[route.form, Depends(read_import)]
+    if issubclass(route.form, files.FileForm):
+        return Annotated[route.form, Depends(files.read_file(route.form))]
+    return route.form
+
+
+def _body(route: CommandRoute) -> dict[str, Any] | None:
+    """How a body is described that is no JSON alone."""
+    if issubclass(route.form, files.FileForm):
+        return files.file_body(route.form)
+    return import_body(route.form) if route.is_import else None
 
 
 _PROBLEMS: dict[int | str, dict[str, Any]] = {
@@ -211,6 +224,7 @@ _REPEATED: dict[int | str, dict[str, Any]] = {
 }
 _TABLES: dict[int | str, dict[str, Any]] = {200: {"content": {"text/csv": {}, XLSX: {}}}}
 _PAPERS: dict[int | str, dict[str, Any]] = {200: {"content": {PDF: {}}}}
+_FILES: dict[int | str, dict[str, Any]] = {200: {"content": {kind: {} for kind in files.NAMES}}}
 _NOT_READY: dict[int | str, dict[str, Any]] = {
     503: {"description": "Belum siap; sebabnya disebut", "content": {JSON: {}}}
 }
@@ -221,7 +235,9 @@ def _refusals(*codes: int) -> dict[int | str, dict[str, Any]]:
 
 
 def _add_read(app: FastAPI, route: ReadRoute) -> None:
-    known = {*route.optional, "format", "purpose", *(AS_OF if route.models else ())}
+    known = {*route.optional, "purpose", *(AS_OF if route.models else ())}
+    if not route.file:
+        known.add("format")
 
     async def endpoint(
         *, request: Request, staff: Staff, purpose: Any = None, format: Any = None, **path: str
@@ -238,6 +254,8 @@ def _add_read(app: FastAPI, route: ReadRoute) -> None:
             # A file that is passed on is a look that nobody records. Nothing is opened for it.
             raise not_a_table("Yang tersegel tidak diunduh sebagai tabel.")
         desk, found = await read(request, staff, route, given, purpose)
+        if route.file:
+            return files.answer(found)
         if format == "pdf" and route.paper is not None:
             return await _pdf(route.paper(desk, found))
         found = custody.veiled(found)
@@ -253,7 +271,7 @@ def _add_read(app: FastAPI, route: ReadRoute) -> None:
             *(_query(name, QueryText | None, None) for name in route.optional),
             *(_query(name, QueryText | None, None) for name in AS_OF if route.models),
             *([_query("purpose", access.Purpose)] if route.opens is not None else ()),
-            _query("format", FORMATS if route.paper is None else PAPER_FORMATS, "json"),
+            *([] if route.file else [_query("format", _formats(route), "json")]),
         ]
     )
     app.add_api_route(
@@ -264,7 +282,7 @@ def _add_read(app: FastAPI, route: ReadRoute) -> None:
         description=f"Peran: {', '.join(sorted(route.roles))}.",
         response_model=None,
         name="GET " + route.path,
-        responses=(_TABLES if route.paper is None else _PAPERS)
+        responses=(_FILES if route.file else _TABLES if route.paper is None else _PAPERS)
         | _refusals(
             401,
             403,
@@ -275,6 +293,10 @@ def _add_read(app: FastAPI, route: ReadRoute) -> None:
             *([409] if route.opens or route.models or route.paper else ()),
         ),
     )
+
+
+def _formats(route: ReadRoute) -> Any:
+    return FORMATS if route.paper is None else PAPER_FORMATS
 
 
 def _query(name: str, annotation: Any, default: Any = inspect.Parameter.empty) -> inspect.Parameter:

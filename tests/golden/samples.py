@@ -133,6 +133,15 @@ MORE: dict[str, Sequence[Event]] = {
             reason="Contoh",
             override_reason="Contoh",
         ),
+        advance.ReceiptAttached(
+            person=ANN,
+            sha256="2" * 64,
+            operation="OP-1",
+            receipt="K/1",
+            media_type="image/jpeg",
+            size_bytes=81_000,
+            reason="Contoh",
+        ),
     ),
     "province": (
         arrival.HandoverExpected(**ANOTHER_ISSUED, city="53.71"),

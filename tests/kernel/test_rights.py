@@ -15,14 +15,22 @@ from psycopg.errors import GeneratedAlways, InsufficientPrivilege
 from psycopg_pool import AsyncConnectionPool
 
 from shared.kernel.migrate import admit
-from shared.kernel.store import Commit, Parked, PersonKey, Received, Request, Store
+from shared.kernel.store import (
+    Commit,
+    Parked,
+    PersonKey,
+    Received,
+    Request,
+    SealedFile,
+    Store,
+)
 from tests.kernel.counter import NOW
 from tests.kernel.test_store import event
 from tests.servers import Servers
 
 APPENDED_ONLY = ("events", "outbox", "inbox", "requests", "link_times",
                  "tiles", "checkpoints", "cosignatures", "witnessed", "retired_keys",
-                 "trust_acts", "named")  # fmt: skip
+                 "trust_acts", "named", "attachments")  # fmt: skip
 MAY_CHANGE = {
     "parked": {
         "detail", "reason", "settled_as", "settled_at", "settled_by", "times", "tries",
@@ -54,6 +62,7 @@ async def filled(pool: AsyncConnectionPool, store: Store) -> None:
             at=NOW,
             events=[event("a", 1)],
             keys=[PersonKey("PM-0000000001", 0, b"wrapped")],
+            files=[SealedFile("PM-0000000001", "digest", b"sealed")],
             received=[Received("35", 1, b"{}")],
             parked=[Parked("35", None, "UNREADABLE_FRAME", "x", b"x")],
             request=Request("tester", "key-00001", b"digest", {}),

@@ -11,6 +11,7 @@ from playwright.async_api import Browser, expect
 from tests.screens.chromium import WIDE, enter, served
 from tests.system import story
 from tests.system.offices import Desk
+from tests.system.test_receipt_files import PDF
 
 pytestmark = [pytest.mark.xdist_group("chromium"), pytest.mark.timeout(300)]
 
@@ -20,6 +21,26 @@ GRANTS, TICKETS = "/uang/OP-TEST/bantuan", "/uang/OP-TEST/tiket"
 async def test_grants_and_travel_money_in_a_browser(city: Desk, chromium: Browser) -> None:
     async with AsyncExitStack() as stack:
         await journey(city, chromium, stack)
+
+
+async def file_of_a_receipt(treasurer: Any, person: str) -> None:
+    """Attached by the page's script, and downloaded by the browser itself."""
+    page = treasurer.page
+    await page.goto(f"/penerima-manfaat/{person}/uang")
+    await page.get_by_text("Lampirkan berkas kuitansi", exact=True).click()
+    await treasurer.look("lampirkan-berkas")
+    scan: Any = {"name": "tiket.pdf", "mimeType": "application/pdf", "buffer": PDF}
+    await page.locator("#attach-file").set_input_files(scan)
+    await treasurer.press("Lampirkan berkas")
+    await expect(page.get_by_text("Berkas terlampir, 1 kB, PDF")).to_be_visible()
+    await page.get_by_text("Buka berkas kuitansi", exact=True).click()
+    await treasurer.choose("Untuk apa dibuka", "receipt")
+    await treasurer.look("buka-berkas")
+    async with page.expect_download() as coming:
+        await page.get_by_role("button", name="Buka berkas", exact=True).click()
+    download = await coming.value
+    assert download.suggested_filename == "lampiran.pdf"
+    assert (await download.path()).read_bytes() == PDF
 
 
 async def journey(city: Desk, chromium: Browser, stack: AsyncExitStack) -> None:
@@ -69,6 +90,9 @@ async def journey(city: Desk, chromium: Browser, stack: AsyncExitStack) -> None:
     await treasurer.press("Periksa dahulu")
     await treasurer.look("kuitansi-periksa")
     await treasurer.press("Impor 8 baris")
+    await file_of_a_receipt(treasurer, persons[0])
+    await treasurer.page.goto(TICKETS)
+    await treasurer.look("tiket-tanpa-berkas")
     await treasurer.open("Setor sisa: STS")
     await treasurer.look("sts")
     await treasurer.fill("Nomor STS", "STS/2019/10/001")

@@ -76,6 +76,7 @@ class Database:
     digests: dict[tuple[str, bytes], ParkedRow] = field(default_factory=dict)
     person_keys: dict[str, tuple[int, bytes | None]] = field(default_factory=dict)
     index: dict[tuple[str, str], tuple[int, bytes, str]] = field(default_factory=dict)
+    files: dict[str, tuple[str, bytes]] = field(default_factory=dict)
     requests: dict[tuple[str, str], tuple[Any, ...]] = field(default_factory=dict)
     checkpoints: dict[int, str] = field(default_factory=dict)
     tiles: dict[tuple[int, int], tuple[bytes, bytes]] = field(default_factory=dict)
@@ -152,6 +153,9 @@ class Database:
         for person, kind, epoch, digest, sealed in lines:
             if self.person_keys.get(person, (0, b""))[1] is not None:
                 self.index[(person, kind)] = (epoch, digest, sealed)
+        for digest, person, sealed in _rows(p, "f_sha256", "f_person", "f_sealed"):
+            if self.person_keys.get(person, (0, b""))[1] is not None:
+                self.files.setdefault(digest, (person, sealed))
         answered = _rows(p, "r_actor", "r_key", "r_digest", "r_response", "r_digest_epoch")
         for actor, key, digest, response, epoch in answered:
             self.requests[(actor, key)] = (actor, key, digest, response.obj, epoch)

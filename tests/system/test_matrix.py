@@ -184,6 +184,8 @@ POST   /api/v1/operations/{operation}/advances                  treasurer
 POST   /api/v1/operations/{operation}/fares                     treasurer
 POST   /api/v1/beneficiaries/{person}/fares                     treasurer
 POST   /api/v1/beneficiaries/{person}/fare-corrections          treasurer
+POST   /api/v1/beneficiaries/{person}/receipt-files             treasurer
+GET    /api/v1/beneficiaries/{person}/receipt-file              treasurer approver
 POST   /api/v1/beneficiaries/{person}/grant-failures            treasurer
 POST   /api/v1/beneficiaries/{person}/grant-returns             treasurer
 POST   /api/v1/treasury-returns                                 treasurer

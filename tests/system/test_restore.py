@@ -25,10 +25,12 @@ from tests.servers import Servers, as_running
 from tests.system import story
 from tests.system.offices import Desk, eventually, open_desk
 from tests.system.test_command import environment, pulang
+from tests.system.test_receipt_files import PDF, attach, look, paid
 
 PRECIOUS = ("events", "outbox", "inbox", "parked", "requests", "checkpoints", "tiles",
             "cosignatures", "witnessed", "person_keys", "office_keys", "identity_index",
-            "trusted_keys", "staff", "staff_totp", "link_in", "kept", "trust_acts")  # fmt: skip
+            "trusted_keys", "staff", "staff_totp", "link_in", "kept", "trust_acts",
+            "attachments")  # fmt: skip
 RIGHTS = (
     "select table_name, privilege_type from information_schema.role_table_grants"
     " where grantee = 'pulang_running' and table_schema = 'public' order by 1, 2",
@@ -195,6 +197,8 @@ async def test_what_is_restored_is_what_was_backed_up_and_goes_on_when_all_were_
     town: Town,
 ) -> None:
     persons = await departed(town)
+    await paid(town.desk, persons[:1])
+    assert (await attach(town.desk, persons[0], PDF)).status_code == 201
     await arrivals(town, persons)
     events, keys = await town.back_up("events"), await town.back_up("keys", "--keys")
     assert stat.S_IMODE((events / "events.dump").stat().st_mode) == 0o600
@@ -221,6 +225,7 @@ async def test_what_is_restored_is_what_was_backed_up_and_goes_on_when_all_were_
         "grounds": settled["grounds"],
     }  # fmt: skip
     await story.until_states(town.desk, dict.fromkeys(persons, "arrived"))
+    assert (await look(town.desk, persons[0])).content == PDF
     await town.desk.post("issuer", "/operations", story.OPERATION | {"operation": "OP-NEW"})
     await town.witnessed()
     code, out, _ = await town.run("audit", "verify", "--json")

@@ -8,18 +8,24 @@ and, for what is left, a share in an STS (rule 14).
 from __future__ import annotations
 
 from dataclasses import dataclass, field, replace
-from typing import ClassVar
+from typing import Annotated, ClassVar
+
+from pydantic import Field, Strict
 
 from shared.contracts.values import (
+    FileType,
     Identifier,
     PersonCode,
     PositiveRupiah,
     Reason,
     Reference,
     Sealed,
+    Sha256,
     in_rupiah,
 )
-from shared.kernel.decider import Command, Decider, Decision, Event, Refused
+from shared.kernel.decider import Command, Decider, Decision, Event, FileAttached, Refused
+
+Bytes = Annotated[int, Strict(), Field(gt=0)]
 
 
 class AdvanceReleased(Event):
@@ -59,6 +65,19 @@ class FareCorrected(Event):
     override_reason: Sealed | None = None
 
 
+class ReceiptAttached(FileAttached):
+    """The scanned paper of this receipt. With a reason it takes the place of a wrong one (rule 18);
+    that one stays in the history."""
+
+    type: ClassVar[str] = "pulang.city.advance.receipt-attached.v1"
+    words: ClassVar[str] = "Berkas kuitansi {receipt} untuk {person} dilampirkan."
+    operation: Identifier
+    receipt: Reference
+    media_type: FileType
+    size_bytes: Bytes
+    reason: Sealed | None
+
+
 class SurplusReturned(Event):
     type: ClassVar[str] = "pulang.city.advance.surplus-returned.v1"
     words: ClassVar[str] = (
@@ -77,6 +96,7 @@ class State:
     ceiling_rupiah: int = 0
     releases: dict[str, int] = field(default_factory=dict)
     fares: dict[str, int] = field(default_factory=dict)
+    files: dict[str, str] = field(default_factory=dict)
     returns: dict[str, int] = field(default_factory=dict)
 
     @property
@@ -100,6 +120,8 @@ def evolve(state: State, event: Event) -> State:
             )
         case FareRecorded() | FareCorrected():
             return replace(state, fares=state.fares | {event.receipt: event.amount_rupiah})
+        case ReceiptAttached():
+            return replace(state, files=state.files | {event.receipt: event.sha256})
         case SurplusReturned():
             return replace(state, returns=state.returns | {event.sts: event.amount_rupiah})
     return state
@@ -131,6 +153,18 @@ class CorrectFare(Command):
     override_reason: Reason | None = None
 
 
+class AttachReceipt(Command):
+    """The file itself is sealed before, and goes beside; `reason` says why the one before was
+    wrong."""
+
+    person: PersonCode
+    receipt: Reference
+    media_type: FileType
+    size_bytes: Bytes
+    sha256: Sha256
+    reason: Reason | None = None
+
+
 class ReturnSurplus(Command):
     """Her share in an STS; the STS itself stands in the treasury's own stream."""
 
@@ -154,6 +188,8 @@ def decide(command: Command, state: State) -> Decision:
             return _record_fare(command, state)
         case CorrectFare():
             return _correct_fare(command, state)
+        case AttachReceipt():
+            return _attach_receipt(command, state)
         case ReturnSurplus(operation=operation) if operation != state.operation:
             return _another_operation(state)
         case ReturnSurplus(sts=sts, amount_rupiah=amount):
@@ -222,11 +258,7 @@ def _record_fare(command: RecordFare, state: State) -> Decision:
 
 def _correct_fare(command: CorrectFare, state: State) -> Decision:
     if command.receipt not in state.fares:
-        return Refused(
-            "RECEIPT_UNKNOWN",
-            f"Kuitansi {command.receipt} tidak tercatat.",
-            "Periksa nomor kuitansinya.",
-        )
+        return _receipt_unknown(command.receipt)
     wrong = state.fares[command.receipt]
     if wrong == command.amount_rupiah:
         return []
@@ -247,6 +279,39 @@ def _correct_fare(command: CorrectFare, state: State) -> Decision:
             override_reason=command.override_reason,
         )
     ]
+
+
+def _attach_receipt(command: AttachReceipt, state: State) -> Decision:
+    if command.receipt not in state.fares:
+        return _receipt_unknown(command.receipt)
+    before = state.files.get(command.receipt)
+    if before == command.sha256:
+        return []
+    if before is not None and command.reason is None:
+        return Refused(
+            "RECEIPT_HAS_FILE",
+            f"Kuitansi {command.receipt} sudah mempunyai berkas lain.",
+            "Bila berkas itu keliru, kirim penggantinya dengan alasannya.",
+        )
+    return [
+        ReceiptAttached(
+            person=command.person,
+            sha256=command.sha256,
+            operation=state.operation,
+            receipt=command.receipt,
+            media_type=command.media_type,
+            size_bytes=command.size_bytes,
+            reason=command.reason,
+        )
+    ]
+
+
+def _receipt_unknown(receipt: str) -> Refused:
+    return Refused(
+        "RECEIPT_UNKNOWN",
+        f"Kuitansi {receipt} tidak tercatat.",
+        "Periksa nomor kuitansinya.",
+    )
 
 
 def _another_operation(state: State) -> Refused:
@@ -284,8 +349,8 @@ def _differs(what: str) -> Refused:
 decider: Decider[State] = Decider(
     category="advance",
     key="person",
-    commands=(ReleaseAdvance, RecordFare, CorrectFare, ReturnSurplus),
-    events=(AdvanceReleased, FareRecorded, FareCorrected, SurplusReturned),
+    commands=(ReleaseAdvance, RecordFare, CorrectFare, AttachReceipt, ReturnSurplus),
+    events=(AdvanceReleased, FareRecorded, FareCorrected, ReceiptAttached, SurplusReturned),
     initial=State(),
     evolve=evolve,
     decide=decide,

@@ -28,6 +28,8 @@ def cite(event: Event) -> Citation | None:
             return Citation(f"fare {receipt}")
         case advance.FareCorrected(receipt=receipt):
             return Citation(f"fare {receipt}", corrects=f"fare {receipt}", how="restates")
+        case advance.ReceiptAttached(receipt=receipt):
+            return Citation(f"file {receipt}", corrects=f"file {receipt}", how="restates")
         case case.CareBegun():
             return Citation("care")
         case case.CaseStatusRecorded():
@@ -43,6 +45,7 @@ CORRECTIONS = Corrections(
         answer.ArrivalRecorded,
         answer.UnlistedArrivalCorrected,
         advance.FareCorrected,
+        advance.ReceiptAttached,
         case.CareEnded,
     ),
     cite=cite,

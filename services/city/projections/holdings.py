@@ -65,7 +65,8 @@ async def advance_states(connection: AsyncConnection[Any], operation: str) -> di
         connection,
         "select state, count(*)::int as persons, sum(released_rupiah)::bigint as released,"
         " sum(spent_rupiah)::bigint as spent, sum(returned_rupiah)::bigint as returned,"
-        " sum(outstanding_rupiah)::bigint as outstanding, min(since) as since"
+        " sum(outstanding_rupiah)::bigint as outstanding, min(since) as since,"
+        " sum(unfiled)::int as unfiled"
         " from rm_ledger.advance where operation = %s group by state",
         operation,
     )
@@ -161,7 +162,8 @@ async def money_of(connection: AsyncConnection[Any], person: str) -> dict[str, A
     found = await rows(connection, "select * from rm_ledger.advance where person = %s", person)
     papers = await rows(
         connection,
-        "select kind, paper, amount_rupiah from rm_ledger.movement where person = %s"
+        "select kind, paper, amount_rupiah, file_kind, file_bytes"
+        " from rm_ledger.movement where person = %s"
         " order by position, paper",
         person,
     )
@@ -171,6 +173,21 @@ async def money_of(connection: AsyncConnection[Any], person: str) -> dict[str, A
         "advance": found[0] if found else None,
         "papers": papers,
     }
+
+
+async def receipt_file(
+    connection: AsyncConnection[Any], person: str, receipt: str
+) -> dict[str, Any] | None:
+    """The newest file of one receipt, sealed; None where none was attached."""
+    found = await rows(
+        connection,
+        "select m.person, m.file_kind, a.sealed from rm_ledger.movement m"
+        " left join attachments a on a.sha256 = m.file_sha256"
+        " where m.person = %s and m.kind = 'spent' and m.paper = %s and m.file_kind is not null",
+        person,
+        receipt,
+    )
+    return found[0] if found else None
 
 
 async def papers(

@@ -32,6 +32,7 @@ create table entitlement (operation text primary key, grant_rupiah bigint not nu
 create table movement (
   person text not null, operation text not null, fund text not null, kind text not null,
   paper text not null, amount_rupiah bigint not null, remark text, position bigint not null,
+  file_kind text, file_bytes bigint, file_sha256 text,
   primary key (person, kind, paper)
 );
 create index on movement (operation);
@@ -44,6 +45,7 @@ create index on holding (state, operation, person);
 create table advance (
   person text primary key, operation text not null, budget_code text not null,
   since timestamptz not null, receipts integer not null default 0,
+  unfiled integer not null default 0,
   released_rupiah bigint not null default 0, spent_rupiah bigint not null default 0,
   returned_rupiah bigint not null default 0,
   outstanding_rupiah bigint generated always as
@@ -59,6 +61,9 @@ create table sts (
   bank_validation text not null, deposited_on date not null, persons integer not null
 );
 """
+
+ERASED = "erased"
+"""Said of a file that was attached, and is gone with her data."""
 
 MOVEMENT = (
     "insert into movement values (%(person)s, %(operation)s, 'DPA', %(kind)s, %(paper)s,"
@@ -84,9 +89,10 @@ HOLDING = (
     " where h.person = %(person)s and e.operation = h.operation"
 )
 ADVANCE = (
-    "update advance a set receipts = m.receipts, released_rupiah = m.released,"
+    "update advance a set receipts = m.receipts, unfiled = m.unfiled, released_rupiah = m.released,"
     " spent_rupiah = m.spent, returned_rupiah = m.returned from (select"
     " count(*) filter (where kind = 'spent')::int as receipts,"
+    " count(*) filter (where kind = 'spent' and file_kind is null)::int as unfiled,"
     " coalesce(sum(amount_rupiah) filter (where kind = 'released'), 0)::bigint as released,"
     " coalesce(sum(amount_rupiah) filter (where kind = 'spent'), 0)::bigint as spent,"
     " coalesce(sum(amount_rupiah) filter (where kind = 'returned'), 0)::bigint as returned"
@@ -98,7 +104,8 @@ MOVES_CREDIT = (
     beneficiary.BeneficiaryRegistered,  # As it occurred, a credit may stand before it.
 )  # fmt: skip
 MOVES_ADVANCE = (
-    advance.AdvanceReleased, advance.FareRecorded, advance.FareCorrected, advance.SurplusReturned,
+    advance.AdvanceReleased, advance.FareRecorded, advance.FareCorrected, advance.ReceiptAttached,
+    advance.SurplusReturned,
 )  # fmt: skip
 
 
@@ -181,6 +188,13 @@ def _single(recorded: Recorded) -> Iterator[Statement]:
                 " where person = %(person)s and kind = 'spent' and paper = %(receipt)s",
                 corrected.model_dump() | {"position": recorded.position},
             )
+        case advance.ReceiptAttached() as attached:
+            yield (
+                "update movement set file_kind = %(media_type)s, file_bytes = %(size_bytes)s,"
+                " file_sha256 = %(sha256)s"
+                " where person = %(person)s and kind = 'spent' and paper = %(receipt)s",
+                attached.model_dump(),
+            )
         case advance.SurplusReturned() as surplus:
             yield (
                 MOVEMENT,
@@ -197,6 +211,11 @@ def _single(recorded: Recorded) -> Iterator[Statement]:
                 "update movement set remark = null where person = %(person)s and kind = 'spent'",
                 {"person": person},
             )
+            yield (
+                "update movement set file_kind = %(erased)s, file_bytes = null,"
+                " file_sha256 = null where person = %(person)s and file_kind is not null",
+                {"person": person, "erased": ERASED},
+            )
         case treasury.TreasuryReturnRecorded() as sts:
             yield (
                 "insert into sts values (%(sts)s, %(operation)s, %(total_rupiah)s,"
@@ -211,7 +230,7 @@ def _answer(
     return event.model_dump() | {"answer": answer, "learned_at": recorded.recorded_at}
 
 
-projection = Projection("ledger", 6, TABLES, apply)
+projection = Projection("ledger", 7, TABLES, apply)
 
 
 async def answered(

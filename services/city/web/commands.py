@@ -16,10 +16,12 @@ from services.city.domain import (
     operation,
     treasury,
 )
-from shared.contracts.values import PersonCode, Reason, draw_id
+from shared.contracts.values import PersonCode, Reason, Reference, draw_id
 from shared.custody import erasure
 from shared.kernel.decider import Command
 from shared.kernel.handling import Unit
+from shared.runtime import custody
+from shared.runtime.files import FileForm
 from shared.runtime.forms import Form, command_route
 from shared.runtime.manifest import CommandRoute, Desk, Plan, Problem
 
@@ -38,6 +40,13 @@ class EntriesForm(Form):
 
 
 class WillingnessWithdrawalForm(Form):
+    reason: Reason | None = None
+
+
+class ReceiptFileForm(FileForm):
+    """The scanned paper of a receipt; `reason` says why the one before was wrong."""
+
+    receipt: Reference
     reason: Reason | None = None
 
 
@@ -238,6 +247,20 @@ async def _surplus(desk: Desk, command: treasury.RecordTreasuryReturn) -> Sequen
     ]
 
 
+async def attach_receipt(desk: Desk, form: ReceiptFileForm, path: dict[str, str]) -> Plan:
+    file = await custody.sealed_file(desk, path["person"], form.file)
+    attach = desk.command(
+        advance.AttachReceipt,
+        person=path["person"],
+        receipt=form.receipt,
+        media_type=form.media_type,
+        size_bytes=len(form.file),
+        sha256=file.sha256,
+        reason=form.reason,
+    )
+    return Plan([Unit([attach], files=[file])], path | {"receipt": form.receipt})
+
+
 COMMANDS: tuple[CommandRoute, ...] = (
     command_route(
         "/operations",
@@ -365,6 +388,13 @@ COMMANDS: tuple[CommandRoute, ...] = (
         "Koreksi harga tiket",
         advance.CorrectFare,
         TREASURER,
+    ),
+    CommandRoute(
+        "/beneficiaries/{person}/receipt-files",
+        "Lampirkan berkas kuitansi",
+        TREASURER,
+        ReceiptFileForm,
+        attach_receipt,
     ),
     command_route(
         "/beneficiaries/{person}/grant-failures",

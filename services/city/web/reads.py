@@ -13,6 +13,7 @@ from services.city.domain import beneficiary
 from services.city.projections import board, handovers, holdings, ledger
 from shared.contracts.messages import GrantDisbursed, HandoverIssued, Message
 from shared.runtime import custody
+from shared.runtime.files import Opened
 from shared.runtime.history import PLAIN
 from shared.runtime.manifest import Acknowledged, Desk, Problem, ReadRoute
 from shared.runtime.papers.paper import Paper
@@ -66,15 +67,19 @@ async def _open_identity(desk: Desk, found: dict[str, Any]) -> Any:
     protected = not await may_find(desk, person)
     glass = await custody.glass(desk, person) if protected else None
     if protected and glass is None:
-        raise Problem(
-            403,
-            "PROTECTED",
-            "Ia berada di jalur perlindungan; datanya tidak dibuka di sini.",
-            "Bila mendesak, buka akses darurat dengan alasannya.",
-        )
+        raise is_protected()
     fields = [f for f in FIELDS if any(f in IDENTITY[role] for role in desk.staff.roles & MEETING)]
     return {"person": person} | await custody.identity(
         desk, person, found["identity"], fields, glass
+    )
+
+
+def is_protected() -> Problem:
+    return Problem(
+        403,
+        "PROTECTED",
+        "Ia berada di jalur perlindungan; datanya tidak dibuka di sini.",
+        "Bila mendesak, buka akses darurat dengan alasannya.",
     )
 
 
@@ -200,6 +205,41 @@ async def _sts(desk: Desk, given: dict[str, str]) -> Any:
     return await treasury.draft_facts(desk.source, given["operation"])
 
 
+def _file_erased() -> Problem:
+    return Problem(
+        409,
+        "FILE_ERASED",
+        "Berkas ini sudah dihapus bersama datanya.",
+        "Nomor dan jumlah kuitansinya tetap tercatat.",
+    )
+
+
+async def _receipt_file(desk: Desk, given: dict[str, str]) -> Any:
+    return await holdings.receipt_file(desk.reading, given["person"], given.get("receipt", ""))
+
+
+async def _open_receipt_file(desk: Desk, found: dict[str, Any]) -> Any:
+    """A ticket names her: who is protected, only by break-glass."""
+    person, kind, sealed = found["person"], found["file_kind"], found["sealed"]
+    protected = not await may_find(desk, person)
+    glass = await custody.glass(desk, person) if protected else None
+    if protected and glass is None:
+        raise is_protected()
+    if kind == ledger.ERASED or await custody.erased(desk, [person]):
+        raise _file_erased()
+    if sealed is None:
+        raise Problem(
+            409,
+            "FILE_LOST",
+            "Berkas ini tidak ada lagi di penyimpanan kantor ini.",
+            "Lampirkan lagi dari lembar aslinya, dan beri tahu operator.",
+        )
+    content = await custody.opened_file(desk, person, "receipt_file", bytes(sealed), glass)
+    if content is None:
+        raise _file_erased()
+    return Opened(kind, content)
+
+
 def _print_deed(desk: Desk, found: dict[str, Any]) -> Paper:
     return deed.deed(desk.settings.office_name, found)
 
@@ -292,6 +332,16 @@ READS: tuple[ReadRoute, ...] = (
         MONEY,
         _movements,
         models=LEDGER,
+    ),
+    ReadRoute(
+        "/beneficiaries/{person}/receipt-file",
+        "Berkas satu kuitansi",
+        TEXTS["advance"],
+        _receipt_file,
+        optional=("receipt",),
+        needs=("receipt",),
+        opens=_open_receipt_file,
+        file=True,
     ),
     ReadRoute(
         "/operations/{operation}/treasury-returns",

@@ -10,10 +10,11 @@ from typing import Any
 
 from psycopg import AsyncConnection
 
+from shared.custody.erasure import ErasureBegun
 from shared.custody.fork import HistoryAccepted
 from shared.custody.restored import RestoreSettled
 from shared.kernel import merkle, named, note
-from shared.kernel.decider import Event
+from shared.kernel.decider import Event, FileAttached
 from shared.kernel.event import EventTypes, StoredEvent
 from shared.kernel.hold import read_hold
 from shared.kernel.note import Checkpoint, NotANote
@@ -92,6 +93,10 @@ class LogCheck:
         """On record of each restore: how many events the backup had, and the log at its end."""
         self.accepted: set[str] = set()
         """The forks of which it is on record who accepted them."""
+        self.attached: dict[str, tuple[int, str]] = {}
+        """By digest: where each file was first attached, and to whom."""
+        self.erased: set[str] = set()
+        """Whose erasure has begun."""
         self.settled = 0
         """How many events partners had witnessed at most where a restore was settled."""
 
@@ -131,6 +136,10 @@ class LogCheck:
             words = "the event can't be read by this version of the software"
             self._faults.add("events", place, words, row.columns["type"], type(error).__name__)
             return None
+        if isinstance(event, FileAttached):
+            self.attached.setdefault(event.sha256, (row.position, event.person))
+        if isinstance(event, ErasureBegun):
+            self.erased.add(event.person)
         if isinstance(event, HistoryAccepted):
             self.accepted.add(event.fork)
         if isinstance(event, RestoreSettled):

@@ -15,6 +15,7 @@ from shared.kernel.note import Checkpoint
 from shared.kernel.projector import Projector
 from shared.kernel.store import read_head
 from shared.runtime.audit import links, log
+from shared.runtime.audit.attached import check_files
 from shared.runtime.audit.faults import Faults
 from shared.runtime.audit.kept import KeptCheck
 from shared.runtime.office import Office
@@ -183,6 +184,7 @@ async def _verify(
     report.events, report.checkpoints = events.size, own.number
     report.messages_in = sum(map(len, heard.values()))
     report.witnessed = await _check_witnessed(connection, code, keys, faults)
+    await check_files(connection, events.attached, events.erased, faults)
     await KeptCheck(connection, office.keyring, faults).check(events.accepted)
 
 

@@ -24,7 +24,7 @@ from shared.custody.access import Purpose
 from shared.kernel.asof import Moment
 from shared.kernel.handling import Undecided
 from shared.kernel.hold import Held
-from shared.runtime import custody, history, problems
+from shared.runtime import custody, files, history, problems
 from shared.runtime.forms import path_names
 from shared.runtime.gate import CSRF_FIELD, csrf_token, form_sent, require, staff_of
 from shared.runtime.manifest import CommandRoute, Problem, ReadRoute, Service
@@ -248,7 +248,7 @@ async def _carry_out(
     texts = _lists(sent)
     values = {name: path.get(name) or texts.get(name, [""])[0] for name in path_names(route.path)}
     if body is None:
-        body = body_of(route.form, texts, _zone(request))
+        body = body_of(route.form, texts, _zone(request)) | await files.file_in(sent)
     kind = Import if route.is_import else route.form
     try:
         form = kind.model_validate(body)
@@ -258,7 +258,11 @@ async def _carry_out(
     if not KEY.fullmatch(key):
         raise Problem(422, "INVALID_INPUT", "Formulirnya tidak utuh.", "Muat ulang halamannya.")
     address = f"POST {PREFIX}{route.path.format_map(values)}"
-    given = Sent(address, json.dumps(body, sort_keys=True).encode(), key)
+    if isinstance(form, files.FileForm):
+        raw = form.sent()
+    else:
+        raw = json.dumps(body, sort_keys=True).encode()
+    given = Sent(address, raw, key)
     _, answer = await perform(request, staff, route, form, values, given)
     return answer
 
@@ -296,10 +300,14 @@ async def _open(
         except ValidationError as error:
             wrong = {"where": "purpose", "message": problems.sentence(error.errors()[0])}
             raise _invalid([wrong]) from None
+        texts = _texts(sent)
         given = {one: path[one] for one in path_names(route.path)}
+        given |= {one: texts[one][:64] for one in route.optional if texts.get(one)}
         _, found = await read(request, staff, route, given, purpose)
     except (Problem, RequestValidationError, Undecided, Held) as error:
         return await _page(service, screen, request, path, _told(error, None), sent)
+    if route.file:
+        return files.answer(found)
     return await _page(
         service, screen, request, path, more={"opened": {name: custody.veiled(found)}}
     )

@@ -6,9 +6,11 @@ from pydantic import ValidationError
 
 from services.city.domain.advance import (
     AdvanceReleased,
+    AttachReceipt,
     CorrectFare,
     FareCorrected,
     FareRecorded,
+    ReceiptAttached,
     RecordFare,
     ReleaseAdvance,
     ReturnSurplus,
@@ -68,6 +70,34 @@ def corrected(wrong, amount, receipt="K/1", override=None):
         amount_rupiah=amount,
         reason="Salah ketik",
         override_reason=override,
+    )
+
+
+FIRST, SECOND = "1" * 64, "2" * 64
+"""Digests of two sealed files."""
+
+
+def attach(sha256=FIRST, receipt="K/1", reason=None):
+    return say(
+        AttachReceipt,
+        person=ANN,
+        receipt=receipt,
+        media_type="application/pdf",
+        size_bytes=312_000,
+        sha256=sha256,
+        reason=reason,
+    )
+
+
+def attached(sha256=FIRST, receipt="K/1", reason=None):
+    return ReceiptAttached(
+        person=ANN,
+        sha256=sha256,
+        operation="OP-1",
+        receipt=receipt,
+        media_type="application/pdf",
+        size_bytes=312_000,
+        reason=reason,
     )
 
 
@@ -204,6 +234,37 @@ def test_a_correction_does_not_spend_what_was_not_released():
     ).refused("SPENT_BEYOND_RELEASED")
 
 
+def test_a_receipts_paper_is_attached_once():
+    given(decider, RELEASED, fare_recorded(1_500_000)).when(attach()).then(attached())
+
+
+def test_each_receipt_has_a_paper_of_its_own():
+    so_far = given(decider, RELEASED, fare_recorded(900_000), fare_recorded(800_000, "K/2"))
+    so_far.when(attach()).then(attached()).when(attach(receipt="K/2")).then(attached(receipt="K/2"))
+
+
+def test_no_paper_is_attached_to_a_receipt_that_is_not_there():
+    given(decider).when(attach()).refused("ADVANCE_UNKNOWN")
+    given(decider, RELEASED).when(attach()).refused("RECEIPT_UNKNOWN")
+
+
+def test_another_paper_takes_the_place_of_a_wrong_one_with_a_reason():
+    """Rule 18. The wrong one stays in the history, and may turn out to have been the right one."""
+    so_far = given(decider, RELEASED, fare_recorded(1_500_000), attached())
+    so_far.when(attach(SECOND)).refused("RECEIPT_HAS_FILE")
+    second = so_far.when(attach(SECOND, reason="Salah pindai")).then(
+        attached(SECOND, reason="Salah pindai")
+    )
+    second.when(attach()).refused("RECEIPT_HAS_FILE")
+    second.when(attach(reason="Yang pertama benar")).then(attached(reason="Yang pertama benar"))
+
+
+def test_a_paper_stays_with_its_receipt_when_the_fare_is_corrected():
+    """Rule 18."""
+    so_far = given(decider, RELEASED, fare_recorded(1_500_000), attached())
+    so_far.when(correct(1_400_000)).then(corrected(1_500_000, 1_400_000)).when(attach()).nothing()
+
+
 def test_what_is_left_goes_back_with_an_sts():
     """Rule 14."""
     after = (
@@ -268,6 +329,9 @@ VALUES = {
     "override_reason": [None, "Kapal penuh"],
     "reason": ["Salah ketik"],
     "sts": ["STS/1", "STS/2"],
+    "media_type": ["image/png"],
+    "size_bytes": [1],
+    "sha256": [FIRST, SECOND],
 }
 
 

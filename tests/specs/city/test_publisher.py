@@ -245,6 +245,15 @@ KEPT = [
         amount_rupiah=1_400_000,
         reason=WHISPERED,
     ),
+    advance.ReceiptAttached(
+        person=ANN,
+        sha256="1" * 64,
+        operation="OP-1",
+        receipt="K/1",
+        media_type="application/pdf",
+        size_bytes=312_000,
+        reason=None,
+    ),
     advance.SurplusReturned(person=ANN, operation="OP-1", sts="STS/1", amount_rupiah=600_000),
     treasury.TreasuryReturnRecorded(
         sts="STS/1",

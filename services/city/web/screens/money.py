@@ -8,7 +8,7 @@ from typing import Any
 
 from services.city.domain.advance import FareCorrected, FareRecorded
 from services.city.domain.grant import GrantFailed, GrantReturned
-from services.city.projections import holdings
+from services.city.projections import holdings, ledger
 from services.city.web.imports import CreditRow, ReleaseRow
 from services.city.web.reads import MONEY, TEXTS
 from services.city.web.screens import tables
@@ -67,11 +67,14 @@ async def of_person(desk: Desk, given: dict[str, str]) -> Loaded | None:
     advance: Mapping[str, Any] | None = found["advance"]
     credits_ = found["credits"]
     streams = [f"grant-{given['person']}", f"advance-{given['person']}"]
+    receipts = [one for one in found["papers"] if one["kind"] == "spent"]
     return found | {
         "reasons": await sealed_reasons(desk, streams, WITH_REASON),
         "due": due(desk, advance["since"]) if advance and advance["outstanding_rupiah"] else None,
         "today": today(desk),
-        "receipts": [one for one in found["papers"] if one["kind"] == "spent"],
+        "receipts": receipts,
+        "openable": [one for one in receipts if one["file_kind"] not in (None, ledger.ERASED)],
+        "may_open": bool(desk.staff.roles & TEXTS["advance"]),
         "standing": [one for one in credits_ if one["standing_rupiah"]],
         "failable": [one for one in credits_ if not one["failed"] and not one["returned_rupiah"]],
         "replaceable": [one for one in credits_ if not one["standing_rupiah"]],
@@ -93,6 +96,8 @@ PERSON_MONEY = Screen(
         "release": Act("/operations/{operation}/advances", body=tables.one_row(ReleaseRow)),
         "fare": Act("/beneficiaries/{person}/fares"),
         "correct": Act("/beneficiaries/{person}/fare-corrections"),
+        "attach": Act("/beneficiaries/{person}/receipt-files"),
     },
+    openings={"receipt_file": "/beneficiaries/{person}/receipt-file"},
     steps={"reason": Step(TEXTS["grant"] | TEXTS["advance"], open_reason)},
 )

@@ -38,6 +38,7 @@ async def advances(desk: Desk, given: dict[str, str]) -> Loaded | None:
     return listed | {
         "operation": found,
         "sums": {part: sum(one[part] for one in states.values()) for part in PARTS},
+        "unfiled": sum(one["unfiled"] for one in states.values()),
         "due": due_of(desk, states),
         "today": today(desk),
     }
