@@ -250,6 +250,27 @@ def more(world: World) -> None:
         "reception", f"/arrivals/{handover}/entries/{one}/correction", "needle-11", again | at
     )
 
+    attach(world, world.persons[60])
+
+
+def attach(world: World, person: str) -> None:
+    """Her ticket's scan, longer than what a server would keep in memory by itself."""
+    city = world.clients["53.71"]
+    moved = city.get("auditor", "/operations/KD-2019/movements")
+    paper = next(one["paper"] for one in moved if (one["person"], one["kind"]) == (person, "spent"))
+    path = f"/beneficiaries/{person}/receipt-files"
+    text = marker("berkas", 60)
+    assert isinstance(city, demo.Client)
+    response = city.http.post(
+        f"{city.base_url}/api/v1{path}",
+        headers=city._headers("treasurer") | {"Idempotency-Key": "needle-12"},
+        data={"receipt": paper},
+        files={"file": (f"{marker('namaberkas', 60)}.pdf", b"%PDF-1.7\n" + text.encode() * 40_000)},
+        timeout=60,
+    )
+    assert response.status_code == 201, response.text
+    world.texts |= {text: path, marker("namaberkas", 60): path}
+
 
 def forms(needle: str) -> list[bytes]:
     """A needle as it may lie somewhere: plain, UTF-16, hexadecimal, base64 at any offset."""
