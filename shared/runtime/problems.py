@@ -212,8 +212,8 @@ def install(app: FastAPI) -> None:
             Problem(
                 409,
                 "PAPER_NOT_COVERED",
-                "Belum ada checkpoint yang mencakup peristiwa terakhir dari naskah ini.",
-                "Coba lagi sebentar lagi. Bila tetap begitu, worker kantor ini tidak berjalan.",
+                "Belum ada titik periksa yang mencakup peristiwa terakhir dari naskah ini.",
+                "Coba lagi sebentar lagi. Bila tetap begitu, proses latar kantor ini berhenti.",
             ),
         )
 

@@ -50,7 +50,9 @@ def test_each_page_says_which_of_how_many_it_is_and_of_what() -> None:
         assert f"Halaman {number} dari {len(read.pages)}" in page
         assert "Naskah contoh, BAST/1" in page
         assert "TERBATAS" in page
-        assert "Peristiwa 12 dalam log kantor 53.71 (0192f0c2-7a77), tercakup checkpoint 14" in page
+        assert (
+            "Peristiwa 12 dalam log kantor 53.71 (0192f0c2-7a77), tercakup titik periksa 14" in page
+        )
         assert number == 1 or "No." in page, "the head of a table comes again"
 
 

@@ -369,7 +369,7 @@ async def test_an_operator_sees_what_ails_a_link_and_tries_a_parked_message_agai
         )
     ailing = (await operator.open("/tautan")).text
     for words in (
-        "Satu bagian worker tersendat",
+        "Satu bagian proses latar tersendat",
         "Tidak ada kabar sejak",
         "Riwayat kantor itu bercabang",
         "Kantor itu menyatakan riwayat kantor ini bercabang",

@@ -223,7 +223,7 @@ def decide(command: Command, state: State) -> Decision:
             return Refused(
                 "BENEFICIARY_UNKNOWN",
                 "Penerima manfaat dengan kode ini tidak terdaftar.",
-                "Periksa kode PM; pendaftaran dilakukan pada intake.",
+                "Periksa kode PM; petugas penerimaan data mendaftarkannya.",
             )
         case RequireBeneficiary(operation=operation):
             if operation is None or operation == state.registered.operation:

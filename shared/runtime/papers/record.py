@@ -65,7 +65,7 @@ class Record:
     def anchor(self) -> str:
         return (
             f"Peristiwa {self.position} dalam log kantor {self.office} ({self.event}),"
-            f" tercakup checkpoint {self.size}."
+            f" tercakup titik periksa {self.size}."
         )
 
 
