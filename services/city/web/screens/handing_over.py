@@ -12,7 +12,7 @@ from services.city.domain.handover import (
     HandoverReturned,
     HandoverWithdrawn,
 )
-from services.city.projections import board, handovers
+from services.city.projections import board, handovers, readiness
 from services.city.web.reads import STAFF, TEXTS
 from shared.kernel.projector import rows
 from shared.runtime import deliveries
@@ -59,11 +59,11 @@ async def choose(desk: Desk, given: dict[str, str]) -> Loaded | None:
         return None
     about = found["operation"], found["receiving_office"]
     asked = person_asked(given)
-    rows = await board.ready(
+    rows = await readiness.ready(
         connection, *about, PAGE_ROWS, 0 if asked else offset_of(given), asked or None
     )
     page = page_of(rows, given)
-    everybody = await board.all_ready(connection, *about, ADDED_AT_ONCE) if rows else []
+    everybody = await readiness.all_ready(connection, *about, ADDED_AT_ONCE) if rows else []
     return {
         "one": found,
         "page": page,

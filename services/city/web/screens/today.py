@@ -8,7 +8,7 @@ from __future__ import annotations
 from collections.abc import Mapping
 from typing import Any
 
-from services.city.projections import board, handovers, holdings, ledger
+from services.city.projections import board, handovers, holdings, ledger, readiness
 from services.city.web.screens.money import due
 from services.city.web.screens.money import today as day_of
 from shared.runtime.manifest import Desk
@@ -39,7 +39,7 @@ async def today(desk: Desk, _: dict[str, str]) -> Loaded:
             for phase, role in PHASES.items()
             if role in roles and phases.get(phase)
         },
-        "unready": await board.unready(connection, desk.settings.partners, OPERATIONS_LOOKED_AT)
+        "unready": await readiness.unready(connection, desk.settings.partners, OPERATIONS_LOOKED_AT)
         if roles & {"intake", "issuer"}
         else [],
         "differences": await _differences(desk, newest) if roles & {"approver", "auditor"} else [],
