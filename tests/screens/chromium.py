@@ -211,7 +211,10 @@ class ByKeyboard(Visitor):
             return
         for _ in range(MOST_TABS):
             await self.page.keyboard.press("Tab")
-            unseen, there = await self.page.evaluate(UNSEEN, wanted)
+            unseen, there, stands = await self.page.evaluate(UNSEEN, wanted)
+            if not stands:
+                # The page was refreshed by itself, which it does until the focus is within it.
+                wanted = await where.element_handle()
             if unseen:
                 self.wrong.append(f"{self.page.url}: the focus is not seen: {unseen}")
             if there:
@@ -263,14 +266,15 @@ class ByKeyboard(Visitor):
 
 UNSEEN = """(wanted) => {
   const at = document.activeElement;
-  if (at === document.body) return ['', false];
+  if (at === document.body) return ['', false, wanted.isConnected];
   const style = getComputedStyle(at), box = at.getBoundingClientRect();
   const marked = style.outlineStyle !== 'none' && parseFloat(style.outlineWidth) >= 2;
   const within = box.bottom > 0 && box.top < innerHeight && box.right > 0 && box.left < innerWidth;
-  return [marked && within && at.tabIndex === 0 ? '' : at.outerHTML.slice(0, 120), at === wanted];
+  return [marked && within && at.tabIndex === 0 ? '' : at.outerHTML.slice(0, 120), at === wanted,
+          wanted.isConnected];
 }"""
-"""What has the focus, where that can't be seen, or comes in another order than it stands in; and
-whether it is the wanted one."""
+"""What has the focus, where that can't be seen, or comes in another order than it stands in;
+whether it is the wanted one; and whether that one still stands in the page."""
 
 
 async def enter(
