@@ -47,7 +47,7 @@ def _written_day(value: Any) -> Any:
         day, month, year = found.groups()
         text = f"{year}-{month:0>2}-{day:0>2}"
     if not _YEAR_FIRST.fullmatch(text):
-        raise ValueError("tulis hari/bulan/tahun, misalnya 4/10/2019, atau 2019-10-04")
+        raise ValueError("bukan tanggal; tulis hari/bulan/tahun, misalnya 4/10/2019")
     try:
         return date.fromisoformat(text)
     except ValueError:
