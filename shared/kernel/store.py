@@ -29,6 +29,8 @@ from shared.kernel.link_tables import LinkTables
 
 CHANNEL = "pulang_log"
 GROUP_COMMIT_EVENTS = 2_000
+GROUP_COMMIT_FILE_BYTES = 8 * 1024 * 1024
+"""Files are long: everybody waits for the statement that has them."""
 HEAD_TRIES = 50
 WAITING_COMMITS = 10_000
 RECENT_FRAMES = 64
@@ -287,7 +289,7 @@ class Store:
         open_ = True
         while open_:
             group: list[tuple[Commit, asyncio.Future[int]]] = []
-            events = 0
+            events = size = 0
             while open_ and (not group or not self._waiting.empty()):
                 item = await self._waiting.get()
                 if item is None:
@@ -295,7 +297,8 @@ class Store:
                     break
                 group.append(item)
                 events += len(item[0].events)
-                if events >= GROUP_COMMIT_EVENTS:
+                size += sum(len(file.sealed) for file in item[0].files)
+                if events >= GROUP_COMMIT_EVENTS or size >= GROUP_COMMIT_FILE_BYTES:
                     break
             if group:
                 await self._append_group(group)

@@ -126,9 +126,10 @@ class Gate:
             return
         language.choose(Request(scope).cookies.get(language.COOKIE, ""))
         try:
-            self._check_length(scope)
+            # Before anything is refused: a page that says so asks who reads it.
             state = scope.setdefault("state", {})
             state["staff"] = state["session"] = None
+            self._check_length(scope)
             if not _is_open(scope):
                 await authenticate(Request(scope))
         except Problem as problem:
@@ -205,7 +206,7 @@ class Gate:
             413,
             "BODY_TOO_LONG",
             f"Kiriman lebih dari {self._limit_bytes} byte.",
-            "Bagi menjadi beberapa kiriman.",
+            "Bagi menjadi beberapa kiriman; pindai ulang lembarnya dengan mutu lebih rendah.",
         )
 
 

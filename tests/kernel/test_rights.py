@@ -152,6 +152,25 @@ async def test_what_was_destroyed_or_revoked_stays_so(
         assert await refused(pool, sql.SQL(statement).format()), statement
 
 
+@pytest.mark.parametrize("place", ["pg_temp", "mine"])
+async def test_a_table_of_ones_own_does_not_say_that_a_files_key_is_gone(
+    filled: None, pool: AsyncConnectionPool, place: str
+) -> None:
+    async with pool.connection() as connection:
+        if place == "mine":
+            await connection.execute("create schema mine")
+        where = sql.Identifier(place)
+        await connection.execute(
+            sql.SQL(
+                "create table {}.person_keys as"
+                " select 'PM-0000000001'::text as subject, now() as destroyed_at"
+            ).format(where)
+        )
+        await connection.execute(sql.SQL("set search_path to {}, public").format(where))
+        with pytest.raises(InsufficientPrivilege):
+            await connection.execute("delete from attachments")
+
+
 def test_offices_on_one_server_are_let_in_at_the_same_moment(servers: Servers) -> None:
     """A role belongs to the server, and the lock on it to one database."""
     running = servers.database(), servers.database(), servers.database()

@@ -18,7 +18,17 @@ from psycopg_pool import AsyncConnectionPool
 from shared.kernel import merkle
 from shared.kernel.event import EventTypes, NewEvent, Outgoing
 from shared.kernel.projector import Projector
-from shared.kernel.store import Commit, Conflict, Parked, Received, Request, Settled, Store
+from shared.kernel.store import (
+    GROUP_COMMIT_FILE_BYTES,
+    Commit,
+    Conflict,
+    Parked,
+    Received,
+    Request,
+    SealedFile,
+    Settled,
+    Store,
+)
 from shared.kernel.trace import traceparent
 from tests.kernel.counter import NOW, Counted, decider, publish
 from tests.kernel.stores import Kept
@@ -319,3 +329,25 @@ async def test_a_step_of_the_projector_that_fails_leaves_neither_rows_nor_checkp
     assert await kept.story() == {}
     assert await projector.step() == 1
     assert await kept.story() == {"a": (1, 1)}
+
+
+async def test_many_files_at_once_are_written_by_several_statements(
+    sql_store: Store, pool: AsyncConnectionPool, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    written: list[int] = []
+    write = sql_store._write
+
+    async def counted(commits: Any, within: Any = None) -> int:
+        written.append(sum(len(file.sealed) for one in commits for file in one.files))
+        return await write(commits, within)
+
+    monkeypatch.setattr(sql_store, "_write", counted)
+    length = 2 * 1024 * 1024
+    files = [SealedFile("PM-1", f"{n:064}", bytes(length)) for n in range(10)]
+    await asyncio.gather(*(sql_store.append(Commit(at=NOW, files=[one])) for one in files))
+    assert sum(written) == 10 * length
+    assert max(written) <= GROUP_COMMIT_FILE_BYTES
+    assert len(written) < len(files), "they still share statements"
+    async with pool.connection() as connection:
+        cursor = await connection.execute("select count(*) from attachments")
+        assert await cursor.fetchone() == (10,)

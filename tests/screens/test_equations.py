@@ -9,6 +9,7 @@ import pytest
 
 from shared.kernel import asof
 from shared.runtime import custody_routes
+from shared.runtime.audit import sums
 from shared.runtime.screens.paging import PAGE_ROWS
 from tests.screens.browser import Browser, signed_in
 from tests.system import story
@@ -57,6 +58,20 @@ async def test_what_was_derived_last_is_shown_with_what_came_since(
     page = await press(auditor)
     assert f"dari {await city.size()} peristiwa dalam log" in page
     assert ALL in page
+
+
+async def test_a_fold_that_took_long_hides_none_that_saw_more(city: Desk, auditor: Browser) -> None:
+    await story.open_operation(city)
+    await press(auditor)
+    async with city.office.pool.connection() as connection:
+        slow = await sums.kept(connection)
+    assert slow
+    await story.register(city, story.intake_row())
+    await press(auditor)
+    async with city.office.pool.connection() as connection:
+        await sums.keep(connection, slow["found"], slow["made_at"], "operator")
+    page = (await auditor.open("/persamaan")).text
+    assert f"oleh pemeriksa, dari {await city.size()} peristiwa dalam log" in page
 
 
 async def test_a_log_too_long_for_the_page_is_derived_by_the_operator_and_shown(

@@ -11,16 +11,39 @@ from playwright.async_api import Browser, expect
 from tests.screens.chromium import WIDE, enter, served
 from tests.system import story
 from tests.system.offices import Desk
-from tests.system.test_receipt_files import PDF
+from tests.system.test_receipt_files import JPEG, MIB, PDF, travelled
 
 pytestmark = [pytest.mark.xdist_group("chromium"), pytest.mark.timeout(300)]
 
+WAITS = """const timeout = AbortSignal.timeout.bind(AbortSignal); window.waits = [];
+AbortSignal.timeout = (ms) => { window.waits.push(ms); return timeout(ms); };"""
+"""Tells how long the page's script waits for each answer."""
 GRANTS, TICKETS = "/uang/OP-TEST/bantuan", "/uang/OP-TEST/tiket"
 
 
 async def test_grants_and_travel_money_in_a_browser(city: Desk, chromium: Browser) -> None:
     async with AsyncExitStack() as stack:
         await journey(city, chromium, stack)
+
+
+async def test_a_photo_that_is_too_long_is_told_to_be(city: Desk, chromium: Browser) -> None:
+    """As a telephone makes it: beyond what is read at all, and the page does not wait for ever."""
+    (person,) = await travelled(city)
+    wrong: list[str] = []
+    async with AsyncExitStack() as stack:
+        base = await stack.enter_async_context(served(city))
+        more: Any = {"java_script_enabled": True}
+        treasurer = await enter(chromium, stack, city, base, wrong, "treasurer", **more)
+        page = treasurer.page
+        await page.add_init_script(WAITS)
+        await page.goto(f"/penerima-manfaat/{person}/uang")
+        await page.get_by_text("Lampirkan berkas kuitansi", exact=True).click()
+        content = JPEG + bytes(12 * MIB)
+        photo: Any = {"name": "foto.jpg", "mimeType": "image/jpeg", "buffer": content}
+        await page.locator("#attach-file").set_input_files(photo)
+        await treasurer.press("Lampirkan berkas")
+        await expect(page.get_by_text("Kiriman lebih dari")).to_be_visible()
+        assert await page.evaluate("waits") == [180_000], "sent once, and a slow line has its time"
 
 
 async def file_of_a_receipt(treasurer: Any, person: str) -> None:

@@ -8,8 +8,11 @@ from contextlib import AsyncExitStack
 import httpx
 
 from tests.screens.browser import HTML, Browser, form_of, signed_in
+from tests.screens.test_erased import ERASED, erase
+from tests.screens.test_reasons import opened as reason_opened
+from tests.system import story
 from tests.system.offices import Desk, eventually
-from tests.system.test_receipt_files import JPEG, PDF, RECEIPT, travelled
+from tests.system.test_receipt_files import JPEG, MIB, PDF, RECEIPT, travelled
 
 TICKETS = "/uang/OP-TEST/tiket"
 
@@ -48,6 +51,9 @@ async def test_a_receipts_file_is_attached_replaced_and_opened_on_the_record(
         assert wrong.status_code == 422
         assert 'href="#attach-file">Berkas' in wrong.text
         assert f'id="attach-file-wrong">{said}' in wrong.text
+    photo = await send(treasurer, wrong, JPEG + bytes(5 * MIB))
+    assert photo.status_code == 413, photo.text
+    assert "BODY_TOO_LONG" in photo.text
     done = await send(treasurer, wrong, PDF)
     assert done.status_code == 303, done.text
     size = await city.size()
@@ -64,6 +70,8 @@ async def test_a_receipts_file_is_attached_replaced_and_opened_on_the_record(
     page = await treasurer.open(done.headers["location"])
     assert "Berkas terlampir, 1 kB, JPEG" in page.text
     assert "Salah pindai" not in page.text
+    what = f"Berkas kuitansi {RECEIPT} untuk {person} dilampirkan"
+    assert "Salah pindai" in await reason_opened(approver, here, what)
 
     size = await city.size()
     unsaid = await approver.submit(await approver.open(here), "receipt_file")
@@ -106,3 +114,25 @@ async def test_both_languages_say_what_became_of_a_file(city: Desk, stack: Async
     done = await send(treasurer, wrong, PDF)
     assert "File attached, 1 kB, PDF" in (await treasurer.open(done.headers["location"])).text
     assert "receipts without a file" not in (await treasurer.open(TICKETS)).text
+
+
+async def test_who_was_erased_is_asked_for_no_file_and_no_reason_beside_her_money(
+    city: Desk, stack: AsyncExitStack
+) -> None:
+    gone, other = await travelled(city, 2)
+    credits_ = [
+        story.CREDIT | {"person": one, "reference": f"KREDIT/{n}"}
+        for n, one in enumerate((gone, other))
+    ]
+    await city.post("treasurer", "/operations/OP-TEST/bank-file", {"rows": credits_})
+    treasurer = await stack.enter_async_context(signed_in(city, "bendahara-satu", "treasurer"))
+    await send(treasurer, await treasurer.open(f"/penerima-manfaat/{gone}/uang"), PDF)
+    await erase(city, gone)
+    page = (await treasurer.open(f"/penerima-manfaat/{gone}/uang")).text
+    assert ERASED in page
+    theirs = (await treasurer.open(f"/penerima-manfaat/{other}/uang")).text
+    for act in ("attach", "correct", "fail", "return"):
+        assert f'name="act" value="{act}"' not in page
+        assert f'name="act" value="{act}"' in theirs
+    assert "KREDIT/0" in page, "what was paid remains"
+    assert RECEIPT in page

@@ -67,11 +67,15 @@ async def derive(
 async def keep(
     connection: AsyncConnection[Any], found: dict[str, Any], made_at: datetime, made_by: str
 ) -> None:
-    """Puts the document of what was derived in the place of the one before."""
+    """Puts the document of what was derived in the place of the one before.
+
+    A fold that took long does not take the place of one that saw more of the log.
+    """
     await connection.execute(
         "insert into equations (made_at, made_by, found) values (%s, %s, %s) on conflict (one)"
         " do update set made_at = excluded.made_at, made_by = excluded.made_by,"
-        " found = excluded.found",
+        " found = excluded.found where (excluded.found ->> 'events')::bigint"
+        " >= (equations.found ->> 'events')::bigint",
         (made_at, made_by, Json(found)),
     )
 

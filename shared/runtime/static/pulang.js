@@ -278,7 +278,9 @@ const send = async (form, button) => {
   };
   for (let tries = 0; ; tries += 1) {
     state(form, words().sending);
-    const signal = AbortSignal.timeout(keyOf(form) ? 30000 : 60000);
+    // A scan over a slow line is on its way for long, and would begin anew each time.
+    const most = body instanceof FormData ? 180000 : keyOf(form) ? 30000 : 60000;
+    const signal = AbortSignal.timeout(most);
     const answer = await fetch(form.getAttribute("action"), { ...request, signal }).catch(() => null);
     if (answer && (!keyOf(form) || (answer.status < 500 && answer.status !== 429))) {
       tell(true);

@@ -6,19 +6,20 @@ from collections.abc import Awaitable, Callable, Mapping, Sequence
 from datetime import date, datetime, timedelta
 from typing import Any
 
-from services.city.domain.advance import FareCorrected, FareRecorded
+from services.city.domain.advance import FareCorrected, FareRecorded, ReceiptAttached
 from services.city.domain.grant import GrantFailed, GrantReturned
 from services.city.projections import holdings, ledger
 from services.city.web.imports import CreditRow, ReleaseRow
 from services.city.web.reads import MONEY, TEXTS
 from services.city.web.screens import tables
+from shared.runtime import custody
 from shared.runtime.manifest import Desk
 from shared.runtime.screens.paging import PAGE_ROWS, offset_of, page_of, person_asked
 from shared.runtime.screens.reasons import open_reason, sealed_reasons
 from shared.runtime.screens.screen import Act, Loaded, Screen, Step
 
 OPERATIONS_ON_A_PAGE = PAGE_ROWS
-WITH_REASON = (GrantFailed, GrantReturned, FareRecorded, FareCorrected)
+WITH_REASON = (GrantFailed, GrantReturned, FareRecorded, FareCorrected, ReceiptAttached)
 
 
 def due(desk: Desk, since: datetime) -> date:
@@ -68,7 +69,12 @@ async def of_person(desk: Desk, given: dict[str, str]) -> Loaded | None:
     credits_ = found["credits"]
     streams = [f"grant-{given['person']}", f"advance-{given['person']}"]
     receipts = [one for one in found["papers"] if one["kind"] == "spent"]
+    erased = bool(await custody.erased(desk, [given["person"]]))
+    if erased:
+        # A reason or a file would be sealed under her key, which is gone: none is asked for.
+        receipts, credits_ = [], []
     return found | {
+        "erased": erased,
         "reasons": await sealed_reasons(desk, streams, WITH_REASON),
         "due": due(desk, advance["since"]) if advance and advance["outstanding_rupiah"] else None,
         "today": today(desk),
@@ -77,7 +83,7 @@ async def of_person(desk: Desk, given: dict[str, str]) -> Loaded | None:
         "may_open": bool(desk.staff.roles & TEXTS["advance"]),
         "standing": [one for one in credits_ if one["standing_rupiah"]],
         "failable": [one for one in credits_ if not one["failed"] and not one["returned_rupiah"]],
-        "replaceable": [one for one in credits_ if not one["standing_rupiah"]],
+        "replaceable": [one for one in found["credits"] if not one["standing_rupiah"]],
     }
 
 
