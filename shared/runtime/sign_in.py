@@ -227,8 +227,10 @@ def _form(request: Request, notice: str = "", status: int = 200) -> Response:
     page = pages.sign_in(sessions.csrf_of(secret), notice, with_oidc=with_oidc)
     response = HTMLResponse(page, status)
     sessions.set_cookie(response, FORM_COOKIE, secret)
-    # Also where a session ended by itself: whoever comes next finds no draft on this device.
-    response.headers.update(NO_DRAFTS)
+    if request.headers.get("sec-fetch-site") != "cross-site":
+        # Also where a session ended by itself: whoever comes next finds no draft on this device.
+        # From a foreign page no session's cookie comes along: she may well be signed in.
+        response.headers.update(NO_DRAFTS)
     return response
 
 

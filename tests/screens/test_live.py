@@ -252,6 +252,8 @@ async def test_the_language_is_chosen_before_signing_in_and_keeps_the_question(
         page = await nobody.get("/masuk")
         assert "Kata sandi" in page.text
         assert page.headers["clear-site-data"] == '"storage"', "no draft is left for who comes next"
+        led_here = await nobody.get("/masuk", headers={"Sec-Fetch-Site": "cross-site"})
+        assert "clear-site-data" not in led_here.headers, "she may be signed in beside that page"
         assert "One-time code" in (await nobody.get("/masuk?bahasa=en")).text
         assert "One-time code" in (await nobody.get("/masuk")).text
 
