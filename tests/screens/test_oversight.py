@@ -237,13 +237,9 @@ async def test_an_erasure_is_proposed_approved_and_certified_by_forms_alone(
     approver = await stack.enter_async_context(signed_in(city, "pengesah", "approver"))
     auditor = await stack.enter_async_context(signed_in(city, "pemeriksa", "auditor"))
     for person in (first, second):
-        page = await intake.step(
-            "/usul-penghapusan",
-            "propose",
-            person=person,
-            basis="consent_withdrawn",
-            reference="SRT/1",
-        )
+        there = f"/usul-penghapusan?orang={person}"
+        assert f'href="{there}"' in (await intake.open(f"/penerima-manfaat/{person}")).text
+        page = await intake.step(there, "propose", basis="consent_withdrawn", reference="SRT/1")
         assert "Usulan tercatat" in page.text
     assert "Usulan penghapusan data: setujui atau tolak" in (await approver.open("/")).text
     page = await approver.open("/penghapusan?tahap=proposed")

@@ -36,7 +36,9 @@ async def test_a_handover_is_returned_thinned_out_and_withdrawn(
     assert "ditarik" in page.text
     await issuer.step(here, "submit")
     signed = {"signatory": "kepala", "deed_date": "2020-01-01"}
-    late = await approver.submit(await approver.open(here), "approve", **signed)
+    page = await approver.open(here)
+    assert ">Plt. Kepala Dinas (kepala, SK/1" in page.text
+    late = await approver.submit(page, "approve", **signed)
     assert late.status_code == 409
     assert "AUTHORITY_NOT_VALID" in late.text
     assert late.text.count("tidak berwenang pada tanggal 1-1-2020.") == 1
@@ -90,6 +92,8 @@ async def test_an_authority_ends_on_a_day_of_its_own_and_not_before(
     await story.open_operation(city)
     said = {"signatory": "kepala", "decree": "SK/1"}
     page = await admin.open("/kewenangan")
+    assert "Plt. Kepala Dinas" in page.text
+    assert "Plt Plt" not in page.text
     refused = await admin.submit(page, "end", valid_until="2019-08-31", **said)
     assert refused.status_code == 409
     assert "baru dimulai sesudah 31-8-2019" in refused.text
