@@ -19,6 +19,7 @@ from zoneinfo import ZoneInfo
 from psycopg import AsyncConnection
 from psycopg.errors import QueryCanceled
 
+from shared.contracts.values import PROVINCES
 from shared.kernel import asof, named
 from shared.kernel.asof import Moment
 from shared.kernel.correction import Corrections, Truth
@@ -249,6 +250,12 @@ def words(event: Event) -> str:
 
 
 def _plain(fields: Mapping[str, Any]) -> dict[str, Any]:
+    # A figure that somebody stated: only its subject says what it counts, and of whom.
+    if str(fields.get("subject")).endswith("_rupiah"):
+        fields = {**fields, "figure": f"Rp{fields['figure']}"}
+    elif fields.get("subject") == "destination":
+        there = fields["destination"]
+        fields = {**fields, "subject": f"orang ke {PROVINCES.get(there, there)}"}
     return {
         name: _plain(value)
         if isinstance(value, dict)

@@ -49,7 +49,9 @@ async def test_arrivals_are_answered_in_sittings_and_undone_by_correction(
     assert "Belum ada serah terima" in (await reception.open("/kedatangan")).text
     one, two, three, four = await handed_over(city, province, 4)
     assert "HO-1: jawab siapa yang tiba" in (await reception.open("/")).text
-    assert "dari Kota Kupang (53.71) · 4 orang" in (await reception.open("/kedatangan")).text
+    waiting = await reception.open("/kedatangan")
+    assert "dari Kota Kupang (53.71) · 4 orang" in waiting.text
+    assert '<strong class="tag">Diharapkan tiba' in waiting.text
     assert "Belum ada rumah singgah" in (await reception.open(HERE)).text
     house = {"house": "RS-1", "name": "Rumah contoh", "capacity": "2"}
     page = await admin.step("/rumah-singgah", "open", **house)
@@ -104,6 +106,7 @@ async def test_arrivals_are_answered_in_sittings_and_undone_by_correction(
     assert "Penuh" in page.text
     assert "1 dengan alasan melebihi daya tampung" in page.text
     assert "pengakuan kedatangan (PDF)" in (await reception.open(HERE)).text
+    assert '<strong class="tag">Semua sudah dijawab' in (await reception.open("/kedatangan")).text
     assert f">{one}<" in (await reception.open(f"{HERE}?keadaan=arrived")).text
     assert f">{one}<" not in (await reception.open(f"{HERE}?keadaan=diverted")).text
     assert "Tidak ada kode ini" in (await reception.open(f"{HERE}?cari=PM-0000000000")).text
