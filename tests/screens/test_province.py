@@ -105,7 +105,9 @@ async def test_arrivals_are_answered_in_sittings_and_undone_by_correction(
     page = await reception.open("/rumah-singgah")
     assert "Penuh" in page.text
     assert "1 dengan alasan melebihi daya tampung" in page.text
-    assert "pengakuan kedatangan (PDF)" in (await reception.open(HERE)).text
+    whole = await reception.open(HERE)
+    assert "pengakuan kedatangan (PDF)" in whole.text
+    assert '<strong class="tag">Semua sudah dijawab' in whole.text
     assert '<strong class="tag">Semua sudah dijawab' in (await reception.open("/kedatangan")).text
     assert f">{one}<" in (await reception.open(f"{HERE}?keadaan=arrived")).text
     assert f">{one}<" not in (await reception.open(f"{HERE}?keadaan=diverted")).text
