@@ -308,9 +308,12 @@ class Worker:
             if one.asks:
                 self._asked[sender] = one.asks
                 self._wake(f"receipts to {sender}")
-            relay = f"relay {sender}"
-            if self._relays[sender].waits or relay in self.troubles:
-                self._wake(relay)
+            if self._relays[sender].waits:
+                self._wake(f"relay {sender}")
+        if incoming:
+            # Something came, so that what failed for want of a transport may go on.
+            for name in self.troubles:
+                self._wake(name)
         if receipt is not None:
             try:
                 receipt = replace(receipt, heard=self._heard.get(sender, 0))
