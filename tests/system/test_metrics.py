@@ -54,14 +54,16 @@ async def test_the_metrics_of_both_offices_are_what_their_status_says(
     for desk in (city, province):
 
         async def still(desk: Desk = desk) -> tuple[Any, Metrics] | None:
-            """A status that was the same before and after the scrape."""
+            """A status that was the same before and after the scrape, once the links have begun."""
             before = await desk.get("operator", "/status")
             response = await scrape(desk)
             assert response.headers["content-type"].startswith("text/plain; version=0.0.4")
             after = await desk.get("operator", "/status")
             same = numbers(before) == numbers(after)
             settled = all(row["lag"] == 0 for s in (before, after) for row in s["projections"])
-            return (after, parsed(response.text)) if same and settled else None
+            metrics = parsed(response.text)
+            begun = not told(metrics, "pulang_worker_troubles") and not after["troubles"]
+            return (after, metrics) if same and settled and begun else None
 
         found, metrics = await eventually(still)
         assert told(metrics, "pulang_log_events") == found["log"]["size"] > 0
