@@ -11,11 +11,13 @@ from pathlib import Path
 import pytest
 from jinja2 import Environment
 
+from services.city.projections import board
 from services.city.service import SERVICE as CITY
 from services.province.service import SERVICE as PROVINCE
 from shared.contracts.cities import CITIES
 from shared.contracts.values import PROVINCES
-from shared.runtime import problems
+from shared.runtime import history, problems
+from shared.runtime.office import DECIDERS
 from shared.runtime.screens import language
 from shared.runtime.screens.rendering import TEMPLATES, environment
 
@@ -64,6 +66,13 @@ def wanted() -> Iterator[tuple[str, str]]:
             text = text[0] if isinstance(text, tuple) else text
             assert isinstance(text, str), path.name
             yield text, path.name
+    for decider in (*CITY.deciders, *PROVINCE.deciders, *DECIDERS):
+        for event in decider.events:
+            yield event.words, event.type
+    for text in (*history.PLAIN.values(), history.CLOSED, history.TO):
+        yield text, "history.py"
+    for text in board.SENTENCES.values():
+        yield text, "board.py"
     for service in (CITY, PROVINCE):
         for screen in service.screens:
             if screen.menu:
@@ -132,7 +141,7 @@ def test_every_text_is_translated_and_none_is_left_over() -> None:
 
 def test_a_translation_names_what_its_text_names() -> None:
     for text, english in language.catalogue().items():
-        names = [sorted(re.findall(r"%\(\w+\)s", one)) for one in (text, english)]
+        names = [sorted(re.findall(r"%\(\w+\)s|{[^}]+}", one)) for one in (text, english)]
         assert names[0] == names[1], text
 
 

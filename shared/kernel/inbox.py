@@ -84,7 +84,8 @@ commands, one unit. Pure."""
 UNREADABLE = (UnknownType, ValidationError, TypeError, ValueError, RecursionError)
 RETRIES = 4
 RETRY_AFTER = timedelta(seconds=15)
-"""A refused message is tried again by itself after 15 s, 1 min and 4 min; then people decide."""
+"""A refused message is tried again by itself after 15 s, 1 min and 4 min, each from the last try;
+then people decide."""
 SETTLE_MESSAGES = 500
 FOR_OPERATORS = frozenset({"UNKNOWN_TYPE", "UNREADABLE_MESSAGE", "UNAPPLIABLE_MESSAGE"})
 """What no later message can mend."""
@@ -113,7 +114,7 @@ class Inbox:
         self._office = vault.keyring.office
         self._sender = sender
         self._witness = Witness(vault.keyring, sender)
-        self._seen: dict[int, float] = {}
+        self._waits_since: dict[int, tuple[datetime, float]] = {}
 
     async def receive(
         self, raws: Sequence[bytes], now: datetime, *, again: bool = False
@@ -176,13 +177,15 @@ class Inbox:
                 seen.add(item.digest)
                 frames.append(item)
         ask = await self._hear(claims, now)
+        receipt: Receipt | None = None
         try:
+            if frames or claims:
+                receipt = await self._apply(frames, applied, now, ask)
             if unreadable:
+                # Last: where anything else fails they come again, and how often they came is told.
                 parked = await self._bounded(unreadable)
                 await self._handling.store.append(Commit(at=now, parked=parked))
-            if not frames and not claims:
-                return None, incoming
-            return await self._apply(frames, applied, now, ask), incoming
+            return receipt, incoming
         except Held as why:
             # What it waits for is in the receipts. All else comes again until it is confirmed.
             log.warning("inbox: nothing of %s is recorded: %s", self._sender, why)
@@ -423,7 +426,8 @@ class Inbox:
 
         Tried are the `chosen`, those that only waited and are free now, and, after a while and
         only so often, those that a decision refused: what it lacked may have come by another link.
-        That while is over, too, when this process has seen it pass: a clock may be set back.
+        That while is reckoned from the last try, or, for the first try of this process, from when
+        it was parked; it is over, too, when this process has seen it pass: a clock may be set back.
         """
         applied: list[int] = []
         held: set[str] = set()
@@ -432,11 +436,11 @@ class Inbox:
         if (await self._witness.kept())[1]:
             # Nothing of a forked history is applied, however it is asked for.
             return applied
-        seen, self._seen = self._seen, {}
+        known, self._waits_since = self._waits_since, {}
         while rows := await self._links.waiting(self._sender, after, SETTLE_MESSAGES):
             for row in rows:
-                since = self._seen[row.id] = seen.get(row.id, elapsed)
-                waited = max(now - row.parked_at, timedelta(seconds=elapsed - since))
+                since, at = known.get(row.id, (row.parked_at, elapsed))
+                waited = max(now - since, timedelta(seconds=elapsed - at))
                 again = (
                     # Looked at first: an operator may have tried so often that no time is so long.
                     row.tries < RETRIES
@@ -444,10 +448,13 @@ class Inbox:
                     and waited >= RETRY_AFTER * 4 ** (row.tries - 1)
                 )
                 tried = row.id in chosen or row.reason in (WAITS.code, FORKED[0]) or again
-                if tried and not row.affairs & held and await self._try_again(row, now, by):
-                    applied.append(row.id)
-                else:
-                    held |= row.affairs
+                if tried and not row.affairs & held:
+                    if await self._try_again(row, now, by):
+                        applied.append(row.id)
+                        continue
+                    since, at = now, elapsed
+                held |= row.affairs
+                self._waits_since[row.id] = since, at
             after = rows[-1].sequence
         return applied
 
@@ -460,6 +467,8 @@ class Inbox:
         except UNREADABLE as error:
             await self._links.note_refused(row.id, *why_unreadable(error))
             return False
+        except Exception as error:
+            return await self._stumbled(row, error)
         span = self._span(envelope, row.sequence)
         try:
             outcome = await self._handling.handle(
@@ -473,17 +482,21 @@ class Inbox:
             # Somebody else has settled it meanwhile.
             return False
         except Exception as error:
-            if passing(error):
-                raise
-            log.exception("inbox: a parked message could not be applied")
-            await self._links.note_refused(row.id, "UNAPPLIABLE_MESSAGE", type(error).__name__)
-            return False
+            return await self._stumbled(row, error)
         finally:
             span.end()
         if outcome.refused:
             why = outcome.refused[0].refused
             await self._links.note_refused(row.id, why.code, why.detail)
         return not outcome.refused
+
+    async def _stumbled(self, row: Waiting, error: Exception) -> bool:
+        """False, with the reason on the parked message. Raises what trying again can mend."""
+        if passing(error):
+            raise error
+        log.error("inbox: a parked message could not be applied", exc_info=error)
+        await self._links.note_refused(row.id, "UNAPPLIABLE_MESSAGE", type(error).__name__)
+        return False
 
     async def _sealed_anew(
         self, about: Told

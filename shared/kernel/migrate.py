@@ -11,9 +11,6 @@ from collections.abc import Callable
 from pathlib import Path
 
 import psycopg
-from alembic import command
-from alembic.config import Config
-from alembic.script import ScriptDirectory
 from psycopg import errors, sql
 from psycopg.conninfo import conninfo_to_dict
 
@@ -32,6 +29,10 @@ def migrate(owner_url: str, running_url: str | None = None) -> None:
     `running_url` is the address that the software runs with: its role is made where it is missing,
     given the password in that address, and admitted to this database.
     """
+    # Here: to read it takes as long as a quarter of the software, and few commands migrate.
+    from alembic import command
+    from alembic.config import Config
+
     config = Config()
     config.set_main_option("script_location", str(MIGRATIONS))
     url = owner_url.replace("postgresql://", "postgresql+psycopg://", 1)
@@ -43,6 +44,8 @@ def migrate(owner_url: str, running_url: str | None = None) -> None:
 
 def knows(revision: str) -> bool:
     """Whether this version of the software can bring tables of that revision to its own."""
+    from alembic.script import ScriptDirectory
+
     known = ScriptDirectory(str(MIGRATIONS)).walk_revisions()
     return revision in {one.revision for one in known}
 

@@ -54,6 +54,8 @@ GO_BACK_SECONDS = 1.0
 """So often at most a receipt makes it go back: each costs a whole window again."""
 CLAIMS_AT_MOST = 50
 """So many claims, heard or not, stay in the stream of an idle link; then they are taken away."""
+CLAIM_AGAIN_SECONDS = 30.0
+"""A claim that its receiver has not kept by then was lost."""
 SILENCE_SECONDS = 30.0
 """Who was heard so long ago was away, or its clock was set back: an older receipt counts again."""
 
@@ -98,6 +100,7 @@ class Relay:
         self._kept = 0
         self._claimed: int | None = None
         self._claimed_at = -CLAIM_SECONDS
+        self._said_at = 0.0
         self._cosigned = 0
         self._cosigned_at = 0.0
 
@@ -196,14 +199,17 @@ class Relay:
                     f" of this office's log, which has {size}: see the runbook on restoring"
                 )
             if self._claimed == size:
-                return
+                lost = self._heard and self._kept < size
+                if not lost or _elapsed() - self._said_at < CLAIM_AGAIN_SECONDS:
+                    return
+                self._claimed = self._kept
             # Of what was given up nothing follows: its receiver sees that, and asks its people.
             found = await checkpoints.claim(connection, min(self._claimed, size))
         if found is not None:
             claimed = Claimed(self.office, self.receiver, found, _microseconds(now))
             entry = await self._transport.send(self.receiver, encode(claimed, self._keyring.sign))
             self._entries.append(_Entry(self._sent or 0, entry, is_claim=True))
-            self._claimed = size
+            self._claimed, self._said_at = size, _elapsed()
 
     async def _witnessed(self, said: Witnessed, now: datetime) -> None:
         """What the receiver has kept of this office's history."""
@@ -293,6 +299,8 @@ class Relay:
         self._turn += 1
         self.waits = True
         await self._transport.clear(self.receiver)
+        # Also for what began meanwhile.
+        self._turn += 1
         self._entries.clear()
         self._sent = through
         # A claim may be among what is taken away.

@@ -28,6 +28,7 @@ from shared.kernel.event import EventTypes, StoredEvent
 from shared.kernel.projector import recorded, rows
 from shared.kernel.vault import is_sealed
 from shared.runtime.manifest import Desk, Problem, ReadRoute
+from shared.runtime.screens.language import gettext, office_name
 from shared.runtime.staff import Staff
 from shared.runtime.status import parse_position, parse_time
 
@@ -79,11 +80,14 @@ PLAIN = {
     "receipt": "pemeriksaan kuitansi",
     "equal": "sama, dialihkan", "different": "berbeda, dialihkan",
     "another_version": "versi sebelumnya lain, dialihkan", "refused": "gagal, salinan lama tetap",
-    "agreed": "cocok", "differed": "tidak cocok", "unanswered": "tidak dijawab",
+    "agreed": "semuanya cocok", "differed": "tidak cocok", "unanswered": "tidak dijawab",
     "not_compared": "tidak dapat dibandingkan",
     "compared": "telah dibandingkan dengan kantor lain", "accepted": "diterima oleh operator",
 }  # fmt: skip
 """The codes that stand in events, as staff would say them."""
+TO = "orang ke {destination}"
+OFFICES = frozenset({"office", "receiving_office", "sender", "partner", "city", "destination"})
+"""The fields of events that name an office or a province by its code."""
 
 
 async def history(
@@ -245,8 +249,11 @@ def line(stored: StoredEvent, types: EventTypes) -> dict[str, Any]:
 
 
 def words(event: Event) -> str:
-    """What happened, as the event says it, with its codes in plain words."""
-    return event.words.format(**_plain(event.model_dump(mode="json")))
+    """What happened, as the event says it, with its codes in plain words and offices by name.
+
+    In the language of the request; the API's is Indonesian.
+    """
+    return gettext(event.words).format(**_plain(event.model_dump(mode="json")))
 
 
 def _plain(fields: Mapping[str, Any]) -> dict[str, Any]:
@@ -255,15 +262,19 @@ def _plain(fields: Mapping[str, Any]) -> dict[str, Any]:
         fields = {**fields, "figure": f"Rp{fields['figure']}"}
     elif fields.get("subject") == "destination":
         there = fields["destination"]
-        fields = {**fields, "subject": f"orang ke {PROVINCES.get(there, there)}"}
-    return {
-        name: _plain(value)
-        if isinstance(value, dict)
-        else PLAIN.get(value, value)
-        if name in CODED and isinstance(value, str)
-        else value
-        for name, value in fields.items()
-    }
+        to = gettext(TO).format(destination=PROVINCES.get(there, there))
+        fields = {**fields, "subject": to}
+    return {name: _said(name, value) for name, value in fields.items()}
+
+
+def _said(name: str, value: Any) -> Any:
+    if isinstance(value, dict):
+        return _plain(value)
+    if name in OFFICES and isinstance(value, str):
+        return office_name(value)
+    if name in CODED and value in PLAIN:
+        return gettext(PLAIN[value])
+    return value
 
 
 def why(event: Event) -> str | None:

@@ -51,7 +51,10 @@ async def links(connection: AsyncConnection[Any], partners: Sequence[str]) -> li
         " as parked,"
         " (select e.recorded_at from outbox b join events e on e.position = b.position"
         f" where b.receiver = p.partner and b.sequence = {CONFIRMED} + 1)"
-        " as waiting_since"
+        " as waiting_since,"
+        " (select min(t.at) from unnest(o.unapplied) as r, lateral (select at from link_times"
+        " where receiver = p.partner and state = 'received' and sequence >= lower(r)"
+        " order by sequence limit 1) as t) as unapplied_since"
         " from unnest(%s::text[]) as p(partner) left join link_out o on o.receiver = p.partner"
         " left join link_in i on i.sender = p.partner order by 1",
         list(partners),
@@ -158,6 +161,13 @@ def wrong(found: dict[str, Any]) -> list[str]:
         troubles.append(f"no key of office {partner} is trusted: run `pulang keys trust {partner}`")
     if found["parked"]:
         troubles.append(f"{found['parked']} message(s) parked: see the runbook")
+    for row in found["links"]:
+        since = row["unapplied_since"]
+        if since is not None and datetime.now(UTC) - since > LINK_WAIT:
+            troubles.append(
+                f"link to {row['partner']}: {row['unapplied_there']} message(s) received and not"
+                f" applied there since {since:%Y-%m-%d %H:%M} UTC: call that office's operator"
+            )
     return troubles
 
 

@@ -22,6 +22,7 @@ from faststream.redis.parser import MessageFormat
 from redis.exceptions import (
     AuthenticationError,
     NoPermissionError,
+    OutOfMemoryError,
     RedisError,
     ResponseError,
 )
@@ -76,6 +77,7 @@ class RedisLinks:
         self._broker: RedisBroker | None = None
         self._last_receipt: dict[tuple[str, bool], bytes] = {}
         self._stuck: dict[str, str] = {}
+        self._unanswered: set[str] = set()
         self.trouble: str | None = "not started"
 
     async def run(self) -> None:
@@ -87,13 +89,17 @@ class RedisLinks:
             try:
                 await broker.connect()
                 self._watch(broker)
+                # Before anything is written: who may take its own entries away frees a full server.
+                self._broker = broker
                 for partner in self._partners:
-                    await self._make_group(broker, stream_name(partner, self._office))
-                self._broker, self.trouble, failures = broker, None, 0
+                    await self._make_group(broker, partner)
+                self.trouble, failures = None, 0
                 await self._read(broker, subscribers)
                 self.trouble = "a subscriber stopped; starting again"
             except (AuthenticationError, NoPermissionError) as error:
                 self.trouble = f"Redis refuses this office: {type(error).__name__}"
+            except OutOfMemoryError:
+                self.trouble = "Redis is full"
             except (RedisError, OSError, TimeoutError) as error:
                 self.trouble = f"Redis is away: {type(error).__name__}"
             finally:
@@ -169,24 +175,40 @@ class RedisLinks:
     def _watch(self, broker: RedisBroker) -> None:
         """Says of whom nothing can be read, until it can: on a thin line a ping still succeeds.
 
-        The framework tries again for ever, and only its log, which is silenced, would say so.
+        The framework tries again for ever, and only its log, which is silenced, would say so. What
+        was given in an answer that never came is asked for before anything newer.
         """
         client = _client(broker)
-        read = client.xreadgroup
+        read, make_group = client.xreadgroup, client.xgroup_create
         senders = {stream_name(partner, self._office): partner for partner in self._partners}
+
+        async def made(name: str, groupname: str, *args: Any, **more: Any) -> Any:
+            try:
+                return await make_group(name, groupname, *args, **more)
+            except OutOfMemoryError as error:
+                # A full server refuses it also where the group is there.
+                try:
+                    await read(groupname, CONSUMER, {name: "0"}, count=1)
+                except ResponseError:
+                    raise error from None
+                raise ResponseError("BUSYGROUP Consumer Group name already exists") from None
 
         async def watched(groupname: str, consumername: str, streams: Any, **more: Any) -> Any:
             (name,) = streams
+            if name in self._unanswered:
+                self._unanswered.discard(name)
+                await self._read_pending(broker, senders[name])
             try:
                 found = await read(groupname, consumername, streams, **more)
             except (RedisError, OSError) as error:
                 why = f"what {senders[name]} sends can't be read: {type(error).__name__}"
                 self._stuck[name] = why
+                self._unanswered.add(name)
                 raise
             self._stuck.pop(name, None)
             return found
 
-        client.xreadgroup = watched
+        client.xreadgroup, client.xgroup_create = watched, made
 
     def _subscribe(self, broker: RedisBroker, partner: str) -> Any:
         """A subscriber to what that partner sends, not started."""
@@ -229,9 +251,11 @@ class RedisLinks:
         while True:
             try:
                 await self._receive(partner, entries, again)
-            except Exception:
+            except Exception as error:
                 again = True
-                self._stuck[partner] = f"entries from {partner} could not be recorded"
+                self._stuck[partner] = (
+                    f"entries from {partner} could not be recorded: {type(error).__name__}"
+                )
                 log.exception("links: %s", self._stuck[partner])
                 await asyncio.sleep(BACK_OFF_SECONDS[0])
             else:
@@ -253,18 +277,28 @@ class RedisLinks:
 
     async def _read_link(self, broker: RedisBroker, partner: str, subscriber: Any) -> None:
         """Returns when the subscriber has stopped: a ping would succeed on a server without it."""
+        while not await self._make_group(broker, partner):  # noqa: ASYNC110 - nobody tells
+            await asyncio.sleep(SUPERVISE_SECONDS)
         await self._read_pending(broker, partner)
         await subscriber.start()
         while _alive(subscriber):  # noqa: ASYNC110 - its tasks come and go
             await asyncio.sleep(SUPERVISE_SECONDS)
 
-    async def _make_group(self, broker: RedisBroker, name: str) -> None:
-        """From 0, so that what was sent before this office's first start is read too."""
+    async def _make_group(self, broker: RedisBroker, partner: str) -> bool:
+        """From 0, so that what was sent before this office's first start is read too.
+
+        False where something else than a stream has its name.
+        """
+        name = stream_name(partner, self._office)
         try:
             await _client(broker).xgroup_create(name, self._office, id="0", mkstream=True)
         except ResponseError as error:
+            if "WRONGTYPE" in str(error):
+                self._stuck[name] = f"what {partner} sends can't be read: {name} is no stream"
+                return False
             if "BUSYGROUP" not in str(error):
                 raise
+        return True
 
     async def _read_pending(self, broker: RedisBroker, partner: str) -> None:
         """Receives what was delivered before a crash and never acknowledged."""

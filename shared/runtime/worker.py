@@ -66,6 +66,7 @@ class Worker:
         self._following: list[str] = []
         self.state = "standby"
         self.troubles: dict[str, str] = {}
+        self._cut_off: set[str] = set()
 
     async def run(self) -> None:
         while True:
@@ -92,6 +93,7 @@ class Worker:
             cursor = await connection.execute("select pg_try_advisory_lock(%s)", (WORKER_LOCK,))
             row = await cursor.fetchone()
             self.troubles.clear()
+            self._cut_off.clear()
             if not row or not row[0]:
                 return
             self.state = "active"
@@ -165,9 +167,12 @@ class Worker:
                 try:
                     done = await step()
                     self.troubles.pop(name, None)
+                    self._cut_off.discard(name)
                     failures = 0
                 except (ConnectionError, AheadOfLog, Held, HistoryBroken) as error:
                     self.troubles[name] = f"{name}: {error}"
+                    if isinstance(error, ConnectionError):
+                        self._cut_off.add(name)
                     done, failures = 0, failures + 1
                 except Exception as error:
                     if isinstance(error, OperationalError):
@@ -312,7 +317,7 @@ class Worker:
                 self._wake(f"relay {sender}")
         if incoming:
             # Something came, so that what failed for want of a transport may go on.
-            for name in self.troubles:
+            for name in sorted(self._cut_off):
                 self._wake(name)
         if receipt is not None:
             try:

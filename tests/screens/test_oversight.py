@@ -38,7 +38,7 @@ async def found(browser: Browser, code: str) -> httpx.Response:
 def events(page: httpx.Response, section: str = "diketahui") -> list[str]:
     """The lines of a timeline, as text."""
     part = page.text.partition(f'aria-labelledby="{section}"')[2].partition("</section>")[0]
-    items = re.findall(r"<li>\s*<p lang=.*?</li>", part, re.S)
+    items = re.findall(r"<li>\s*<p><strong>.*?</li>", part, re.S)
     return [re.sub(r"\s+", " ", re.sub(r"<.*?>", "", one)).strip() for one in items]
 
 
@@ -82,7 +82,7 @@ async def test_an_audit_from_question_to_evidence_by_forms_alone(
     asked = await auditor.submit(await auditor.open("/pencocokan"), "ask", partner="35")
     assert asked.status_code == 200, asked.text
     assert f"Tidak ada selisih dengan {EAST}" in asked.text
-    assert "selesai: cocok, 0 selisih" in (await auditor.open("/pencocokan")).text
+    assert "selesai: semuanya cocok, 0 selisih" in (await auditor.open("/pencocokan")).text
 
     async def witnessed() -> Any:
         return "Menyaksikan" in (await auditor.open("/bukti-log")).text

@@ -164,6 +164,7 @@ class SimulatedWorker(Worker):
         self._wakes, self._following = {}, []
         self.state = "active"
         self.troubles = {}
+        self._cut_off = set()
 
     async def _question(self, partner: str) -> str:
         """No auditor asks here, and what the seeds draw stays what it was."""

@@ -124,7 +124,11 @@ async def test_the_case_of_2019_as_it_was_true_as_it_was_known_and_what_changed(
     told = [(line["actor"], line["words"]) for line in changed["days"][0]["lines"]]
     assert told[:2] == [
         ("approver", "Serah terima HO-KD-53 disahkan oleh approver, tertanggal 2019-10-04."),
-        ("issuer", "BAST BAST/CONTOH/2019/53 terbit untuk serah terima HO-KD-53 ke 53."),
+        (
+            "issuer",
+            "Berita acara BAST/CONTOH/2019/53 terbit untuk serah terima HO-KD-53"
+            " ke Nusa Tenggara Timur (53).",
+        ),
     ]
     assert ("issuer", "Serah terima HO-KD-53 berangkat pada 2019-10-04T09:00:00+08:00.") in told
     arrived = [actor for actor, words in told if words.endswith("dalam HO-KD-53: tiba.")]

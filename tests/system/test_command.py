@@ -73,7 +73,7 @@ async def test_history_tells_in_plain_words_what_happened_and_who_did_it(city: D
     code, out, _ = await pulang("history", "HO-1", "--json", **environment(city))
     lines = json.loads(out)
     assert code == 0
-    assert lines[0]["words"] == "Serah terima HO-1 ke 35 dirancang oleh issuer."
+    assert lines[0]["words"] == "Serah terima HO-1 ke Jawa Timur (35) dirancang oleh issuer."
     assert [line["actor"] for line in lines if "disahkan" in line["words"]] == ["approver"]
     of_her = json.loads((await pulang("history", person, "--json", **environment(city)))[1])
     assert any(line["words"] == f"{person} menyatakan bersedia (SPK/1)." for line in of_her)

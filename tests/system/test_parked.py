@@ -4,10 +4,14 @@ from __future__ import annotations
 
 import asyncio
 import json
+from datetime import timedelta
+
+import pytest
 
 from shared.contracts.messages import CaseStatusChanged
 from shared.kernel.event import Outgoing
 from shared.kernel.handling import Handling, Unit
+from shared.runtime import status
 from shared.runtime.worker import ANNOUNCE_SECONDS
 from tests.kernel.counter import count, decider
 from tests.system import story
@@ -101,3 +105,31 @@ async def test_every_message_says_how_far_it_is(city: Desk, province: Desk) -> N
     # Discarded is not applied, and nobody says so.
     await asyncio.sleep(ANNOUNCE_SECONDS + 1)
     assert await state_of(province, STRANGER, "received")
+
+
+async def test_a_message_that_its_receiver_never_applied_alarms_its_sender(
+    city: Desk, province: Desk, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Received there and not applied, for however long: the sender's status must not be green."""
+    await story.issued(city, 1)
+    await story.expected(province)
+    await told_of_nobody(province, "ready")
+
+    async def parked_there() -> bool:
+        (one,) = await province.get("operator", f"/deliveries?subject={STRANGER}")
+        return bool(one["state"] == "received")
+
+    await eventually(parked_there)
+    # Whatever the bound on age is, it is over.
+    monkeypatch.setattr(status, "LINK_WAIT", timedelta(0))
+    monkeypatch.setattr(status, "MODEL_WAIT", timedelta(hours=1))
+
+    async def quiet() -> bool:
+        (link,) = await province.get("auditor", "/links")
+        return bool(link["recorded"] == link["confirmed"])
+
+    await eventually(quiet)
+    async with province.office.pool.connection() as connection:
+        found = await status.status(connection, province.office.settings.partners)
+    said = [one for one in status.wrong(found) if not one.startswith("worker:")]
+    assert any("not applied" in one for one in said), (found["links"][0]["unapplied_there"], said)

@@ -81,7 +81,7 @@ class ReceiptAttached(FileAttached):
 class SurplusReturned(Event):
     type: ClassVar[str] = "pulang.city.advance.surplus-returned.v1"
     words: ClassVar[str] = (
-        "Sisa panjar Rp{amount_rupiah} dari {person} disetor kembali (STS {sts})."
+        "Sisa panjar Rp{amount_rupiah} dari {person} disetor kembali (tanda setoran {sts})."
     )
     person: PersonCode
     operation: Identifier

@@ -93,7 +93,7 @@ class HandoverApproved(Event):
 class HandoverIssued(Event):
     type: ClassVar[str] = "pulang.city.handover.issued.v1"
     words: ClassVar[str] = (
-        "BAST {deed_number} terbit untuk serah terima {handover} ke {receiving_office}."
+        "Berita acara {deed_number} terbit untuk serah terima {handover} ke {receiving_office}."
     )
     handover: Identifier
     operation: Identifier

@@ -32,7 +32,7 @@ class Share(Value):
 class TreasuryReturnRecorded(Event):
     type: ClassVar[str] = "pulang.city.treasury.return-recorded.v1"
     words: ClassVar[str] = (
-        "STS {sts} sebesar Rp{total_rupiah} dicatat, validasi bank {bank_validation}."
+        "Tanda setoran {sts} sebesar Rp{total_rupiah} dicatat, validasi bank {bank_validation}."
     )
     sts: Reference
     operation: Identifier

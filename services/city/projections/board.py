@@ -6,7 +6,7 @@ from claims and people, and stands open until an explanation for this very diffe
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from datetime import datetime
 from typing import Any
 
@@ -48,8 +48,38 @@ create index on claim (operation);
 create index on explanation (operation);
 """
 
-Finding = tuple[str, int, str]
-"""A discrepancy's name, its difference, and the words for it."""
+SENTENCES = {
+    "declared_split": "Dinyatakan {declared} orang, tetapi rincian tujuannya berjumlah {split}.",
+    "enumerated_persons": "Dinyatakan {declared} orang, terdaftar {enumerated}.",
+    "enumerated_destination": "Dinyatakan {declared} orang ke {office}, terdaftar {enumerated}.",
+    "undetermined": "{number} orang belum mempunyai tujuan.",
+    "absent": "{office}: {number} orang tidak tiba.",
+    "diverted": "{office}: {number} orang dialihkan ke kantor lain.",
+    "unlisted": "{office}: {number} orang tiba tanpa tercantum dalam daftar.",
+    "claims_differ_persons": "Sumber-sumber menyatakan {least} sampai {most} orang.",
+    "claims_differ_grants_rupiah": "Sumber-sumber menyatakan {least_rupiah} sampai {most_rupiah}.",
+    "claims_differ_fares_rupiah": "Sumber-sumber menyatakan {least_rupiah} sampai {most_rupiah}.",
+    "received_while_on_another_manifest":
+        "{number} orang sudah diterima, tetapi tercantum dalam serah terima lain.",
+    "grants_duplicate": "{rupiah} melebihi hak penerimanya dan belum kembali.",
+}  # fmt: skip
+"""What a discrepancy of this name says, its destination left out; `{…rupiah}` is an amount."""
+
+Figures = Mapping[str, int | str]
+Finding = tuple[str, int, Figures]
+"""A discrepancy's name, its difference, and the figures that its sentence shows."""
+Say = Callable[[str, Figures], str]
+
+
+def said(sentence: str, shown: Figures, rupiah: Callable[[int], str] = in_rupiah) -> str:
+    """The sentence of a discrepancy with its figures."""
+    return sentence.format(
+        **{
+            name: rupiah(value) if name.endswith("rupiah") and isinstance(value, int) else value
+            for name, value in shown.items()
+        }
+    )
+
 
 SET_STATE = (
     "update person set state = %(state)s, said_by = %(by)s, since = %(since)s"
@@ -268,19 +298,23 @@ async def newest_codes(connection: AsyncConnection[Any], limit: int) -> list[str
 
 
 async def board(
-    connection: AsyncConnection[Any], operation: str, more: Sequence[Finding] = ()
+    connection: AsyncConnection[Any],
+    operation: str,
+    more: Sequence[Finding] = (),
+    say: Say = said,
 ) -> dict[str, Any] | None:
     """The board of one operation, or None where there is no such operation.
 
-    `more` are what other read models found not to add up.
+    `more` are what other read models found not to add up; `say` puts a discrepancy in words.
     """
-    return (await boards(connection, [operation], {operation: more})).get(operation)
+    return (await boards(connection, [operation], {operation: more}, say)).get(operation)
 
 
 async def boards(
     connection: AsyncConnection[Any],
     operations: Sequence[str],
     more: Mapping[str, Sequence[Finding]],
+    say: Say = said,
 ) -> dict[str, dict[str, Any]]:
     """The boards of these operations, by code, in as many queries as one of them takes."""
     wanted = list(operations)
@@ -316,6 +350,7 @@ async def boards(
             explanations.get(one["operation"], []),
             crossed.get(one["operation"], [{"persons": 0}])[0]["persons"],
             more.get(one["operation"], ()),
+            say,
         )
         for one in await rows(
             connection, "select * from rm_board.operation where operation = any(%s)", wanted
@@ -330,15 +365,9 @@ def _board(
     explanations: list[dict[str, Any]],
     crossed: int,
     more: Sequence[Finding],
+    say: Say,
 ) -> dict[str, Any]:
-    findings = [
-        *more,
-        (
-            "received_while_on_another_manifest",
-            crossed,
-            f"{crossed} orang sudah diterima, tetapi tercantum dalam serah terima lain.",
-        ),
-    ]
+    findings = [*more, ("received_while_on_another_manifest", crossed, {"number": crossed})]
     states: dict[str, int] = {}
     for group in people:
         states[group["state"]] = states.get(group["state"], 0) + group["persons"]
@@ -349,7 +378,7 @@ def _board(
         "claims": claims,
         "states": states,
         "by_destination": people,
-        "discrepancies": discrepancies(claims, people, explanations, findings),
+        "discrepancies": discrepancies(claims, people, explanations, findings, say),
     }
 
 
@@ -378,19 +407,22 @@ def discrepancies(
     people: list[dict[str, Any]],
     explanations: list[dict[str, Any]],
     more: Sequence[Finding] = (),
+    say: Say = said,
 ) -> list[dict[str, Any]]:
     """What does not add up, by name: `difference` is found minus declared. Nothing is repaired."""
     found: list[dict[str, Any]] = []
+    shown: Figures
 
-    def note(name: str, difference: int, words: str) -> None:
+    def note(name: str, difference: int, figures: Figures) -> None:
         if not difference:
             return
+        sentence = SENTENCES.get(name) or SENTENCES[name.rpartition("_")[0]]
         why = [e for e in explanations if (e["discrepancy"], e["difference"]) == (name, difference)]
         found.append(
             {
                 "discrepancy": name,
                 "difference": difference,
-                "words": words,
+                "words": say(sentence, figures),
                 "open": not why,
                 "explanations": why,
             }
@@ -407,48 +439,34 @@ def discrepancies(
     declared = _declared_persons(claims)
     if declared is not None:
         if split:
-            missing = sum(split.values()) - declared
-            note(
-                "declared_split",
-                missing,
-                f"Dinyatakan {declared} orang, tetapi rincian tujuannya berjumlah"
-                f" {sum(split.values())}.",
-            )
+            by_destination = sum(split.values())
+            shown = {"declared": declared, "split": by_destination}
+            note("declared_split", by_destination - declared, shown)
         enumerated = count(listed=True)
-        note(
-            "enumerated_persons",
-            enumerated - declared,
-            f"Dinyatakan {declared} orang, terdaftar {enumerated}.",
-        )
+        shown = {"declared": declared, "enumerated": enumerated}
+        note("enumerated_persons", enumerated - declared, shown)
     for destination, figure in sorted(split.items()):
         assigned = count(listed=True, destination=destination)
         note(
             f"enumerated_destination_{destination}",
             assigned - figure,
-            f"Dinyatakan {figure} orang ke {_office(destination)}, terdaftar {assigned}.",
+            {"declared": figure, "office": _office(destination), "enumerated": assigned},
         )
     undetermined = count(listed=True, destination="undetermined")
-    note("undetermined", undetermined, f"{undetermined} orang belum mempunyai tujuan.")
-    for state, sign, words in (
-        ("absent", -1, "tidak tiba"),
-        ("diverted", -1, "dialihkan ke kantor lain"),
-        ("unlisted", 1, "tiba tanpa tercantum dalam daftar"),
-    ):
+    note("undetermined", undetermined, {"number": undetermined})
+    for state, sign in (("absent", -1), ("diverted", -1), ("unlisted", 1)):
         for destination in sorted({group["destination"] for group in people}):
             # Who came unlisted stays so, wherever she is now, until that is explained.
             wanted = {"listed": False} if state == "unlisted" else {"state": state}
             number = count(destination=destination, **wanted)
-            where = _office(destination)
-            note(f"{state}_{destination}", sign * number, f"{where}: {number} orang {words}.")
+            shown = {"office": _office(destination), "number": number}
+            note(f"{state}_{destination}", sign * number, shown)
     for subject in ("persons", "grants_rupiah", "fares_rupiah"):
         figures = sorted({c["figure"] for c in claims if c["subject"] == subject})
         if len(figures) > 1:
-            said = [in_rupiah(n) if subject.endswith("_rupiah") else f"{n} orang" for n in figures]
-            note(
-                f"claims_differ_{subject}",
-                figures[-1] - figures[0],
-                f"Sumber-sumber menyatakan angka yang berbeda: {', '.join(said)}.",
-            )
+            unit = "_rupiah" if subject.endswith("_rupiah") else ""
+            ends = {f"least{unit}": figures[0], f"most{unit}": figures[-1]}
+            note(f"claims_differ_{subject}", figures[-1] - figures[0], ends)
     for finding in more:
         note(*finding)
     return found

@@ -13,7 +13,6 @@ from typing import Any
 from psycopg import AsyncConnection
 
 from services.city.domain import advance, beneficiary, grant, operation, treasury
-from shared.contracts.values import in_rupiah
 from shared.custody import erasure
 from shared.kernel.projector import Projection, Recorded, Statement, rows
 
@@ -318,8 +317,10 @@ async def treasury_returns(
     )
 
 
-async def findings(connection: AsyncConnection[Any], operation_: str) -> list[tuple[str, int, str]]:
-    """What does not add up in the ledgers: name, difference in rupiah, words (rule 15).
+async def findings(
+    connection: AsyncConnection[Any], operation_: str
+) -> list[tuple[str, int, dict[str, int]]]:
+    """What does not add up in the ledgers: name, difference in rupiah, figures (rule 15).
 
     A duplicate is what a person holds beyond the operation's grant, whichever credit it came by.
     """
@@ -328,7 +329,7 @@ async def findings(connection: AsyncConnection[Any], operation_: str) -> list[tu
 
 async def findings_of(
     connection: AsyncConnection[Any], operations: Sequence[str]
-) -> dict[str, list[tuple[str, int, str]]]:
+) -> dict[str, list[tuple[str, int, dict[str, int]]]]:
     """The same of several operations, in one query."""
     found = await rows(
         connection,
@@ -341,11 +342,7 @@ async def findings_of(
     beyond = dict.fromkeys(operations, 0) | {row["operation"]: row["rupiah"] for row in found}
     return {
         code: [
-            (
-                "grants_duplicate",
-                rupiah,
-                f"{in_rupiah(rupiah)} melebihi hak penerimanya dan belum kembali.",
-            )
+            ("grants_duplicate", rupiah, {"rupiah": rupiah}),
         ]
         for code, rupiah in beyond.items()
     }

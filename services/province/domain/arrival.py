@@ -35,7 +35,9 @@ Phase = Literal["unknown", "expected", "withdrawn", "declined"]
 
 class HandoverExpected(Event):
     type: ClassVar[str] = "pulang.province.arrival.expected.v1"
-    words: ClassVar[str] = "Kota {city} mengumumkan serah terima {handover}, BAST {deed_number}."
+    words: ClassVar[str] = (
+        "Kantor {city} mengumumkan serah terima {handover}, berita acara {deed_number}."
+    )
     handover: Identifier
     city: OfficeCode
     operation: Identifier

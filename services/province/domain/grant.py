@@ -24,7 +24,7 @@ from shared.kernel.decider import Command, Decider, Decision, Event, Refused
 class CreditNoted(Event):
     type: ClassVar[str] = "pulang.province.grant.credit-noted.v1"
     words: ClassVar[str] = (
-        "Kota {city} memberi tahu kredit {reference} sebesar Rp{amount_rupiah} untuk {person}."
+        "Kantor {city} memberi tahu kredit {reference} sebesar Rp{amount_rupiah} untuk {person}."
     )
     person: PersonCode
     city: OfficeCode

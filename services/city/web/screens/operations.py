@@ -11,6 +11,7 @@ from services.city.web.reads import MONEY, STAFF, TEXTS
 from services.city.web.screens.flow import flow
 from shared.runtime import custody
 from shared.runtime.manifest import Desk
+from shared.runtime.screens.language import gettext, rupiah
 from shared.runtime.screens.paging import PAGE_ROWS, offset_of, page_of, person_asked
 from shared.runtime.screens.reasons import open_reason, sealed_reasons
 from shared.runtime.screens.screen import Act, Loaded, Screen, Step
@@ -26,7 +27,7 @@ async def operations(desk: Desk, given: dict[str, str]) -> Loaded:
 
 async def one_board(desk: Desk, given: dict[str, str]) -> Loaded | None:
     more = await ledger.findings(desk.reading, given["operation"])
-    found = await board.board(desk.reading, given["operation"], more)
+    found = await board.board(desk.reading, given["operation"], more, _said)
     if found is None:
         return None
     groups: list[dict[str, Any]] = found["by_destination"]
@@ -54,6 +55,11 @@ async def one_board(desk: Desk, given: dict[str, str]) -> Loaded | None:
         ],
         "unlisted": sum(group["persons"] for group in groups if not group["listed"]),
     }
+
+
+def _said(sentence: str, shown: board.Figures) -> str:
+    """A discrepancy in the language of this request."""
+    return board.said(gettext(sentence, shown.get("number")), shown, rupiah)
 
 
 async def people(desk: Desk, given: dict[str, str]) -> Loaded | None:

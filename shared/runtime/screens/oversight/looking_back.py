@@ -12,7 +12,7 @@ import re
 from bisect import bisect_right
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass, replace
-from datetime import date, datetime, timedelta
+from datetime import datetime, timedelta
 from pathlib import Path
 from tempfile import TemporaryDirectory
 from typing import Any
@@ -30,7 +30,7 @@ from shared.runtime.audit import evidence
 from shared.runtime.forms import path_names
 from shared.runtime.manifest import Desk, Problem
 from shared.runtime.office import Office
-from shared.runtime.papers import words
+from shared.runtime.screens import language
 from shared.runtime.screens.fields import time_of
 from shared.runtime.screens.paging import PAGE_ROWS
 from shared.runtime.screens.screen import AS_OF, Loaded, Screen, Step
@@ -118,20 +118,21 @@ def asked_for(given: Mapping[str, str]) -> str | None:
 
 def dated(line: dict[str, Any], zone: ZoneInfo) -> dict[str, Any]:
     """The line with the money and the times in its words as an office says them, in its zone."""
+    at = language.clock(zone)
 
     def moment(found: re.Match[str]) -> str:
         try:
-            return words.moment(datetime.fromisoformat(found[0]), zone)
+            return at(found[0])
         except ValueError:
             return found[0]
 
     def day(found: re.Match[str]) -> str:
         try:
-            return words.day(date.fromisoformat(found[0]))
+            return language.day(found[0])
         except ValueError:
             return found[0]
 
-    said = RUPIAH.sub(lambda found: words.rupiah(int(found[1])), line["words"])
+    said = RUPIAH.sub(lambda found: language.rupiah(int(found[1])), line["words"])
     return line | {"words": DAY.sub(day, TIME.sub(moment, said))}
 
 

@@ -1,0 +1,181 @@
+"""Reading goes on: on a full server, beside a stream that is none, after a lost answer."""
+
+from __future__ import annotations
+
+import asyncio
+import copy
+import shutil
+import tempfile
+from collections.abc import AsyncIterator, Iterator
+from contextlib import asynccontextmanager, suppress
+from pathlib import Path
+from urllib.parse import urlsplit
+
+import pytest
+from redis.asyncio import Redis
+from redis.exceptions import RedisError
+
+from shared.runtime import streams
+from shared.runtime.streams import RedisLinks, stream_name
+from tests.chaos.servers import Valkey
+from tests.runtime.test_streams import (  # noqa: F401
+    INCOMING,
+    Received,
+    eventually,
+    put,
+    redis,
+    running,
+)
+from tests.servers import Servers
+
+OUTGOING = stream_name("35", "53.71")
+FULL_BYTES = 4_000_000
+
+
+@pytest.fixture
+def valkey() -> Iterator[Valkey]:
+    """A Redis of its own, whose memory may be full."""
+    folder = Path(tempfile.mkdtemp(prefix="pulang-full-"))
+    folder.chmod(0o755)
+    server = Valkey(folder / "valkey")
+    try:
+        server.start()
+        yield server
+    finally:
+        server.remove()
+        shutil.rmtree(folder, ignore_errors=True)
+
+
+@asynccontextmanager
+async def full(valkey: Valkey) -> AsyncIterator[None]:
+    """One frame of the partner, and all other memory taken by what this office sent to it.
+
+    What becomes free is taken at once by the other offices that share the server.
+    """
+    with valkey.client() as client:
+        client.xadd(INCOMING, {streams.FIELD: b"one"})
+        client.xgroup_create(INCOMING, "35", id="0")
+        client.config_set("maxmemory-policy", "noeviction")
+        client.config_set("maxmemory", FULL_BYTES)
+        with suppress(RedisError):
+            while True:
+                client.xadd(OUTGOING, {streams.FIELD: bytes(10_000)})
+
+    async def others() -> None:
+        async with Redis(unix_socket_path=str(valkey.socket)) as other:
+            while True:
+                try:
+                    await other.xadd("pulang:51:53.71", {streams.FIELD: bytes(500)})
+                except RedisError:
+                    await asyncio.sleep(0.02)
+
+    task = asyncio.create_task(others())
+    try:
+        await asyncio.sleep(1)
+        yield
+    finally:
+        task.cancel()
+        with suppress(asyncio.CancelledError):
+            await task
+
+
+@asynccontextmanager
+async def started(valkey: Valkey, received: Received) -> AsyncIterator[RedisLinks]:
+    links = RedisLinks(f"unix://{valkey.socket}", "35", ["53.71"], received.take)
+    task = asyncio.create_task(links.run())
+    try:
+        yield links
+    finally:
+        task.cancel()
+        with suppress(asyncio.CancelledError):
+            await task
+
+
+async def test_a_worker_that_starts_while_redis_is_full_reads_what_is_there(
+    valkey: Valkey,
+) -> None:
+    received = Received()
+    async with full(valkey), started(valkey, received) as links:
+        with suppress(TimeoutError):
+            await received.wait_for(1)
+        assert received == [b"one"], links.trouble
+
+
+async def test_a_worker_that_starts_while_redis_is_full_can_take_its_own_entries_away(
+    valkey: Valkey,
+) -> None:
+    """Nobody else may trim its stream: where it can't, Redis is full until a person comes."""
+    async with full(valkey), started(valkey, Received()) as links:
+        for _ in range(40):
+            with suppress(ConnectionError):
+                await links.clear("53.71")
+                break
+            await asyncio.sleep(0.5)
+        with valkey.client() as client:
+            assert client.xlen(OUTGOING) == 0, links.trouble
+
+
+async def test_one_stream_that_is_none_keeps_no_other_link(servers: Servers, redis: Redis) -> None:  # noqa: F811
+    """The module says: each link is read by itself, one that stands still keeps no other."""
+    await redis.set(stream_name("51", "35"), "no stream")
+    await put(redis, b"one")
+    received = Received()
+    async with running(servers, received, "51"):
+        await received.wait_for(1)
+
+
+@asynccontextmanager
+async def breaks_once(servers: Servers, at: bytes) -> AsyncIterator[str]:
+    """A line that breaks in the moment when Redis answers with these bytes, and once."""
+    to = urlsplit(servers.redis_url)
+    whole = False
+
+    async def pass_on(
+        reader: asyncio.StreamReader, writer: asyncio.StreamWriter, back: bool
+    ) -> None:
+        nonlocal whole
+        with suppress(OSError):
+            while data := await reader.read(65_536):
+                if back and at in data and not whole:
+                    whole = True
+                    return
+                writer.write(data)
+                await writer.drain()
+
+    async def serve(reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
+        back, forth = await (
+            asyncio.open_unix_connection(to.path)
+            if to.scheme == "unix"
+            else asyncio.open_connection(to.hostname, to.port)
+        )
+        ways = [
+            asyncio.create_task(pass_on(reader, forth, False)),
+            asyncio.create_task(pass_on(back, writer, True)),
+        ]
+        try:
+            await asyncio.wait(ways, return_when=asyncio.FIRST_COMPLETED)
+        finally:
+            for way in ways:
+                way.cancel()
+            for one in (writer, forth):
+                one.transport.abort()
+
+    async with await asyncio.start_server(serve, "127.0.0.1", 0) as server:
+        yield f"redis://127.0.0.1:{server.sockets[0].getsockname()[1]}"
+
+
+async def test_what_was_given_as_the_line_broke_is_received_without_a_restart(
+    servers: Servers,
+    redis: Redis,  # noqa: F811
+) -> None:
+    """The group counts it as delivered; only a worker that starts anew asks for it."""
+    received = Received()
+    far = copy.copy(servers)
+    async with breaks_once(servers, b"rubbish") as far.redis_url, running(far, received) as links:
+        await eventually(lambda: asyncio.sleep(0, links.trouble is None))
+        await put(redis, b"rubbish")
+        await asyncio.sleep(1)
+        await put(redis, b"later")
+        with suppress(TimeoutError):
+            await received.wait_for(2)
+    assert set(received) == {b"rubbish", b"later"}
