@@ -23,6 +23,9 @@ POSITION_DIGITS = 18
 _TIME: TypeAdapter[datetime] = TypeAdapter(FactTime)
 MODEL_WAIT = timedelta(minutes=1)
 LINK_WAIT = timedelta(minutes=10)
+UNAPPLIED_TOLD = timedelta(days=30)
+"""Receipts don't tell what a partner parked, which its own status says until it is settled, from what
+it discarded: that is not said for ever."""
 SILENCE = timedelta(minutes=2)
 """A partner's worker says every 5 s how far it is, also when there is nothing to say."""
 
@@ -163,7 +166,7 @@ def wrong(found: dict[str, Any]) -> list[str]:
         troubles.append(f"{found['parked']} message(s) parked: see the runbook")
     for row in found["links"]:
         since = row["unapplied_since"]
-        if since is not None and datetime.now(UTC) - since > LINK_WAIT:
+        if since is not None and LINK_WAIT < datetime.now(UTC) - since < UNAPPLIED_TOLD:
             troubles.append(
                 f"link to {row['partner']}: {row['unapplied_there']} message(s) received and not"
                 f" applied there since {since:%Y-%m-%d %H:%M} UTC: call that office's operator"

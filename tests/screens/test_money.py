@@ -94,7 +94,7 @@ async def test_a_bank_file_is_checked_imported_and_safely_repeated(
     assert three in (await treasurer.open(f"{GRANTS}?keadaan=none")).text
     taken = await treasurer.submit(refused, "import", partial="ya")
     assert "sudah tercatat untuk orang lain" in taken.text
-    assert "Tersimpan" in taken.text
+    assert "Tersimpan: 1 baris." in taken.text
     found = {row["Kode PM"]: row["Keadaan"] for row in await rows_of(treasurer, GRANTS)}
     assert found == {
         one: "penuh, belum dipastikan", two: "kurang dari haknya",

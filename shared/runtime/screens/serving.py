@@ -120,7 +120,7 @@ def _add(
                 return await _page(service, screen, request, path, problem, sent, more)
             if answer.get("refused"):
                 # Some rows were recorded and some not: said at once, for no later page could.
-                more = {"taken": answer, "did": name}
+                more = {"taken": answer, "did": _did(name, body, answer)}
                 if act.rows:
                     more["refused"] = _by_row(answer["refused"], body)
                 return await _page(
@@ -133,7 +133,7 @@ def _add(
         # A field that was left out leaves its place in the address empty.
         where = (act.then or screen.path).format_map(defaultdict(str, quoted))
         where, mark, place = where.partition("#")
-        said = {RECORDED: _signed(request, name, where)} | (
+        said = {RECORDED: _signed(request, _did(name, body, answer), where)} | (
             {NOTHING_NEW: "ya"} if not answer.get("recorded", 1) else {}
         )
         told = f"{'&' if '?' in where else '?'}{urlencode(said)}"
@@ -157,6 +157,13 @@ def _add(
             ]
         )
         app.add_api_route(screen.path, endpoint, methods=[method], include_in_schema=False)
+
+
+def _did(name: str, body: Mapping[str, Any] | None, answer: Mapping[str, Any]) -> str:
+    """`register`, or `import*58` where so many of a table's rows were recorded."""
+    sent = (body or {}).get("rows", ())
+    refused = {one.get("row") for one in answer.get("refused", ())}
+    return f"{name}*{len(sent) - len(refused)}" if len(sent) > 1 else name
 
 
 def _signed(request: Request, name: str, where: str) -> str:

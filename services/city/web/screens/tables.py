@@ -16,12 +16,15 @@ from fastapi.exceptions import RequestValidationError
 from pydantic import BaseModel
 
 from shared.runtime.manifest import Desk, Problem
-from shared.runtime.rows import FILES, XLSX, check_rows
+from shared.runtime.rows import FILES, UNKNOWN_COLUMN, XLSX, check_rows
 from shared.runtime.screens.fields import AMOUNT
 from shared.runtime.screens.screen import Files, Loaded, Texts
 from shared.runtime.sheets import IMPORT_ROWS, to_csv
 
 ROWS_SHOWN = 50
+HEADINGS_SHOWN = 20
+HEADING_SHOWN = 40
+"""Characters."""
 FLAGS = {"ya": True, "tidak": False}
 STATUS = {"masuk": "credited", "gagal": "failed", "dikembalikan": "returned"}
 """As staff write in a bank's table what the API calls by codes."""
@@ -130,7 +133,11 @@ def _looked_at(
     except Problem as problem:
         errors = problem.errors
     for error in errors:
-        wrong.setdefault(error["row"], []).append(error)
+        of_row = wrong.setdefault(error["row"], [])
+        # The headings are named once, above; a row says that it has such a cell.
+        if error.get("cell") != UNKNOWN_COLUMN or error not in of_row:
+            of_row.append(error)
+    unknown = dict.fromkeys(name for row in rows for name in row if name not in model.model_fields)
     shown = [
         {
             "number": number,
@@ -145,6 +152,7 @@ def _looked_at(
         "rows": shown,
         "of": len(rows),
         "good": len(good),
+        "unknown": [name[:HEADING_SHOWN] for name in unknown][:HEADINGS_SHOWN],
         "columns": columns,
         "json": json.dumps(rows, ensure_ascii=False),
     }
