@@ -24,8 +24,8 @@ _TIME: TypeAdapter[datetime] = TypeAdapter(FactTime)
 MODEL_WAIT = timedelta(minutes=1)
 LINK_WAIT = timedelta(minutes=10)
 UNAPPLIED_TOLD = timedelta(days=30)
-"""Receipts don't tell what a partner parked, which its own status says until it is settled, from what
-it discarded: that is not said for ever."""
+"""A receipt doesn't tell what its sender parked, and says itself until it is settled, from what it
+discarded: that is not said for ever."""
 SILENCE = timedelta(minutes=2)
 """A partner's worker says every 5 s how far it is, also when there is nothing to say."""
 
