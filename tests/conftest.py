@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import AsyncIterator, Callable, Iterator
 from contextlib import AsyncExitStack
 from datetime import UTC, datetime
+from functools import partial
 from pathlib import Path
 from typing import Any
 
@@ -88,27 +89,30 @@ async def make_keyring(pool: AsyncConnectionPool, path: Path, office: str) -> Ke
     return keyring
 
 
+def office_settings(
+    servers: Servers, folder: Path, office: str, partners: tuple[str, ...], **more: Any
+) -> Settings:
+    """The settings of an office with a new database and key file."""
+    key = folder / f"{office}.key"
+    SealedFile.make(key, PASSPHRASE, office)
+    # A connection costs the server more than most tests ask of it, and offices start with many.
+    more.setdefault("pool_connections", 4)
+    return Settings(
+        office=office,
+        office_name=f"Kantor {office}",
+        partners=partners,
+        database_url=servers.database(),
+        redis_url=servers.redis_url,
+        key_file=key,
+        key_passphrase=SecretStr(PASSPHRASE),
+        **more,
+    )
+
+
 @pytest.fixture
 def settings(servers: Servers, tmp_path: Path) -> Callable[..., Settings]:
-    """Makes the settings of an office with a new database and key file."""
-
-    def make(office: str, partners: tuple[str, ...], **more: Any) -> Settings:
-        key = tmp_path / f"{office}.key"
-        SealedFile.make(key, PASSPHRASE, office)
-        # A connection costs the server more than most tests ask of it, and offices start with many.
-        more.setdefault("pool_connections", 4)
-        return Settings(
-            office=office,
-            office_name=f"Kantor {office}",
-            partners=partners,
-            database_url=servers.database(),
-            redis_url=servers.redis_url,
-            key_file=key,
-            key_passphrase=SecretStr(PASSPHRASE),
-            **more,
-        )
-
-    return make
+    """Makes the settings of an office for one test."""
+    return partial(office_settings, servers, tmp_path)
 
 
 @pytest.fixture
