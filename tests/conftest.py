@@ -62,7 +62,14 @@ def servers() -> Iterator[Servers]:
 
 
 @pytest.fixture
-async def pool(servers: Servers) -> AsyncIterator[AsyncConnectionPool]:
+def databases(servers: Servers) -> Iterator[None]:
+    """Outlives whatever uses a test's databases, and takes them away."""
+    with servers.dropping():
+        yield
+
+
+@pytest.fixture
+async def pool(servers: Servers, databases: None) -> AsyncIterator[AsyncConnectionPool]:
     """A pool on a new, migrated database."""
     async with AsyncConnectionPool(servers.database(), min_size=1, max_size=20) as opened:
         yield opened
@@ -110,13 +117,13 @@ def office_settings(
 
 
 @pytest.fixture
-def settings(servers: Servers, tmp_path: Path) -> Callable[..., Settings]:
+def settings(servers: Servers, databases: None, tmp_path: Path) -> Callable[..., Settings]:
     """Makes the settings of an office for one test."""
     return partial(office_settings, servers, tmp_path)
 
 
 @pytest.fixture
-async def stack() -> AsyncIterator[AsyncExitStack]:
+async def stack(databases: None) -> AsyncIterator[AsyncExitStack]:
     async with AsyncExitStack() as opened:
         yield opened
 
