@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import AsyncIterator, Callable, Iterator
 from contextlib import AsyncExitStack
 from datetime import UTC, datetime
+from functools import partial
 from pathlib import Path
 from typing import Any
 
@@ -61,7 +62,14 @@ def servers() -> Iterator[Servers]:
 
 
 @pytest.fixture
-async def pool(servers: Servers) -> AsyncIterator[AsyncConnectionPool]:
+def databases(servers: Servers) -> Iterator[None]:
+    """Outlives whatever uses a test's databases, and takes them away."""
+    with servers.dropping():
+        yield
+
+
+@pytest.fixture
+async def pool(servers: Servers, databases: None) -> AsyncIterator[AsyncConnectionPool]:
     """A pool on a new, migrated database."""
     async with AsyncConnectionPool(servers.database(), min_size=1, max_size=20) as opened:
         yield opened
@@ -88,31 +96,34 @@ async def make_keyring(pool: AsyncConnectionPool, path: Path, office: str) -> Ke
     return keyring
 
 
-@pytest.fixture
-def settings(servers: Servers, tmp_path: Path) -> Callable[..., Settings]:
-    """Makes the settings of an office with a new database and key file."""
-
-    def make(office: str, partners: tuple[str, ...], **more: Any) -> Settings:
-        key = tmp_path / f"{office}.key"
-        SealedFile.make(key, PASSPHRASE, office)
-        # A connection costs the server more than most tests ask of it, and offices start with many.
-        more.setdefault("pool_connections", 4)
-        return Settings(
-            office=office,
-            office_name=f"Kantor {office}",
-            partners=partners,
-            database_url=servers.database(),
-            redis_url=servers.redis_url,
-            key_file=key,
-            key_passphrase=SecretStr(PASSPHRASE),
-            **more,
-        )
-
-    return make
+def office_settings(
+    servers: Servers, folder: Path, office: str, partners: tuple[str, ...], **more: Any
+) -> Settings:
+    """The settings of an office with a new database and key file."""
+    key = folder / f"{office}.key"
+    SealedFile.make(key, PASSPHRASE, office)
+    # A connection costs the server more than most tests ask of it, and offices start with many.
+    more.setdefault("pool_connections", 4)
+    return Settings(
+        office=office,
+        office_name=f"Kantor {office}",
+        partners=partners,
+        database_url=servers.database(),
+        redis_url=servers.redis_url,
+        key_file=key,
+        key_passphrase=SecretStr(PASSPHRASE),
+        **more,
+    )
 
 
 @pytest.fixture
-async def stack() -> AsyncIterator[AsyncExitStack]:
+def settings(servers: Servers, databases: None, tmp_path: Path) -> Callable[..., Settings]:
+    """Makes the settings of an office for one test."""
+    return partial(office_settings, servers, tmp_path)
+
+
+@pytest.fixture
+async def stack(databases: None) -> AsyncIterator[AsyncExitStack]:
     async with AsyncExitStack() as opened:
         yield opened
 

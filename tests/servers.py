@@ -24,6 +24,15 @@ from psycopg import sql
 from shared.kernel.migrate import admit, migrate
 
 TEMPLATE = "pulang_template"
+UNDURABLE = {
+    "fsync": "off", "synchronous_commit": "off", "full_page_writes": "off", "autovacuum": "off",
+    "max_wal_size": "512MB", "checkpoint_timeout": "1h",
+}  # fmt: skip
+"""Durability is not what these tests are about; the demo and the compose file keep it. Hundreds of
+databases keep a vacuum, checkpoints and their writing busy for nothing."""
+MEMORY, ROOM_BYTES = Path("/dev/shm"), 4 << 30
+"""Where embedded servers write, if there is room: a database is hundreds of files, and a disk takes
+four times as long to make them."""
 LISTENING = range(20_000, 32_000)
 """Below the ports that a system gives to whoever connects or asks for any."""
 
@@ -59,6 +68,7 @@ class Servers:
     redis_url: str
     words: str
     _made: int = field(default=0)
+    _names: list[str] = field(default_factory=list)
 
     def __post_init__(self) -> None:
         self._create(TEMPLATE, "template0")
@@ -74,6 +84,17 @@ class Servers:
         admit(owner, running)
         return running
 
+    @contextmanager
+    def dropping(self) -> Iterator[None]:
+        """Afterwards the databases that were made meanwhile are gone."""
+        before = len(self._names)
+        yield
+        with psycopg.connect(self.postgres_url, autocommit=True) as connection:
+            for name in self._names[before:]:
+                query = sql.SQL("drop database if exists {} with (force)")
+                connection.execute(query.format(sql.Identifier(name)))
+        del self._names[before:]
+
     def owner(self, running_url: str) -> str:
         """The address of that database for its owner, who may do what the software can't."""
         return self._url(running_url.partition("?")[0].rpartition("/")[2])
@@ -85,6 +106,7 @@ class Servers:
                     sql.Identifier(name), sql.Identifier(template)
                 )
             )
+        self._names.append(name)
 
     def _url(self, name: str) -> str:
         return re.sub(r"^(postgresql://[^/]*)/[^?]*", rf"\1/{name}", self.postgres_url)
@@ -115,12 +137,9 @@ def start_servers() -> Iterator[Servers]:
         from testcontainers.community.postgres import PostgresContainer
         from testcontainers.community.redis import RedisContainer
 
-        # Durability is not what these tests are about; the demo and the compose file keep it.
+        given = {"max_connections": "300"} | UNDURABLE
         postgres = PostgresContainer("postgres:16", driver=None).with_command(
-            "postgres -c fsync=off -c max_connections=300 -c synchronous_commit=off"
-            # Hundreds of databases keep a vacuum, checkpoints and their writing busy for nothing.
-            " -c full_page_writes=off -c autovacuum=off -c max_wal_size=8GB"
-            " -c checkpoint_timeout=1h"
+            " ".join(["postgres", *(f"-c {name}={value}" for name, value in given.items())])
         )
         # As embedded servers do, and because a password takes longer to prove than many a test.
         postgres.with_env("POSTGRES_HOST_AUTH_METHOD", "trust")
@@ -141,12 +160,19 @@ def start_servers() -> Iterator[Servers]:
     from shared.runtime.embedded import EmbeddedServers
 
     # Below a folder that an unprivileged server can reach, unlike pytest's own as root.
-    folder = Path(tempfile.mkdtemp(prefix="pulang-test-"))
+    in_memory = MEMORY.is_dir() and shutil.disk_usage(MEMORY).free > ROOM_BYTES
+    folder = Path(tempfile.mkdtemp(prefix="pulang-test-", dir=MEMORY if in_memory else None))
     folder.chmod(0o755)
     try:
         with EmbeddedServers.start(folder / "servers") as servers:
+            postgres_url = servers.database_url("postgres")
+            with psycopg.connect(postgres_url, autocommit=True) as connection:
+                for name, value in UNDURABLE.items():
+                    query = sql.SQL("alter system set {} = {}")
+                    connection.execute(query.format(sql.Identifier(name), sql.Literal(value)))
+                connection.execute("select pg_reload_conf()")
             yield Servers(
-                servers.database_url("postgres"),
+                postgres_url,
                 servers.redis_url,
                 "embedded PostgreSQL and Valkey (no container engine answers)",
             )

@@ -18,5 +18,6 @@ async def kept(request: pytest.FixtureRequest) -> AsyncIterator[Kept]:
         yield InMemory()
         return
     servers: Servers = request.getfixturevalue("servers")
-    async with AsyncConnectionPool(servers.database(), min_size=1, max_size=20) as opened:
-        yield InPostgres(opened)
+    with servers.dropping():
+        async with AsyncConnectionPool(servers.database(), min_size=1, max_size=20) as opened:
+            yield InPostgres(opened)

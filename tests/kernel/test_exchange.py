@@ -124,7 +124,7 @@ async def rows(of: Handling, query: LiteralString) -> list[Any]:
 
 @pytest.fixture
 async def pair(
-    servers: Servers, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+    servers: Servers, databases: None, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> AsyncIterator[Pair]:
     async with (
         AsyncConnectionPool(servers.database(), min_size=1) as here,

@@ -156,7 +156,7 @@ async def trust(one: Keyring, other: Keyring) -> None:
 
 
 @pytest.fixture
-async def pair(servers: Servers, tmp_path: Path) -> AsyncIterator[Pair]:
+async def pair(servers: Servers, databases: None, tmp_path: Path) -> AsyncIterator[Pair]:
     async with (
         AsyncConnectionPool(servers.database(), min_size=1) as here,
         AsyncConnectionPool(servers.database(), min_size=1) as there,

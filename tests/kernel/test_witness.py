@@ -78,7 +78,7 @@ class Offices(Pair):
 
 @pytest.fixture
 async def offices(
-    servers: Servers, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+    servers: Servers, databases: None, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> AsyncIterator[Offices]:
     city, province = servers.database(), servers.database()
     async with (

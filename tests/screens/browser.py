@@ -11,7 +11,6 @@ from typing import Any
 import httpx
 import pyotp
 
-from shared.runtime.staff import add_staff
 from tests.system.offices import PASSWORD, Desk
 
 HTML = {"Accept": "text/html"}
@@ -87,14 +86,7 @@ class Browser:
 @asynccontextmanager
 async def signed_in(desk: Desk, username: str, *roles: str) -> AsyncIterator[Browser]:
     """Somebody with these roles before the page of today, who came by the sign-in page."""
-    account = await add_staff(
-        desk.office.pool,
-        username,
-        frozenset(roles),
-        PASSWORD,
-        kind=desk.office.service.kind,
-        wrap=desk.office.keyring,
-    )
+    account = await desk.account(username, *roles)
     transport = httpx.ASGITransport(app=desk.app, raise_app_exceptions=False)
     async with httpx.AsyncClient(transport=transport, base_url="https://office") as http:
         browser = Browser(http)

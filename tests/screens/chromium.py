@@ -1,4 +1,4 @@
-"""A real browser before an office: visitors who look at each page with axe, by mouse or by keys.
+"""A real browser before offices: visitors who look at each page with axe, by mouse or by keys.
 
 Fails in CI where there is no chromium, and skips elsewhere: `apt-get install chromium`. With
 `PULANG_SCREENSHOTS` in the environment a picture of every page is left in that folder, in three
@@ -14,7 +14,7 @@ from collections.abc import AsyncIterator
 from contextlib import AsyncExitStack, asynccontextmanager
 from dataclasses import dataclass, field
 from pathlib import Path
-from typing import Any
+from typing import Any, ClassVar
 
 import pyotp
 import pytest
@@ -22,7 +22,6 @@ import uvicorn
 from playwright.async_api import Browser, Locator, Page, async_playwright, expect
 
 from shared.runtime.serve import Server
-from shared.runtime.staff import add_staff
 from tests.screens import pictures
 from tests.system.offices import PASSWORD, Desk
 
@@ -30,7 +29,9 @@ CHROMIUM = Path("/usr/bin/chromium")
 AXE = (Path(__file__).parent / "axe" / "axe.min.js").read_text()
 RULES = ["wcag2a", "wcag2aa", "wcag21a", "wcag21aa", "wcag22aa", "best-practice"]
 SCREENSHOTS = os.environ.get("PULANG_SCREENSHOTS")
-WIDE, TABLET, PHONE = (1280, 900), (768, 1024), (360, 740)
+WIDE, TABLET, PHONE = (
+    {"width": 1280, "height": 900}, {"width": 768, "height": 1024}, {"width": 360, "height": 740}
+)  # fmt: skip
 MOST_TABS = 150
 SECONDS = 20
 """How long a page may take on a machine that does other things too."""
@@ -65,12 +66,22 @@ async def served(desk: Desk) -> AsyncIterator[str]:
 class Visitor:
     """Somebody at a browser's page, who looks at each page with axe."""
 
+    device: ClassVar[dict[str, Any]] = {"viewport": WIDE}
+    """What the browser runs on, or is told that it does."""
+    widths: ClassVar[tuple[dict[str, int], ...]] = (PHONE, TABLET, WIDE)
+    """The same page on other screens: what their width could break."""
+    pictured: ClassVar[bool] = True
+    """Whether the guides' pictures are of these pages."""
+
     page: Page
     name: str
     wrong: list[str]
     """What is the matter with the pages, of all visitors together."""
-    javascript: bool
     seen: list[str] = field(default_factory=list)
+
+    @property
+    def javascript(self) -> bool:
+        return bool(self.device.get("java_script_enabled", True))
 
     async def look(self, name: str) -> None:
         await self.settle()
@@ -86,20 +97,18 @@ class Visitor:
         if self.javascript:
             await self.page.evaluate(AXE)
             await self._ask_axe(name)
-        await self._everywhere(name)
-
-    async def _everywhere(self, name: str) -> None:
-        """The same page on other screens: what their width could break."""
-        for width, height in (PHONE, TABLET, WIDE):
-            await self.page.set_viewport_size({"width": width, "height": height})
+        for size in self.widths:
+            await self.page.set_viewport_size(size)  # type: ignore[arg-type]
             await self._fits(name)
 
     async def picture(self, name: str, of: str = "main", width: int = 720) -> None:
         """One of a guide's pictures: made anew, or compared with the page that is open."""
+        if not self.pictured:
+            return
         await self.settle()
         await self.page.wait_for_load_state("load")
         size = self.page.viewport_size or {}
-        await self.page.set_viewport_size({"width": width, "height": PHONE[1]})
+        await self.page.set_viewport_size({"width": width, "height": PHONE["height"]})
         if (found := await pictures.stale(self.page, name, of)) is not None:
             self.wrong.append(found)
         await self.page.set_viewport_size(size)  # type: ignore[arg-type]
@@ -160,15 +169,78 @@ class Visitor:
     async def check(self, label: str) -> None:
         await self.page.get_by_label(label, exact=True).check()
 
+    async def sign_in(self, username: str, password: str, totp_secret: str | None) -> None:
+        await self.page.goto("/")
+        await self.fill("Nama pengguna", username)
+        await self.fill("Kata sandi", password)
+        if totp_secret:
+            await self.fill("Kode sekali pakai", pyotp.TOTP(totp_secret).now())
+        await self.press("Masuk")
+        await self.look("hari-ini")
+
+    # A city's staff, from the page that is open to an issued handover.
+
+    async def take_in(self, willingness: str) -> None:
+        """Who she is, where she goes, and that she wants to."""
+        await self.fill("Inisial", "QX")
+        await self.fill("Tanggal lahir", "1990-01-02")
+        await self.fill("Kode wilayah asal", "35.78")
+        await self.check("Tidak")
+        await self.press("Daftarkan")
+        await self.look("orang")
+        await self.choose("Tujuan", "35")
+        await self.press("Simpan tujuan")
+        await self.fill("Nomor surat kesediaan", willingness)
+        await self.picture("data-kesediaan")
+        await self.press("Simpan surat")
+        await expect(self.page.get_by_text("ya, ada suratnya")).to_be_visible()
+
+    async def draft(self, departure: str) -> None:
+        """Up to the choice of who goes along."""
+        await self.open("siap diserahterimakan")
+        await self.look("rancang")
+        await self.choose("Kantor penerima", "35")
+        await self.fill("Rencana berangkat", departure)
+        await self.fill("Sarana angkutan", "KM Contoh")
+        await self.press("Lanjut: pilih orangnya")
+        await self.look("pilih")
+        await self.picture("penerbit-pilih")
+
+    async def submit(self, number: int) -> str:
+        """With everybody who may go along, so many; gives the handover's code."""
+        await self.press(f"Masukkan semua {number} orang")
+        await self.look("periksa")
+        await self.picture("penerbit-periksa")
+        handover = re.split("[/?]", self.page.url)[4]
+        await self.press("Ajukan untuk disahkan")
+        return handover
+
+    async def approve(self, handover: str, signatory: str, deed_date: str) -> None:
+        await self.open("Menunggu pengesahan Anda")
+        await self.look("serah-terima")
+        await self.open(handover)
+        await self.choose("Penanda tangan", signatory)
+        await self.fill("Tanggal BAST", deed_date)
+        await self.look("sahkan")
+        await self.picture("pengesah-sahkan")
+        await self.press("Sahkan serah terima")
+
+    async def issue(self, handover: str, deed_number: str) -> None:
+        await self.open("Serah terima")
+        await self.open(handover)
+        await self.fill("Nomor BAST", deed_number)
+        await self.picture("penerbit-terbitkan")
+        await self.press("Terbitkan")
+        await expect(self.page.get_by_text("BAST terbit, belum berangkat")).to_be_visible()
+        await self.look("terbit")
+
 
 class ByTouch(Visitor):
     """Whoever has a phone: a finger on what is to be opened, on the width of its screen alone."""
 
-    async def _everywhere(self, name: str) -> None:
-        await self._fits(name)
-
-    async def picture(self, name: str, of: str = "main", width: int = 720) -> None:
-        pass
+    device: ClassVar = {"viewport": PHONE, "has_touch": True, "is_mobile": True}
+    widths = (PHONE,)
+    pictured = False
 
     async def go(self, where: Locator) -> None:
         await self.settle()
@@ -185,23 +257,20 @@ class ByTouch(Visitor):
 class WithoutJavaScript(Visitor):
     """Whoever's browser runs no script, on a phone."""
 
-    async def _everywhere(self, name: str) -> None:
-        await self._fits(name)
-
-    async def picture(self, name: str, of: str = "main", width: int = 720) -> None:
-        pass
+    device: ClassVar = {"viewport": PHONE, "java_script_enabled": False}
+    widths = (PHONE,)
+    pictured = False
 
 
 class ByKeyboard(Visitor):
     """Who has no mouse: Tab to each thing, seen to be there, and then the keys that it takes."""
 
+    pictured = False
+
     async def look(self, name: str) -> None:
         await self.settle()
         await expect(self.page.locator("h1")).to_be_visible()
         await self.page.wait_for_load_state("load")
-
-    async def picture(self, name: str, of: str = "main", width: int = 720) -> None:
-        pass
 
     async def reach(self, where: Locator) -> None:
         """Tabs until it has the focus; whatever has it on the way shows that, within the window."""
@@ -277,38 +346,34 @@ UNSEEN = """(wanted) => {
 whether it is the wanted one; and whether that one still stands in the page."""
 
 
-async def enter(
-    browser: Browser,
-    stack: AsyncExitStack,
-    desk: Desk,
-    base: str,
-    wrong: list[str],
-    role: str,
-    kind: type[Visitor] = Visitor,
-    **more: Any,
-) -> Visitor:
-    """A new account with that role, signed in on the page."""
-    name = CALLED[role]
-    made = await add_staff(
-        desk.office.pool,
-        name,
-        frozenset({role}),
-        PASSWORD,
-        kind=desk.office.service.kind,
-        wrap=desk.office.keyring,
-    )
-    context = await browser.new_context(base_url=base, **more)
-    stack.push_async_callback(context.close)
-    visitor = kind(await context.new_page(), role, wrong, more["java_script_enabled"])
-    visitor.page.set_default_timeout(SECONDS * 1_000)
-    await visitor.page.goto("/")
-    await visitor.fill("Nama pengguna", name)
-    await visitor.fill("Kata sandi", PASSWORD)
-    if made.totp_secret:
-        await visitor.fill("Kode sekali pakai", pyotp.TOTP(made.totp_secret).now())
-    await visitor.press("Masuk")
-    await visitor.look("hari-ini")
-    return visitor
+@dataclass
+class Stage:
+    """Offices as one browser sees them, and what is the matter with any page."""
+
+    browser: Browser
+    stack: AsyncExitStack
+    kind: type[Visitor] = Visitor
+    wrong: list[str] = field(default_factory=list)
+    _bases: dict[int, str] = field(default_factory=dict)
+    _known: dict[tuple[int, str], Visitor] = field(default_factory=dict)
+
+    async def come(self, base: str, name: str) -> Visitor:
+        """Somebody with a browser of her own before that address."""
+        context = await self.browser.new_context(base_url=base, **self.kind.device)
+        self.stack.push_async_callback(context.close)
+        visitor = self.kind(await context.new_page(), name, self.wrong)
+        visitor.page.set_default_timeout(SECONDS * 1_000)
+        return visitor
+
+    async def enter(self, desk: Desk, role: str) -> Visitor:
+        """Whoever has that role there, with a new account, signed in once."""
+        if id(desk) not in self._bases:
+            self._bases[id(desk)] = await self.stack.enter_async_context(served(desk))
+        if (there := (id(desk), role)) not in self._known:
+            visitor = self._known[there] = await self.come(self._bases[id(desk)], role)
+            account = await desk.account(CALLED[role], role)
+            await visitor.sign_in(CALLED[role], PASSWORD, account.totp_secret)
+        return self._known[there]
 
 
 @pytest.fixture
@@ -322,3 +387,10 @@ async def chromium() -> AsyncIterator[Browser]:
         browser = await playwright.chromium.launch(executable_path=CHROMIUM, args=arguments)
         yield browser
         await browser.close()
+
+
+@pytest.fixture
+async def stage(chromium: Browser) -> AsyncIterator[Stage]:
+    """The last of a test's arguments: it is shut before the offices are, and the browser after."""
+    async with AsyncExitStack() as stack:
+        yield Stage(chromium, stack)

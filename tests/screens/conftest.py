@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from tests.screens.chromium import chromium
+from tests.screens.chromium import chromium, stage
 from tests.system.conftest import broker, city, province
 
-__all__ = ["broker", "chromium", "city", "province"]
+__all__ = ["broker", "chromium", "city", "province", "stage"]

@@ -3,13 +3,12 @@
 from __future__ import annotations
 
 import json
-from contextlib import AsyncExitStack
 from typing import Any
 
 import pytest
-from playwright.async_api import Browser, Page, expect
+from playwright.async_api import Page, expect
 
-from tests.screens.chromium import WIDE, enter, served
+from tests.screens.chromium import Stage
 from tests.system import story
 from tests.system.offices import Desk, eventually
 
@@ -29,18 +28,10 @@ async def drafts(page: Page) -> dict[str, Any]:
     return {name: json.loads(text) for name, text in found.items()}
 
 
-async def test_a_page_and_its_line(city: Desk, chromium: Browser) -> None:
-    async with AsyncExitStack() as stack:
-        await story_of_a_line(city, chromium, stack)
-
-
-async def story_of_a_line(city: Desk, chromium: Browser, stack: AsyncExitStack) -> None:
-    base = await stack.enter_async_context(served(city))
-    wrong: list[str] = []
-    more: Any = {"viewport": {"width": WIDE[0], "height": WIDE[1]}, "java_script_enabled": True}
+async def test_a_page_and_its_line(city: Desk, stage: Stage) -> None:
     await story.open_operation(city)
     await story.register(city, story.intake_row())
-    issuer = await enter(chromium, stack, city, base, wrong, "issuer", **more)
+    issuer = await stage.enter(city, "issuer")
     page = issuer.page
     line, change = page.locator("#daring"), page.locator("#perubahan")
 
@@ -141,7 +132,7 @@ async def story_of_a_line(city: Desk, chromium: Browser, stack: AsyncExitStack) 
     await issuer.look("masuk")
     assert await drafts(page) == {}
 
-    intake = await enter(chromium, stack, city, base, wrong, "intake", **more)
+    intake = await stage.enter(city, "intake")
     page = intake.page
     # Who somebody is lies on no device, not even as a draft.
     await page.goto("/kegiatan/OP-TEST/daftarkan")
@@ -154,15 +145,15 @@ async def story_of_a_line(city: Desk, chromium: Browser, stack: AsyncExitStack) 
     await page.goto("/kegiatan/OP-TEST/orang")
     await page.keyboard.press("Escape")
     await page.keyboard.press("Escape")
-    await expect(page).to_have_url(f"{base}/static/kosong.html")
+    await expect(page).to_have_url("/static/kosong.html")
     for _ in range(2):
         await page.go_back(wait_until="commit")
-        await expect(page).to_have_url(f"{base}/static/kosong.html")
+        await expect(page).to_have_url("/static/kosong.html")
     await page.goto("/kegiatan")
     await expect(page.locator("h1")).to_be_visible()
 
     # Where somebody else has signed in meanwhile, a page stays hers who opened it.
-    auditor = await enter(chromium, stack, city, base, wrong, "auditor", **more)
+    auditor = await stage.enter(city, "auditor")
     mine, others = await page.context.cookies(), await auditor.page.context.cookies()
     await page.context.add_cookies([dict(one) for one in others])  # type: ignore[arg-type]
     (person,) = await story.register(city, story.intake_row(willingness=None))
@@ -195,4 +186,4 @@ async def story_of_a_line(city: Desk, chromium: Browser, stack: AsyncExitStack) 
     )
     await page.goto("/masuk")
     assert await drafts(page) == {}
-    assert wrong == []
+    assert stage.wrong == []

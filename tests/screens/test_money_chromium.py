@@ -2,13 +2,12 @@
 
 from __future__ import annotations
 
-from contextlib import AsyncExitStack
 from typing import Any
 
 import pytest
-from playwright.async_api import Browser, expect
+from playwright.async_api import expect
 
-from tests.screens.chromium import WIDE, enter, served
+from tests.screens.chromium import Stage, Visitor
 from tests.system import story
 from tests.system.offices import Desk
 from tests.system.test_receipt_files import JPEG, MIB, PDF, travelled
@@ -21,40 +20,31 @@ AbortSignal.timeout = (ms) => { window.waits.push(ms); return timeout(ms); };"""
 GRANTS, TICKETS = "/uang/OP-TEST/bantuan", "/uang/OP-TEST/tiket"
 
 
-async def test_grants_and_travel_money_in_a_browser(city: Desk, chromium: Browser) -> None:
-    async with AsyncExitStack() as stack:
-        await journey(city, chromium, stack)
-
-
-async def test_a_photo_that_is_too_long_is_told_to_be(city: Desk, chromium: Browser) -> None:
+async def test_a_photo_that_is_too_long_is_told_to_be(city: Desk, stage: Stage) -> None:
     """As a telephone makes it: beyond what is read at all, and the page does not wait for ever."""
     (person,) = await travelled(city)
-    wrong: list[str] = []
-    async with AsyncExitStack() as stack:
-        base = await stack.enter_async_context(served(city))
-        more: Any = {"java_script_enabled": True}
-        treasurer = await enter(chromium, stack, city, base, wrong, "treasurer", **more)
-        page = treasurer.page
-        await page.add_init_script(WAITS)
-        await page.goto(f"/penerima-manfaat/{person}/uang")
-        await page.get_by_text("Lampirkan berkas kuitansi", exact=True).click()
-        content = JPEG + bytes(12 * MIB)
-        photo: Any = {"name": "foto.jpg", "mimeType": "image/jpeg", "buffer": content}
-        await page.locator("#attach-file").set_input_files(photo)
-        await treasurer.press("Lampirkan berkas")
-        await expect(page.get_by_text("Kiriman lebih dari")).to_be_visible()
-        assert await page.evaluate("waits") == [180_000], "sent once, and a slow line has its time"
+    treasurer = await stage.enter(city, "treasurer")
+    page = treasurer.page
+    await page.add_init_script(WAITS)
+    photo = {"name": "foto.jpg", "mimeType": "image/jpeg", "buffer": JPEG + bytes(12 * MIB)}
+    await attach(treasurer, person, photo)
+    await expect(page.get_by_text("Kiriman lebih dari")).to_be_visible()
+    assert await page.evaluate("waits") == [180_000], "sent once, and a slow line has its time"
 
 
-async def file_of_a_receipt(treasurer: Any, person: str) -> None:
+async def attach(treasurer: Visitor, person: str, file: Any) -> None:
+    await treasurer.page.goto(f"/penerima-manfaat/{person}/uang")
+    await treasurer.page.get_by_text("Lampirkan berkas kuitansi", exact=True).click()
+    await treasurer.look("lampirkan-berkas")
+    await treasurer.page.locator("#attach-file").set_input_files(file)
+    await treasurer.press("Lampirkan berkas")
+
+
+async def file_of_a_receipt(treasurer: Visitor, person: str) -> None:
     """Attached by the page's script, and downloaded by the browser itself."""
     page = treasurer.page
-    await page.goto(f"/penerima-manfaat/{person}/uang")
-    await page.get_by_text("Lampirkan berkas kuitansi", exact=True).click()
-    await treasurer.look("lampirkan-berkas")
-    scan: Any = {"name": "tiket.pdf", "mimeType": "application/pdf", "buffer": PDF}
-    await page.locator("#attach-file").set_input_files(scan)
-    await treasurer.press("Lampirkan berkas")
+    scan = {"name": "tiket.pdf", "mimeType": "application/pdf", "buffer": PDF}
+    await attach(treasurer, person, scan)
     await expect(page.get_by_text("Berkas terlampir, 1 kB, PDF")).to_be_visible()
     await page.get_by_text("Buka berkas kuitansi", exact=True).click()
     await treasurer.choose("Untuk apa dibuka", "receipt")
@@ -66,16 +56,12 @@ async def file_of_a_receipt(treasurer: Any, person: str) -> None:
     assert (await download.path()).read_bytes() == PDF
 
 
-async def journey(city: Desk, chromium: Browser, stack: AsyncExitStack) -> None:
-    base = await stack.enter_async_context(served(city))
-    wrong: list[str] = []
-    viewport = {"width": WIDE[0], "height": WIDE[1]}
-    more: Any = {"viewport": viewport, "java_script_enabled": True}
+async def test_grants_and_travel_money_in_a_browser(city: Desk, stage: Stage) -> None:
     await story.open_operation(city)
     rows = (story.intake_row(willingness=f"SPK/{n}") for n in range(55))
     persons = sorted(await story.register(city, *rows))
 
-    treasurer = await enter(chromium, stack, city, base, wrong, "treasurer", **more)
+    treasurer = await stage.enter(city, "treasurer")
     await treasurer.open("Keuangan")
     await treasurer.look("keuangan")
     await treasurer.open("Bantuan OP-TEST")
@@ -134,4 +120,4 @@ async def journey(city: Desk, chromium: Browser, stack: AsyncExitStack) -> None:
     await treasurer.page.goto("/")
     await treasurer.look("hari-ini-bendahara")
     await treasurer.picture("bendahara-hari-ini")
-    assert wrong == []
+    assert stage.wrong == []

@@ -112,9 +112,7 @@ async def taken(browser: Browser, page: httpx.Response) -> httpx.Response | None
 async def test_a_timeline_goes_back_on_both_axes_and_says_what_changed_since(
     city: Desk, province: Desk, stack: AsyncExitStack
 ) -> None:
-    (person,) = await story.issued(city, 1)
-    await story.expected(province)
-    await story.open_house(province)
+    (person,) = await story.awaited(city, province, 1)
     departed = {"occurred_at": "2019-10-04T08:00:00+08:00"}
     await city.post("issuer", "/handovers/HO-1/departure", departed)
     arrived = story.ARRIVED | {"occurred_at": "2019-10-06T09:00:00+07:00"}

@@ -3,13 +3,10 @@ decides, what an operator sees, and the public page of a paper; each looked at b
 
 from __future__ import annotations
 
-from contextlib import AsyncExitStack
-from typing import Any
-
 import pytest
-from playwright.async_api import Browser, expect
+from playwright.async_api import expect
 
-from tests.screens.chromium import WIDE, enter, served
+from tests.screens.chromium import Stage
 from tests.system import story
 from tests.system.offices import Desk, eventually
 from tests.system.test_papers import printed
@@ -48,27 +45,14 @@ async def filled(city: Desk, province: Desk) -> list[str]:
     return persons
 
 
-MORE: Any = {"viewport": {"width": WIDE[0], "height": WIDE[1]}, "java_script_enabled": True}
-
-
-async def test_what_is_listed_decided_tried_again_and_checked_by_the_public_in_a_browser(
-    city: Desk, province: Desk, chromium: Browser
-) -> None:
-    async with AsyncExitStack() as stack:
-        await deciding(city, await filled(city, province), chromium, stack)
-
-
 LISTS = (
     "penghapusan", "penahanan", "masa-simpan", "pembukaan", "pencarian", "pembukaan-tidak-biasa",
     "tautan", "tautan/pesan",
 )  # fmt: skip
 
 
-async def listed(
-    city: Desk, persons: list[str], chromium: Browser, stack: AsyncExitStack, base: str
-) -> list[str]:
-    wrong: list[str] = []
-    auditor = await enter(chromium, stack, city, base, wrong, "auditor", **MORE)
+async def listed(city: Desk, persons: list[str], stage: Stage) -> None:
+    auditor = await stage.enter(city, "auditor")
     await auditor.page.goto("/riwayat/HO-1")
     await auditor.fill("Yang terjadi sampai", "2019-10-05T12:00:00")
     await auditor.press("Tampilkan")
@@ -84,16 +68,15 @@ async def listed(
     await auditor.page.get_by_role("button", name="Catat temuan").click()
     await expect(auditor.page.locator("#masalah")).to_be_focused()
     await auditor.look("akses-darurat-salah")
-    return wrong
 
 
-async def deciding(
-    city: Desk, persons: list[str], chromium: Browser, stack: AsyncExitStack
+async def test_what_is_listed_decided_tried_again_and_checked_by_the_public_in_a_browser(
+    city: Desk, province: Desk, stage: Stage
 ) -> None:
+    persons = await filled(city, province)
     paper = await printed(city, "approver", "/handovers/HO-1/deed")
-    base = await stack.enter_async_context(served(city))
-    wrong = await listed(city, persons, chromium, stack, base)
-    approver = await enter(chromium, stack, city, base, wrong, "approver", **MORE)
+    await listed(city, persons, stage)
+    approver = await stage.enter(city, "approver")
     await approver.open("Usulan penghapusan data")
     await approver.open(persons[3])
     await approver.page.get_by_text("Tahan dari penghapusan").click()
@@ -114,7 +97,7 @@ async def deciding(
     await eventually(erased)
     await approver.look("terhapus")
 
-    operator = await enter(chromium, stack, city, base, wrong, "operator", **MORE)
+    operator = await stage.enter(city, "operator")
     await operator.open("Tautan")
     await operator.picture("operator-tautan")
     await operator.page.goto("/")
@@ -125,7 +108,7 @@ async def deciding(
     await operator.page.get_by_role("button", name="Coba lagi").first.click()
     await operator.look("tertahan-dicoba")
 
-    intake = await enter(chromium, stack, city, base, wrong, "intake", **MORE)
+    intake = await stage.enter(city, "intake")
     await intake.page.goto("/usul-penghapusan")
     await intake.look("usul")
 
@@ -140,4 +123,4 @@ async def deciding(
     await intake.fill("Isi kode pada naskah", paper.codes[0][:-1])
     await intake.press("Periksa")
     await intake.look("periksa-tidak-dikenal")
-    assert wrong == []
+    assert stage.wrong == []

@@ -2,13 +2,10 @@
 
 from __future__ import annotations
 
-from contextlib import AsyncExitStack
-from typing import Any
-
 import pytest
-from playwright.async_api import Browser, expect
+from playwright.async_api import expect
 
-from tests.screens.chromium import WIDE, enter, served
+from tests.screens.chromium import Stage
 from tests.screens.test_province import handed_over
 from tests.system import story
 from tests.system.offices import Desk
@@ -17,18 +14,9 @@ pytestmark = [pytest.mark.xdist_group("chromium"), pytest.mark.timeout(300)]
 
 
 async def test_from_a_house_to_a_case_in_a_browser(
-    city: Desk, province: Desk, chromium: Browser
+    city: Desk, province: Desk, stage: Stage
 ) -> None:
-    async with AsyncExitStack() as stack:
-        await journey(city, province, chromium, stack)
-
-
-async def journey(city: Desk, province: Desk, chromium: Browser, stack: AsyncExitStack) -> None:
-    base = await stack.enter_async_context(served(province))
-    wrong: list[str] = []
-    viewport = {"width": WIDE[0], "height": WIDE[1]}
-    more: Any = {"viewport": viewport, "java_script_enabled": True}
-    admin = await enter(chromium, stack, province, base, wrong, "admin", **more)
+    admin = await stage.enter(province, "admin")
     await admin.open("Rumah singgah")
     await admin.look("rumah-kosong")
     for number, capacity in ((1, "4"), (2, "1")):
@@ -43,7 +31,7 @@ async def journey(city: Desk, province: Desk, chromium: Browser, stack: AsyncExi
     credit = story.CREDIT | {"person": persons[0], "reference": "KREDIT/1"}
     await city.post("treasurer", "/operations/OP-TEST/bank-file", {"rows": [credit]})
     await story.answer(province, persons[0], story.ARRIVED)
-    reception = await enter(chromium, stack, province, base, wrong, "reception", **more)
+    reception = await stage.enter(province, "reception")
     await reception.open("Kedatangan")
     await reception.look("kedatangan")
     await reception.open("HO-1")
@@ -62,7 +50,7 @@ async def journey(city: Desk, province: Desk, chromium: Browser, stack: AsyncExi
     await expect(reception.page.get_by_text("Baris lainnya sudah dicatat.")).to_be_visible()
     await reception.look("lembar-sebagian")
 
-    worker = await enter(chromium, stack, province, base, wrong, "case_worker", **more)
+    worker = await stage.enter(province, "case_worker")
     await worker.picture("pendamping-hari-ini")
     await worker.open("Belum ada pekerja sosialnya")
     await worker.look("kasus")
@@ -92,4 +80,4 @@ async def journey(city: Desk, province: Desk, chromium: Browser, stack: AsyncExi
     await worker.picture("pendamping-bantuan")
     await admin.open("Penugasan")
     await admin.look("penugasan")
-    assert wrong == []
+    assert stage.wrong == []

@@ -95,9 +95,7 @@ async def test_why_a_province_declined_opens_to_its_reception(
 ) -> None:
     reception = await stack.enter_async_context(signed_in(province, "penerima", "reception"))
     worker = await stack.enter_async_context(signed_in(province, "pendamping", "case_worker"))
-    await story.issued(city, 1)
-    await story.expected(province)
-    await story.open_house(province)
+    await story.awaited(city, province, 1)
     here = "/kedatangan/HO-1"
     await reception.step(here, "decline", reason="capacity", explanation="Atapnya bocor")
     assert "Atapnya bocor" in await opened(reception, here, "Serah terima HO-1 ditolak")

@@ -3,22 +3,28 @@
 from __future__ import annotations
 
 import asyncio
-from collections.abc import Callable, Iterator
-from contextlib import AsyncExitStack, contextmanager
+from collections.abc import AsyncIterator, Callable, Iterator
+from contextlib import AsyncExitStack, asynccontextmanager, contextmanager
 from dataclasses import dataclass, field
 from itertools import count
+from pathlib import Path
 from typing import Any
 
 import httpx
 from fastapi import FastAPI
+from redis.asyncio import Redis
 
+from services.city.service import SERVICE as CITY
+from services.province.service import SERVICE as PROVINCE
 from shared.kernel.keyring import Keyring
 from shared.kernel.rotation import init
 from shared.runtime.manifest import Service
 from shared.runtime.office import Office, open_keyring, open_office
 from shared.runtime.settings import Settings
-from shared.runtime.staff import ROLES_OF, add_staff
+from shared.runtime.staff import ROLES_OF, NewAccount, add_staff
 from shared.runtime.web import make_app
+from tests.conftest import office_settings
+from tests.servers import Servers
 
 PASSWORD = "kalimat sandi contoh"
 _keys = count(1)
@@ -75,18 +81,18 @@ class Desk:
         assert response.is_success, response.text
         return response.json()
 
-    async def account(self, username: str, role: str) -> str:
-        """One more account; gives its token."""
+    async def account(self, username: str, *roles: str) -> NewAccount:
+        """One more account with these roles."""
         made = await add_staff(
             self.office.pool,
             username,
-            frozenset({role}),
+            frozenset(roles),
             PASSWORD,
             kind=self.office.service.kind,
             wrap=self.office.keyring,
         )
         self.tokens[username] = made.token
-        return made.token
+        return made
 
     async def size(self) -> int:
         return (await self.office.store.head()).size
@@ -115,10 +121,30 @@ async def open_desk(
     )
     desk = Desk(app, http)
     for role in sorted(ROLES_OF[service.kind]):
-        desk.tokens[role] = await desk.account(role, role)
+        await desk.account(role, role)
     _open[settings.office] = desk
     stack.callback(_open.pop, settings.office)
     return desk
+
+
+@asynccontextmanager
+async def three_offices(
+    servers: Servers, folder: Path, **more: Any
+) -> AsyncIterator[tuple[Desk, Desk, Desk, Redis]]:
+    """A city and two provinces, for as long as a module's tests run, and their Redis, emptied."""
+    async with AsyncExitStack() as stack:
+        redis = await stack.enter_async_context(Redis.from_url(servers.redis_url))
+        await redis.flushall()
+        stack.push_async_callback(redis.flushall)
+        city, east, south = [
+            await open_desk(stack, office_settings(servers, folder, code, partners, **more), of)
+            for code, partners, of in (
+                ("53.71", ("35", "53"), CITY),
+                ("35", ("53.71",), PROVINCE),
+                ("53", ("53.71",), PROVINCE),
+            )
+        ]
+        yield city, east, south, redis
 
 
 _idle: dict[tuple[int, int, bool], list[tuple[FastAPI, list[Settings]]]] = {}

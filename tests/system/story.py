@@ -114,11 +114,17 @@ async def answer(province: Desk, person: str, body: dict[str, Any], **more: Any)
     await province.post("reception", f"/arrivals/HO-1/entries/{person}/answer", body, **more)
 
 
-async def arrived(city: Desk, province: Desk) -> str:
-    """One beneficiary handed over, arrived, and known at both offices to have."""
-    (person,) = await issued(city, 1)
+async def awaited(city: Desk, province: Desk, number: int) -> list[str]:
+    """So many people who are handed over to a province that knows of it and has a house."""
+    persons = await issued(city, number)
     await expected(province)
     await open_house(province)
+    return persons
+
+
+async def arrived(city: Desk, province: Desk) -> str:
+    """One beneficiary handed over, arrived, and known at both offices to have."""
+    (person,) = await awaited(city, province, 1)
     await answer(province, person, ARRIVED)
     await until_states(city, {person: "arrived"})
     return person

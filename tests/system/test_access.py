@@ -12,7 +12,7 @@ from fastapi.routing import APIRoute
 
 from shared.runtime import custody_routes, staff
 from shared.runtime.gate import SECURITY_HEADERS
-from shared.runtime.staff import ROLES_OF, SECOND_FACTOR, NewAccount, add_staff
+from shared.runtime.staff import ROLES_OF, SECOND_FACTOR, NewAccount
 from shared.runtime.web import reads_of
 from tests.system import story
 from tests.system.offices import PASSWORD, Desk
@@ -42,17 +42,6 @@ def addresses(desk: Desk) -> list[tuple[str, str]]:
     ]
     assert len(found) > 20
     return found
-
-
-async def add(desk: Desk, username: str, *roles: str) -> NewAccount:
-    return await add_staff(
-        desk.office.pool,
-        username,
-        frozenset(roles),
-        PASSWORD,
-        kind=desk.office.service.kind,
-        wrap=desk.office.keyring,
-    )
 
 
 async def sign_in(desk: Desk, account: NewAccount, username: str) -> str:
@@ -142,7 +131,7 @@ async def test_each_role_signs_in_at_its_office_and_reads_what_its_token_reads(
 ) -> None:
     for desk in (city, province):
         for role in sorted(ROLES_OF[desk.office.service.kind]):
-            account = await add(desk, f"one-{role}", role)
+            account = await desk.account(f"one-{role}", role)
             assert bool(account.totp_secret) == (role in SECOND_FACTOR)
             token = await sign_in(desk, account, f"one-{role}")
             for read in reads_of(desk.office.service):
@@ -158,11 +147,11 @@ async def test_each_role_signs_in_at_its_office_and_reads_what_its_token_reads(
 async def test_an_office_gives_no_role_of_another_kind(city: Desk, province: Desk) -> None:
     for desk, role in ((city, "case_worker"), (province, "issuer")):
         with pytest.raises(ValueError, match="roles at a"):
-            await add(desk, "petugas", role)
+            await desk.account("petugas", role)
 
 
 async def test_a_session_ends_when_its_account_is_disabled(city: Desk) -> None:
-    account = await add(city, "petugas", "intake")
+    account = await city.account("petugas", "intake")
     headers = {"Authorization": f"Bearer {await sign_in(city, account, 'petugas')}"}
     assert (await city.http.get("/api/v1/operations", headers=headers)).status_code == 200
     assert await staff.disable(city.office.pool, "petugas")
@@ -170,7 +159,7 @@ async def test_a_session_ends_when_its_account_is_disabled(city: Desk) -> None:
 
 
 async def test_a_command_from_a_browser_needs_the_token_of_a_page(city: Desk) -> None:
-    await add(city, "petugas", "issuer")
+    await city.account("petugas", "issuer")
     transport = httpx.ASGITransport(app=city.app)
     async with httpx.AsyncClient(transport=transport, base_url="https://office") as browser:
         csrf = re.findall(r'name="csrf" value="(\w+)"', (await browser.get("/masuk")).text)[0]
@@ -205,7 +194,7 @@ async def test_every_link_of_the_page_of_what_can_be_read_leads_somewhere(city: 
 
 
 async def test_neither_password_nor_token_stands_in_the_database(city: Desk) -> None:
-    account = await add(city, "petugas", "auditor")
+    account = await city.account("petugas", "auditor")
     session = await sign_in(city, account, "petugas")
     assert account.totp_secret
     async with city.office.pool.connection() as connection:
@@ -225,7 +214,7 @@ async def test_neither_password_nor_token_stands_in_the_database(city: Desk) -> 
 async def test_one_account_is_never_issuer_and_approver(city: Desk) -> None:
     """Rule 7."""
     with pytest.raises(ValueError, match="who issues does not approve"):
-        await add(city, "both", "issuer", "approver")
+        await city.account("both", "issuer", "approver")
 
 
 async def test_issuer_and_approver_are_two_people(city: Desk) -> None:

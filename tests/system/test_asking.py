@@ -22,7 +22,7 @@ from tests.system.offices import Desk, eventually, open_desk
 from tests.system.test_audit import whole_story
 from tests.system.test_command import environment, pulang
 from tests.system.test_parked import STRANGER, told_of_nobody
-from tests.system.test_reconcile import named, partner_of
+from tests.system.test_reconcile import LOST_AND_CHANGED, lost_and_changed, named, partner_of
 from tests.system.test_tampering import owners
 
 
@@ -72,19 +72,10 @@ async def test_offices_that_agree_say_so_and_only_the_question_is_recorded(
 async def test_each_word_is_said_over_the_link_from_either_end(
     city: Desk, province: Desk, servers: Servers
 ) -> None:
-    await whole_story(city, province)
-    async with owners(city, servers) as db:
-        await db.execute("delete from outbox where receiver = '35' and sequence = 2")
-    async with owners(province, servers) as db:
-        await db.execute(
-            "update inbox set body = replace(convert_from(body, 'UTF8'), '2019', '2018')::bytea"
-            " where sender = '53.71' and sequence = 1"
-        )
-        await db.execute("delete from inbox where sender = '53.71' and sequence = 3")
-    wanted = [("different", "53.71", 1), ("extra", "53.71", 2), ("missing", "53.71", 3)]
+    await lost_and_changed(city, province, servers)
     for desk in (city, province):
         code, found = await asked(desk)
-        assert (code, named(found)) == (1, wanted)
+        assert (code, named(found)) == (1, LOST_AND_CHANGED)
         assert all(one["type"] and one["subject"] for one in found["differences"])
         *_, last = await record(desk, partner_of(desk))
         assert (last["outcome"], last["differences"]) == ("differed", 3)

@@ -209,9 +209,7 @@ async def test_a_departure_that_did_not_occur_was_never_true(city: Desk, provinc
 
 async def test_a_corrected_answer_was_not_so_at_either_office(city: Desk, province: Desk) -> None:
     """She was said to have come, and had not: no arrival, no case, no bed on the day between."""
-    (person,) = await story.issued(city, 1)
-    await story.expected(province)
-    await story.open_house(province)
+    (person,) = await story.awaited(city, province, 1)
     now = datetime.now(city.office.settings.zone)
     came = (now + timedelta(seconds=1)).isoformat()
     await story.answer(province, person, story.ARRIVED | {"occurred_at": came})
@@ -295,9 +293,7 @@ async def test_at_the_end_of_time_what_is_known_and_what_is_true_is_what_staff_r
     city: Desk, province: Desk
 ) -> None:
     """Every address of a read model at both offices, whatever was corrected before."""
-    persons = await story.issued(city, 3)
-    await story.expected(province)
-    await story.open_house(province)
+    persons = await story.awaited(city, province, 3)
     await city.post("issuer", "/handovers/HO-1/departure")
     await city.post("issuer", "/handovers/HO-1/departure-correction", {"reason": "Batal"})
     for person in persons:

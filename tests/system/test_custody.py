@@ -15,7 +15,7 @@ import statistics
 import time
 import zipfile
 from collections.abc import AsyncIterator, Iterator
-from contextlib import AsyncExitStack, contextmanager
+from contextlib import contextmanager
 from dataclasses import dataclass, replace
 from datetime import timedelta
 from itertools import count
@@ -23,19 +23,15 @@ from typing import Any
 
 import pytest
 from psycopg import OperationalError
-from redis.asyncio import Redis
 
-from services.city.service import SERVICE as CITY
-from services.province.service import SERVICE as PROVINCE
 from shared.kernel import merkle, rotation
 from shared.kernel.store import read_head
 from shared.runtime import sessions, staff
-from shared.runtime.staff import add_staff
 from shared.runtime.web import reads_of
 from tests.servers import Servers
 from tests.system import story
-from tests.system.offices import PASSWORD, Desk, eventually, open_desk
-from tests.system.test_matrix import office_settings, unzipped
+from tests.system.offices import Desk, eventually, three_offices
+from tests.system.test_matrix import unzipped
 
 pytestmark = pytest.mark.xdist_group("custody")
 
@@ -60,24 +56,8 @@ async def offices(
     servers: Servers, tmp_path_factory: pytest.TempPathFactory
 ) -> AsyncIterator[Offices]:
     folder = tmp_path_factory.mktemp("custody")
-    async with AsyncExitStack() as stack:
-        redis = await stack.enter_async_context(Redis.from_url(servers.redis_url))
-        await redis.flushall()
-        stack.push_async_callback(redis.flushall)
-        made = Offices(
-            *[
-                await open_desk(
-                    stack,
-                    office_settings(servers, folder, code, *partners, looks_alarm_persons=3),
-                    service,
-                )
-                for code, partners, service in (
-                    ("53.71", ("35", "53"), CITY),
-                    ("35", ("53.71",), PROVINCE),
-                    ("53", ("53.71",), PROVINCE),
-                )
-            ]
-        )
+    async with three_offices(servers, folder, looks_alarm_persons=3) as (city, east, south, _):
+        made = Offices(city, east, south)
         await story.open_operation(made.city)
         for province in (made.east, made.south):
             house = {"house": "RS-1", "name": FORMULA, "capacity": 500}
@@ -126,15 +106,7 @@ async def say(offices: Offices, office: str, handover: str, person: str, body: A
 
 async def account(desk: Desk, username: str, *roles: str) -> str:
     """One more account, with several roles if need be; gives its name."""
-    made = await add_staff(
-        desk.office.pool,
-        username,
-        frozenset(roles),
-        PASSWORD,
-        kind=desk.office.service.kind,
-        wrap=desk.office.keyring,
-    )
-    desk.tokens[username] = made.token
+    await desk.account(username, *roles)
     return username
 
 

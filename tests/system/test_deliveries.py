@@ -38,9 +38,7 @@ async def until(city: Desk, state: str, answered: int) -> dict[str, Any]:
 async def test_a_handover_is_acknowledged_when_staff_there_have_answered_for_all(
     city: Desk, province: Desk
 ) -> None:
-    first, second = await story.issued(city, 2)
-    await story.expected(province)
-    await story.open_house(province)
+    first, second = await story.awaited(city, province, 2)
     await until(city, "applied", 0)
     await story.answer(province, first, story.ARRIVED)
     one = await until(city, "applied", 1)
@@ -75,9 +73,7 @@ async def test_a_declined_handover_is_answered_for_everybody(city: Desk, provinc
 async def test_a_credit_is_acknowledged_by_the_word_of_her_office(
     city: Desk, province: Desk
 ) -> None:
-    (person,) = await story.issued(city, 1)
-    await story.expected(province)
-    await story.open_house(province)
+    (person,) = await story.awaited(city, province, 1)
     await story.answer(province, person, story.ARRIVED)
     row = story.CREDIT | {"person": person, "reference": "K/1"}
     await city.post("treasurer", "/operations/OP-TEST/bank-file", {"rows": [row]})
@@ -104,9 +100,7 @@ async def test_the_times_are_those_at_which_this_office_learned_it(
     city: Desk, province: Desk
 ) -> None:
     """A late answer says when she came; the ledger says when the city got to know."""
-    (person,) = await story.issued(city, 1)
-    await story.expected(province)
-    await story.open_house(province)
+    (person,) = await story.awaited(city, province, 1)
     began = await now(city)
     await story.answer(province, person, story.ARRIVED)
     one = await until(city, "acknowledged", 1)

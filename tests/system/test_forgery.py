@@ -10,7 +10,6 @@ from __future__ import annotations
 
 import asyncio
 from collections.abc import AsyncIterator, Callable
-from contextlib import AsyncExitStack
 from dataclasses import dataclass, field
 from typing import Any
 
@@ -21,16 +20,13 @@ from psycopg import sql
 from psycopg.errors import InsufficientPrivilege
 from redis.asyncio import Redis
 
-from services.city.service import SERVICE as CITY
-from services.province.service import SERVICE as PROVINCE
 from shared.kernel import merkle, rotation
 from shared.kernel.keyring import Keyring, key_id
 from shared.kernel.link import FRAME_BYTES, Frame, Receipt, encode
 from shared.kernel.store import read_head
 from tests.servers import Servers
 from tests.system import story
-from tests.system.offices import Desk, eventually, open_desk
-from tests.system.test_matrix import office_settings
+from tests.system.offices import Desk, eventually, three_offices
 
 pytestmark = pytest.mark.xdist_group("forgery")
 
@@ -60,19 +56,11 @@ class Tapped:
 async def links(
     servers: Servers, tmp_path_factory: pytest.TempPathFactory
 ) -> AsyncIterator[Tapped]:
-    folder = tmp_path_factory.mktemp("forgery")
-    async with AsyncExitStack() as stack:
-        redis = await stack.enter_async_context(Redis.from_url(servers.redis_url))
-        await redis.flushall()
-        stack.push_async_callback(redis.flushall)
-        settings = office_settings(servers, folder, "53.71", "35", "53")
-        city = await open_desk(stack, settings, CITY)
-        east = await open_desk(stack, office_settings(servers, folder, "35", "53.71"), PROVINCE)
-        south = await open_desk(stack, office_settings(servers, folder, "53", "53.71"), PROVINCE)
-        made = Tapped(city, east, south, redis)
+    async with three_offices(servers, tmp_path_factory.mktemp("forgery")) as offices:
+        made = Tapped(*offices)
         tap(made)
-        await story.open_operation(city)
-        await story.open_house(east)
+        await story.open_operation(made.city)
+        await story.open_house(made.east)
         await handed_over(made, "HO-0")
         assert made.frames()
         # Each has heard by now what to seal to: nothing but the tests' own doing moves anything.

@@ -43,9 +43,7 @@ async def test_an_arrival_is_answered_before_the_word_of_the_departure(
 
 async def test_a_wrong_answer_is_corrected_at_both_offices(city: Desk, province: Desk) -> None:
     """Rule 18: the correction cites the answer it replaces; bed and case go with it."""
-    (person,) = await story.issued(city, 1)
-    await story.expected(province)
-    await story.open_house(province)
+    (person,) = await story.awaited(city, province, 1)
     await story.answer(province, person, story.ARRIVED)
     path = f"/arrivals/HO-1/entries/{person}"
     wrong = {"outcome": "absent", "absence": "not_on_transport"}
@@ -64,9 +62,7 @@ async def test_somebody_who_stands_on_no_list_is_shown_and_never_swallowed(
     city: Desk, province: Desk
 ) -> None:
     """Rule 1."""
-    await story.issued(city, 1)
-    await story.expected(province)
-    await story.open_house(province)
+    await story.awaited(city, province, 1)
     body = {"initials": "ZZ", "house": "RS-1", "willing": True}
     person = (await province.post("reception", "/arrivals/HO-1/unlisted", body))["person"]
     await eventually(lambda: has_state(city, person, "unlisted"))
@@ -206,9 +202,7 @@ async def test_a_failed_grant_is_paid_again_confirmed_and_never_nets(
 
 async def test_the_city_sees_a_cases_status_and_nothing_else(city: Desk, province: Desk) -> None:
     """Rule 21, looked for in every byte that the city holds."""
-    (person,) = await story.issued(city, 1)
-    await story.expected(province)
-    await story.open_house(province)
+    (person,) = await story.awaited(city, province, 1)
     await story.answer(province, person, story.ARRIVED)
     secret = "rahasia-asesmen-contoh"
     await province.post("case_worker", f"/cases/{person}/taking")
@@ -372,9 +366,7 @@ async def test_an_answer_corrected_while_she_is_on_the_next_manifest_is_not_lost
     city: Desk, province: Desk
 ) -> None:
     """Rules 1 and 5: she is in the house, and no board may say that she is absent."""
-    (person,) = await story.issued(city, 1)
-    await story.expected(province)
-    await story.open_house(province)
+    (person,) = await story.awaited(city, province, 1)
     absent = {"outcome": "absent", "absence": "not_on_transport"}
     await story.answer(province, person, absent)
     await story.until_states(city, {person: "absent"})
@@ -434,9 +426,7 @@ async def test_many_readers_of_sealed_cases_bring_nobody_to_a_stand(
 ) -> None:
     import asyncio
 
-    (person,) = await story.issued(city, 1)
-    await story.expected(province)
-    await story.open_house(province)
+    (person,) = await story.awaited(city, province, 1)
     await story.answer(province, person, story.ARRIVED)
     await province.post("case_worker", f"/cases/{person}/taking")
     texts = {"potential": "A", "wish": "B", "opportunity": "C"}

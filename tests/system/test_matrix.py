@@ -12,29 +12,21 @@ import io
 import re
 import zipfile
 from collections.abc import AsyncIterator, Iterator
-from contextlib import AsyncExitStack
 from dataclasses import dataclass, field
 from datetime import timedelta
-from pathlib import Path
 from typing import Any
 
 import httpx
 import pytest
 from fastapi.routing import APIRoute
-from pydantic import SecretStr
 from redis.asyncio import Redis
 
-from services.city.service import SERVICE as CITY
-from services.province.service import SERVICE as PROVINCE
 from shared.runtime import sessions, staff
-from shared.runtime.key_file import SealedFile
-from shared.runtime.settings import Settings
 from shared.runtime.staff import ROLES_OF, Kind
 from tests import pdf
-from tests.conftest import PASSPHRASE
 from tests.servers import Servers
 from tests.system import story
-from tests.system.offices import Desk, eventually, open_desk
+from tests.system.offices import Desk, eventually, three_offices
 
 pytestmark = pytest.mark.xdist_group("matrix")
 
@@ -329,39 +321,10 @@ def marks(office: str, numbers: Iterator[int] | range = range(1, 3)) -> list[str
     return [row(office, number)[name] for number in numbers for name in names]
 
 
-def office_settings(
-    servers: Servers, folder: Path, office: str, *partners: str, **more: Any
-) -> Settings:
-    """An office with a new database and key file, for as long as a module's tests run."""
-    key = folder / f"{office}.key"
-    SealedFile.make(key, PASSPHRASE, office)
-    return Settings(
-        office=office,
-        office_name=f"Kantor {office}",
-        partners=partners,
-        database_url=servers.database(),
-        redis_url=servers.redis_url,
-        key_file=key,
-        key_passphrase=SecretStr(PASSPHRASE),
-        **more,
-    )
-
-
 @pytest.fixture(scope="module")
 async def world(servers: Servers, tmp_path_factory: pytest.TempPathFactory) -> AsyncIterator[World]:
-    folder = tmp_path_factory.mktemp("matrix")
-
-    def settings(office: str, *partners: str) -> Settings:
-        return office_settings(servers, folder, office, *partners)
-
-    async with AsyncExitStack() as stack:
-        redis = await stack.enter_async_context(Redis.from_url(servers.redis_url))
-        await redis.flushall()
-        stack.push_async_callback(redis.flushall)
-        city = await open_desk(stack, settings("53.71", "35", "53"), CITY)
-        east = await open_desk(stack, settings("35", "53.71"), PROVINCE)
-        south = await open_desk(stack, settings("53", "53.71"), PROVINCE)
-        made = World(city, east, south, redis)
+    async with three_offices(servers, tmp_path_factory.mktemp("matrix")) as offices:
+        made = World(*offices)
         await fill(made)
         yield made
 
@@ -487,7 +450,7 @@ async def test_who_has_no_account_or_no_longer_one_opens_nothing(world: World, k
     desk = world.desk(kind)
     role = "intake" if kind == "city" else "reception"
     office = desk.office
-    disabled = await desk.account("sudah-pindah", role)
+    disabled = (await desk.account("sudah-pindah", role)).token
     account = await staff.by_username(office.pool, "sudah-pindah")
     assert account is not None
     of_disabled = await sessions.begin(office.pool, account, office.clock())

@@ -186,9 +186,7 @@ async def test_the_city_answers_everybody_as_its_document_says(city: Desk, provi
 async def test_the_province_answers_everybody_as_its_document_says(
     city: Desk, province: Desk
 ) -> None:
-    persons = await story.issued(city)
-    await story.expected(province)
-    await story.open_house(province)
+    persons = await story.awaited(city, province, 3)
     await story.answer(province, persons[0], story.ARRIVED)
     fuzz = await fired_at(province, KNOWN | {"person": persons})
     assert fuzz.sent > 500

@@ -22,10 +22,10 @@ from shared.runtime import custody_routes
 from shared.runtime.papers.record import NotCovered, Source
 from shared.runtime.papers.verifying import Shown, Verdict, shown, verify
 from tests import pdf
+from tests.conftest import office_settings
 from tests.servers import Servers
 from tests.system import story
 from tests.system.offices import Desk, eventually, open_desk
-from tests.system.test_matrix import office_settings
 
 pytestmark = pytest.mark.xdist_group("papers")
 
@@ -101,9 +101,9 @@ async def verdict(desk: Desk, one: Shown) -> Verdict:
 async def world(servers: Servers, tmp_path_factory: pytest.TempPathFactory) -> AsyncIterator[World]:
     folder = tmp_path_factory.mktemp("papers")
     async with AsyncExitStack() as stack:
-        settings = office_settings(servers, folder, "53.71", "35", "53", public_url=f"{URL}/")
+        settings = office_settings(servers, folder, "53.71", ("35", "53"), public_url=f"{URL}/")
         city = await open_desk(stack, settings, CITY)
-        settings = office_settings(servers, folder, "35", "53.71")
+        settings = office_settings(servers, folder, "35", ("53.71",))
         east = await open_desk(stack, settings, PROVINCE)
         made = World(city, east, [])
         await fill(made)

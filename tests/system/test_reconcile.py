@@ -60,9 +60,11 @@ async def test_two_offices_in_sync_differ_in_nothing_both_ways(
     assert "issuer" not in text
 
 
-async def test_a_deleted_and_a_changed_message_are_named_both_ways(
-    city: Desk, province: Desk, servers: Servers, tmp_path: Path
-) -> None:
+LOST_AND_CHANGED = [("different", "53.71", 1), ("extra", "53.71", 2), ("missing", "53.71", 3)]
+
+
+async def lost_and_changed(city: Desk, province: Desk, servers: Servers) -> None:
+    """Of what the city has told, one message is lost at each office, and one is another there."""
     await whole_story(city, province)
     async with owners(city, servers) as db:
         await db.execute("delete from outbox where receiver = '35' and sequence = 2")
@@ -72,12 +74,17 @@ async def test_a_deleted_and_a_changed_message_are_named_both_ways(
             " where sender = '53.71' and sequence = 1"
         )
         await db.execute("delete from inbox where sender = '53.71' and sequence = 3")
+
+
+async def test_a_deleted_and_a_changed_message_are_named_both_ways(
+    city: Desk, province: Desk, servers: Servers, tmp_path: Path
+) -> None:
+    await lost_and_changed(city, province, servers)
     await exported(city, tmp_path / "53.71.json")
     await exported(province, tmp_path / "35.json")
-    wanted = [("different", "53.71", 1), ("extra", "53.71", 2), ("missing", "53.71", 3)]
     for desk, file in ((city, "35.json"), (province, "53.71.json")):
         code, found = await compared(desk, tmp_path / file)
-        assert (code, named(found)) == (1, wanted)
+        assert (code, named(found)) == (1, LOST_AND_CHANGED)
         assert all(one["type"] and one["subject"] for one in found["differences"])
     words = ("audit", "reconcile", "35", "--with", str(tmp_path / "35.json"))
     code, out, _ = await pulang(*words, **environment(city))

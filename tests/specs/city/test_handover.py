@@ -88,6 +88,14 @@ DEPARTED = HandoverDeparted(
 CORRECTED = DepartureCorrected(
     handover="HO-1", receiving_office="35", departed_at=NOW, reason=REASON, persons=(ANN, BEA)
 )
+ANN_WITHDRAWN = EntryWithdrawn(
+    handover="HO-1",
+    receiving_office="35",
+    person=ANN,
+    reason=REASON,
+    revision=1,
+    entries=lines(BEA),
+)
 CLOSED = HandoverClosed(handover="HO-1")
 
 A_DRAFT = (DRAFTED, ANN_ADDED, BEA_ADDED)
@@ -223,29 +231,12 @@ def test_she_leaves_a_manifest_that_no_other_office_has_heard_of(history):
 
 def test_she_withdraws_from_an_issued_manifest_until_departure():
     """Rule 9. The receiving office hears who remains, under the next revision."""
-    given(decider, *AN_ISSUED).when(withdraw(ANN)).then(
-        EntryWithdrawn(
-            handover="HO-1",
-            receiving_office="35",
-            person=ANN,
-            reason=REASON,
-            revision=1,
-            entries=lines(BEA),
-        )
-    )
+    given(decider, *AN_ISSUED).when(withdraw(ANN)).then(ANN_WITHDRAWN)
 
 
 def test_when_the_last_one_withdraws_the_handover_is_withdrawn():
     """Rule 9."""
-    one_left = EntryWithdrawn(
-        handover="HO-1",
-        receiving_office="35",
-        person=ANN,
-        reason=REASON,
-        revision=1,
-        entries=lines(BEA),
-    )
-    given(decider, *AN_ISSUED, one_left).when(withdraw(BEA)).then(withdrawn(True, BEA))
+    given(decider, *AN_ISSUED, ANN_WITHDRAWN).when(withdraw(BEA)).then(withdrawn(True, BEA))
 
 
 def test_after_departure_nobody_is_taken_off_the_manifest():
@@ -484,30 +475,13 @@ def test_an_answer_may_come_before_the_word_of_the_departure():
 
 def test_an_answer_that_crossed_with_a_withdrawal_is_recorded_all_the_same():
     """Rule 5. She left the manifest and arrived: that is what the receiving office saw."""
-    gone = EntryWithdrawn(
-        handover="HO-1",
-        receiving_office="35",
-        person=ANN,
-        reason=REASON,
-        revision=1,
-        entries=lines(BEA),
-    )
-    given(decider, *AN_ISSUED, gone).when(answer(ANN)).then(answered(ANN, listed=False))
+    given(decider, *AN_ISSUED, ANN_WITHDRAWN).when(answer(ANN)).then(answered(ANN, listed=False))
 
 
 def test_she_whose_answer_crossed_with_her_withdrawal_is_not_withdrawn_again():
     """Rule 5. Told twice, the withdrawal must not undo that she arrived."""
-    gone = EntryWithdrawn(
-        handover="HO-1",
-        receiving_office="35",
-        person=ANN,
-        reason=REASON,
-        revision=1,
-        entries=lines(BEA),
-    )
-    given(decider, *AN_ISSUED, gone, answered(ANN, listed=False)).when(withdraw(ANN)).refused(
-        "ALREADY_ACKNOWLEDGED"
-    )
+    crossed = given(decider, *AN_ISSUED, ANN_WITHDRAWN, answered(ANN, listed=False))
+    crossed.when(withdraw(ANN)).refused("ALREADY_ACKNOWLEDGED")
 
 
 def test_somebody_arrives_who_is_on_no_list():
