@@ -413,6 +413,8 @@ def _print_board(
                 f"  {account['role']:<12} {account['username']:<12} {account['password']}"
                 f"  {account.get('totp_secret', '')}",
                 highlight=False,
+                # What is copied out of a narrow terminal is one line all the same.
+                soft_wrap=True,
             )
     out.print(
         "\nKolom terakhir: rahasia kode sekali pakai (TOTP), untuk aplikasi autentikator."
