@@ -38,7 +38,10 @@ HEADINGS = {
     "bank_validation": "Nomor validasi bank", "deposited_on": "Tanggal setor",
     "persons": "Orang", "office_position": "Jabatan", "acting": "Plt", "decree": "Nomor SK",
     "valid_from": "Berlaku sejak", "valid_until": "Berlaku sampai", "house": "Rumah singgah",
-    "capacity": "Daya tampung", "occupied": "Terisi", "worker": "Pemegang kasus",
+    "capacity": "Daya tampung", "residents": "Penghuni",
+    "overrides": "Dengan alasan melebihi daya tampung", "worker": "Pemegang kasus",
+    "offers": "Ditawarkan", "chosen": "Pilihannya", "completed": "Selesai",
+    "follow_ups": "Pascalayanan (kali)", "crossed": "Bersilang",
     "status": "Status", "type": "Jenis", "subject": "Pokok", "receiver": "Kantor penerima",
     "sequence": "Nomor pesan", "recorded_at": "Dicatat", "sent_at": "Terkirim",
     "received_at": "Diterima sistem", "applied_at": "Diterapkan",
@@ -69,7 +72,7 @@ WORDS = {
     "phase": {
         "draft": "rancangan", "submitted": "menunggu pengesahan",
         "approved": "disahkan, belum terbit", "issued": "BAST terbit, belum berangkat",
-        "departed": "berangkat",
+        "departed": "berangkat", "expected": "diharapkan tiba",
     },
     "kind": {"released": "pencairan", "spent": "kuitansi", "returned": "STS"},
     "answer": {"confirmed": "dipastikan", "disputed": "dibantah"},
@@ -112,4 +115,9 @@ def _cell(name: str, value: Any, zone: ZoneInfo) -> Any:
         return value.astimezone(zone).isoformat(sep=" ", timespec="seconds")
     if isinstance(value, str) and name in CODED:
         return WORDS.get(name, {}).get(value) or PLAIN.get(value, value)
+    if isinstance(value, str) and value.startswith("office:"):
+        return f"kantor {value.removeprefix('office:')}"
+    if isinstance(value, list | tuple) and all(isinstance(one, str) for one in value):
+        # An empty cell is what nobody has said; that it is none was said.
+        return ", ".join(value) or "–"
     return value

@@ -32,7 +32,7 @@ CONTENT_TYPE = "application/problem+json"
 SENTENCES = {
     "missing": "wajib diisi",
     "extra_forbidden": "tidak dikenal; hapus isian ini",
-    "int_type": "harus bilangan bulat, tanpa pecahan dan tanpa tanda kutip",
+    "int_type": "harus bilangan bulat, misalnya 6000000",
     "int_from_float": "harus bilangan bulat, tanpa pecahan",
     "greater_than": "terlalu kecil",
     "greater_than_equal": "terlalu kecil",

@@ -47,6 +47,17 @@ def test_what_stands_in_a_field_of_a_field_has_a_column_of_its_own() -> None:
     assert row == {"Serah terima": "HO-1", "Orang: tercantum": "2", "Orang: tiba": "1"}
 
 
+def test_a_list_in_a_cell_is_read_and_none_that_was_said_is_not_an_empty_cell() -> None:
+    (row,) = read({"person": "PM-1", "offers": ["Salon", "Menjahit"], "chosen": []})
+    assert row == {"Kode PM": "PM-1", "Ditawarkan": "Salon, Menjahit", "Pilihannya": "–"}
+
+
+def test_another_office_is_said_to_be_one() -> None:
+    assert read({"said_by": "office:35", "phase": "expected"}) == [
+        {"Menurut": "kantor 35", "Tahap": "diharapkan tiba"}
+    ]
+
+
 def test_two_fields_with_one_heading_are_two_columns() -> None:
     (row,) = read({"amount_rupiah": 1, "total_rupiah": 2})
     assert row == {"Jumlah (rupiah)": "1", "Jumlah (rupiah) (total_rupiah)": "2"}

@@ -127,7 +127,7 @@ class Visitor:
             self.wrong.append(f"{name}: {one['id']} {[n['target'] for n in one['nodes']]}")
 
     async def _fits(self, name: str) -> None:
-        """Nothing scrolls sideways, and all that is pressed is 44 px high."""
+        """Nothing scrolls sideways, and all that is pressed is 44 px high and wide."""
         wider = await self.page.evaluate(
             "document.documentElement.scrollWidth - document.documentElement.clientWidth"
         )
@@ -136,10 +136,11 @@ class Visitor:
         small = await self.page.evaluate(
             "[...document.querySelectorAll('a, button, summary, select, input:not([type=hidden])')]"
             ".filter(e => e.checkVisibility() && !e.closest('p:not(.crumb), .hint, .tick, svg')"
-            " && e.getBoundingClientRect().height < 43.5 && e.getBoundingClientRect().left >= 0)"
+            " && Math.min(e.getBoundingClientRect().height, e.getBoundingClientRect().width) < 43.5"
+            " && e.getBoundingClientRect().left >= 0)"
             ".map(e => e.outerHTML.slice(0, 120))"
         )
-        self.wrong += [f"{name}: lower than 44 px: {one}" for one in small]
+        self.wrong += [f"{name}: smaller than 44 px: {one}" for one in small]
         if SCREENSHOTS:
             width = (self.page.viewport_size or {})["width"]
             path = Path(SCREENSHOTS) / f"{self.name}-{len(self.seen):02}-{name}-{width}.png"

@@ -106,7 +106,11 @@ async def test_from_sign_in_to_an_issued_handover_by_forms_alone(
     async def acknowledged() -> Any:
         return "diakui petugas</strong>" in (await issuer.open(here)).text
 
+    assert "Menunggu jawaban kantor penerima" in (await issuer.open(here)).text
     await eventually(acknowledged)
+    done = (await issuer.open(here)).text
+    assert "Kantor penerima sudah menjawab untuk tiap orang" in done
+    assert "Menunggu jawaban kantor penerima" not in done
     board = (await issuer.open("/kegiatan/OP-LAYAR")).text
     assert "tujuan=35&amp;keadaan=arrived" in board
 

@@ -70,11 +70,12 @@ async def test_a_bank_file_is_checked_imported_and_safely_repeated(
     page = await treasurer.submit(await treasurer.open(f"{GRANTS}/impor"), "preview", table=table)
     assert "2 dari 3 baris benar" in page.text
     assert "Jumlah (rupiah): " in page.text
+    assert ">Rp6.000.000</td>" in page.text, "money is said as money"
     done = await treasurer.submit(page, "import", partial="ya")
     # The bad row is said again: that page alone knows of it.
     assert done.status_code == 200
     assert "1 hal tidak dicatat" in done.text
-    assert "Baris 3: Jumlah (rupiah): harus bilangan bulat" in done.text
+    assert "Baris 3: Jumlah (rupiah): harus bilangan bulat, misalnya 6000000" in done.text
     size = await city.size()
     assert (await treasurer.submit(page, "import", partial="ya")).status_code == 200
     assert await city.size() == size
@@ -91,6 +92,7 @@ async def test_a_bank_file_is_checked_imported_and_safely_repeated(
     assert refused.status_code == 409
     assert "sudah tercatat untuk orang lain" in refused.text
     assert "Baris 1:" in refused.text
+    assert "Yang Anda ketik" not in refused.text, "the table is not in its field any more"
     assert three in (await treasurer.open(f"{GRANTS}?keadaan=none")).text
     taken = await treasurer.submit(refused, "import", partial="ya")
     assert "sudah tercatat untuk orang lain" in taken.text
@@ -103,6 +105,11 @@ async def test_a_bank_file_is_checked_imported_and_safely_repeated(
     only = await rows_of(treasurer, f"{GRANTS}?keadaan=partial")
     assert [row["Kode PM"] for row in only] == [two]
     assert f">{two}<" in (await treasurer.open(f"{GRANTS}?cari={two.lower()}")).text
+    # In full is not confirmed yet: nobody says that all is settled.
+    assert "1 orang belum beres" in (await treasurer.open("/uang")).text
+    await imported(treasurer, f"{GRANTS}/impor", f"{head}\n{two},BRI/5,masuk,4000000,2019-10-02,,")
+    assert "Tidak ada yang menunggu bendahara" in (await treasurer.open("/uang")).text
+    assert "belum dipastikan kantornya" in (await treasurer.open(GRANTS)).text
 
 
 async def test_a_credit_fails_is_sent_again_and_goes_back(

@@ -62,7 +62,11 @@ async def test_an_audit_from_question_to_evidence_by_forms_alone(
     auditor = await stack.enter_async_context(signed_in(city, "pemeriksa", "auditor"))
     there = await stack.enter_async_context(signed_in(province, "pemeriksa", "auditor"))
 
-    # The question: how did she come there, and who says so?
+    # The question: how did she come there, and who says so? Each page leads to its history.
+    pages = {"/penerima-manfaat": person, "/serah-terima": "HO-1", "/kegiatan": "OP-TEST"}
+    for address, code in pages.items():
+        seen = await auditor.open(f"{address}/{code}")
+        assert f'href="/riwayat/{code}"' in seen.text, address
     wrong = await auditor.open("/pemeriksaan?kode=PM-0000000000")
     assert "tidak ada dalam log kantor ini" in wrong.text
     page = await found(auditor, f" {person.lower()} ")
@@ -234,6 +238,13 @@ async def test_an_erasure_is_proposed_approved_and_certified_by_forms_alone(
     intake = await stack.enter_async_context(signed_in(city, "penerima", "intake"))
     approver = await stack.enter_async_context(signed_in(city, "pengesah", "approver"))
     auditor = await stack.enter_async_context(signed_in(city, "pemeriksa", "auditor"))
+    hold = "Tahan data seseorang dari penghapusan"
+    assert hold in (await approver.open("/penghapusan")).text
+    assert hold not in (await auditor.open("/penghapusan")).text, "an auditor holds nothing"
+    # Before anything is proposed too her history is there to be read.
+    history = f"/riwayat/{first}?jenis=custody"
+    assert f'href="{history}"' in (await auditor.open(f"/penghapusan/{first}")).text
+    await auditor.open(history)
     for person in (first, second):
         there = f"/usul-penghapusan?orang={person}"
         assert f'href="{there}"' in (await intake.open(f"/penerima-manfaat/{person}")).text
@@ -265,7 +276,9 @@ async def test_an_erasure_is_proposed_approved_and_certified_by_forms_alone(
 
     await eventually(completed)
     assert "Selesai di semua kantor" in (await auditor.open("/penghapusan")).text
+    assert any("disetujui oleh pengesah" in one for one in events(await auditor.open(history)))
     page = await found(auditor, f"custody-{first}")
+    assert f"<h1>Riwayat penghapusan dan penahanan {first}</h1>" in page.text
     assert any("disetujui oleh pengesah" in one for one in events(page))
     page = await auditor.open("/penghapusan/PM-0000000000", 404)
 
@@ -432,6 +445,16 @@ def test_every_term_of_an_equation_has_words_of_the_office() -> None:
     terms = found - {"the bank"} | set(FATES) | set(STATES.values()) | {"declared to 35", "to 35"}
     assert {one for one in terms if str(said.module.term(one)) == one} == set()
     assert str(said.module.about("the bank")) == "semua kredit"
+
+
+def test_whatever_is_sealed_has_words_of_the_office_where_it_was_looked_at() -> None:
+    made = environment(SERVICE.templates, "Asia/Makassar")
+    said: Any = made.get_template("oversight_words.html")
+    domains = [*Path("services").glob("*/domain/*.py"), *Path("shared/custody").glob("*.py")]
+    code = "".join(one.read_text() for one in domains)
+    found = set(re.findall(r"^    (\w+): Sealed\b", code, flags=re.M)) - {"identity"}
+    assert found > {"wish", "note", "explanation"}
+    assert {one for one in found if str(said.module.fields([one])) == one} == set()
 
 
 async def test_the_menu_marks_where_its_reader_is_also_below_what_it_names(

@@ -90,6 +90,11 @@ async def test_arrivals_are_answered_in_sittings_and_undone_by_correction(
     page = await reception.step(away, "correct", reason="Kapal berikutnya", **now)
     assert f"{two}: tiba." in page.text
     assert "Kapal berikutnya" not in page.text
+    shown = (await reception.open(f"{HERE}?keadaan=arrived")).text
+    assert "keadaan=arrived&amp;rumah=RS-1#daftar" in shown.replace("&rumah", "&amp;rumah")
+    assert 'aria-current="true"><strong>2</strong> tiba' in shown
+    assert "Hanya yang: tiba." in shown
+    assert "Hanya yang:" not in (await reception.open(HERE)).text
     found = await entries(province)
     assert {person: (found[person]["state"], found[person]["answer"]) for person in found} == {
         one: ("arrived", 1), two: ("arrived", 2), three: ("diverted", 1), four: ("expected", 0),
@@ -206,6 +211,9 @@ async def test_a_case_goes_from_assessment_to_follow_up_with_her_wishes_first(
     assert "Salon, Menjahit dasar" in page.text
     page = await worker.step(here, "choose")
     assert "tidak memilih diklat; itu juga pilihan" in page.text
+    today = (await worker.open("/")).text
+    assert "Tidak memilih diklat: lanjutkan pendampingan" in today
+    assert "Tawarkan diklat" not in today, "she has chosen"
     page = await worker.step(here, "choose", chosen=["Menjahit dasar"])
     page = await worker.step(here, "complete", training="Menjahit dasar")
     assert "Selesai</dt><dd>Menjahit dasar" in page.text
@@ -244,7 +252,19 @@ async def test_a_case_goes_from_assessment_to_follow_up_with_her_wishes_first(
         assert link, address
         answer = await worker.http.get(link[1])
         assert answer.status_code == 200, answer.text
-        assert "Pasar dekat" not in str(read_xlsx(answer.content))
+        table = read_xlsx(answer.content)
+        assert "Pasar dekat" not in str(table)
+        assert [head for row in table for head in row if head[:1].islower()] == [], address
+    kept = (await worker.open("/kasus?rumah=RS-1")).text
+    assert "Rumah singgah RS-1" in kept
+    assert '<input type="hidden" name="rumah" value="RS-1">' in kept
+    auditor = await stack.enter_async_context(signed_in(province, "pemeriksa", "auditor"))
+    watched = (await auditor.open(here)).text
+    assert "siapa ia" not in watched, "who she is is not an auditor's to open"
+    for address in (here, f"/penerima-manfaat/{person}"):
+        assert f'href="/riwayat/{person}"' in (await auditor.open(address)).text
+    assert 'href="/riwayat/HO-1"' in (await auditor.open(HERE)).text
+    assert "/riwayat/" not in (await worker.open(here)).text
 
     # Another leaves when she wants to; her bed is free again.
     await worker.step(f"/kasus/{second}", "take")

@@ -190,7 +190,11 @@ async def waiting(connection: AsyncConnection[Any], worker: str) -> dict[str, in
         connection,
         "select count(*) filter (where worker is null and status <> 'closed')::int as unassigned,"
         " count(*) filter (where worker = %(w)s and status = 'in_house')::int as in_house,"
-        " count(*) filter (where worker = %(w)s and status = 'assessed')::int as assessed,"
+        # To choose no training is a choice: nobody asks her for another one.
+        " count(*) filter (where worker = %(w)s and status = 'assessed' and chosen is null)::int"
+        " as assessed,"
+        " count(*) filter (where worker = %(w)s and status = 'assessed'"
+        " and chosen is not null)::int as chosen_none,"
         " count(*) filter (where worker = %(w)s and status = 'in_training')::int as in_training,"
         " count(*) filter (where worker = %(w)s and status = 'ready')::int as ready,"
         " count(*) filter (where worker = %(w)s and status = 'declined_by_family')::int"

@@ -159,9 +159,9 @@ def _looked_at(
 
 
 def _read_as(taken: BaseModel | None, name: str, row: Row) -> Any:
-    """A cell as it stands in the table; a day as the day that it was read as."""
+    """A cell as it stands in the table; a day or an amount as what it was read as."""
     found = getattr(taken, name, None)
-    return found if isinstance(found, date) else row.get(name, "")
+    return found if type(found) in (date, int) else row.get(name, "")
 
 
 def _read(sent: Texts, files: Files) -> list[Row]:

@@ -45,6 +45,7 @@ async def all_of_them(desk: Desk, given: dict[str, str]) -> Loaded:
         "asked": asked,
         "whose": whose,
         "asked_status": status,
+        "house": "" if asked else given.get("rumah", ""),
         "statuses": STATUSES,
     }
 
