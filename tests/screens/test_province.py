@@ -291,6 +291,36 @@ async def open_sealed(browser: Browser, address: str, act: str, **typed: Any) ->
     return f"{page.status_code} {page.text}"
 
 
+async def test_a_credit_of_who_has_no_case_here_is_shown_and_is_nobodys_task(
+    city: Desk, province: Desk, stack: AsyncExitStack
+) -> None:
+    worker = await stack.enter_async_context(signed_in(province, "pendamping", "case_worker"))
+    here, away = await handed_over(city, province, 2)
+    await story.open_house(province)
+    await story.answer(province, here, story.ARRIVED)
+    absent = {"outcome": "absent", "absence": "left_in_transit"}
+    await story.answer(province, away, absent)
+    credits = [
+        story.CREDIT | {"person": person, "reference": f"KREDIT/{n}"}
+        for n, person in enumerate((here, away), 1)
+    ]
+    await city.post("treasurer", "/operations/OP-TEST/bank-file", {"rows": credits})
+
+    async def both() -> Any:
+        page = (await worker.open("/bantuan")).text
+        return page if "KREDIT/1" in page and "KREDIT/2" in page else None
+
+    page = await eventually(both)
+    assert f'href="/kasus/{here}"' in page
+    assert f'href="/penerima-manfaat/{away}"' in page
+    assert page.count("Ia tidak mempunyai kasus di sini") == 1
+    assert page.count("Pastikan ada di rekeningnya") == 1
+    waiting = (await worker.open("/bantuan?jawaban=open")).text
+    assert here in waiting
+    assert away not in waiting
+    assert "1 kredit" in waiting
+
+
 async def test_what_is_sealed_opens_on_the_record_and_says_what_to_do_where_it_does_not(
     city: Desk, province: Desk, stack: AsyncExitStack
 ) -> None:

@@ -4,8 +4,10 @@ from __future__ import annotations
 
 from collections.abc import Callable
 from contextlib import AsyncExitStack
+from datetime import UTC, datetime, timedelta
 from typing import Any
 
+from services.city.projections.board import ended
 from services.province.service import SERVICE as PROVINCE
 from shared.runtime.settings import Settings
 from tests.system import story
@@ -69,6 +71,9 @@ async def test_somebody_who_stands_on_no_list_is_shown_and_never_swallowed(
     await story.in_sync(city, province)
     board = await city.get("auditor", "/operations/OP-TEST/board")
     assert [d["discrepancy"] for d in board["discrepancies"]] == ["unlisted_35"]
+    # Her affairs go on at the other office: the schedule proposes her to nobody.
+    async with city.office.pool.connection() as connection:
+        assert await ended(connection, datetime.now(UTC) + timedelta(days=4_000)) == []
     # It was a mistake: she is taken back at both offices, with the bed and the case (rule 18).
     path = f"/arrivals/HO-1/unlisted/{person}/correction"
     await province.post("reception", path, {"reason": "Salah orang"})
@@ -386,6 +391,8 @@ async def test_an_answer_corrected_while_she_is_on_the_next_manifest_is_not_lost
     ]
     issue = {"deed_number": "BAST/2"}
     assert await city.refused("issuer", "/handovers/HO-2/issue", issue) == "ALREADY_RECEIVED"
+    taken = {"deed_number": "BAST/HO-1"}
+    assert await city.refused("issuer", "/handovers/HO-2/issue", taken) == "DEED_NUMBER_OF_ANOTHER"
     path = f"/handovers/HO-2/entries/{person}/withdrawal"
     await city.post("issuer", path, {"reason": "Sudah di sana"})
     assert await has_state(city, person, "arrived")

@@ -539,11 +539,11 @@ async def one(connection: AsyncConnection[Any], code: str) -> dict[str, Any] | N
 
 
 async def ended(connection: AsyncConnection[Any], before: datetime) -> list[dict[str, Any]]:
-    """Whose affairs with this city ended before a time."""
+    """Whose affairs with this city ended before a time. Who came unlisted has a case elsewhere."""
     return await rows(
         connection,
         "select person, state, since from rm_board.person where since < %s"
-        " and state in ('withdrawn', 'returned_to_family', 'closed', 'unlisted')"
+        " and state in ('withdrawn', 'returned_to_family', 'closed')"
         " order by since, person limit 1000",
         before,
     )

@@ -11,6 +11,7 @@ from services.city.domain import (
     advance,
     authority,
     beneficiary,
+    deed,
     grant,
     handover,
     operation,
@@ -191,13 +192,19 @@ async def _authority(desk: Desk, command: handover.ApproveHandover) -> Sequence[
 
 
 async def _hand_over(desk: Desk, command: handover.IssueHandover) -> Sequence[Command]:
-    """Nobody is handed over who was received already; the receiver learns of the grants."""
+    """Its number is no other's; nobody is handed over who was received already; the receiver learns
+    of the grants.
+    """
     state: handover.State = await desk.state(handover.decider, command.handover)
     if state.drafted is None or state.phase != "approved":
         # A repetition, or about to be refused: nobody is shared anew.
         return []
     office = state.drafted.receiving_office
+    number = desk.command(
+        deed.UseDeedNumber, deed_number=command.deed_number, handover=command.handover
+    )
     return [
+        number,
         *await _all_still_here(desk, command),
         *(
             desk.command(grant.ShareGrant, person=person, office=office, handover=command.handover)

@@ -71,21 +71,25 @@ async def grants(connection: AsyncConnection[Any]) -> dict[str, Any]:
     }
 
 
+HERE = "exists (select from rm_cases.casework k where k.person = credit.person)"
+"""Nobody here can look with her whether the money is there, unless she has a case."""
 WHICH = (
     " from rm_grants.credit where case %(answer)s::text"
-    " when 'open' then answer is null and standing_rupiah > 0"
-    " when 'gone' then standing_rupiah = 0"
+    " when 'open' then answer is null and standing_rupiah > 0 and "
+    + HERE
+    + " when 'gone' then standing_rupiah = 0"
     " else %(answer)s::text is null or answer = %(answer)s end"
     " and (%(person)s::text is null or person = %(person)s)"
 )
 
 
 async def open_ones(connection: AsyncConnection[Any]) -> int:
-    """How many credits stand that nobody has answered for."""
+    """How many credits of those who have a case stand that nobody has answered for."""
     found = await rows(
         connection,
-        "select count(*)::int as n from rm_grants.credit"
-        " where answer is null and standing_rupiah > 0",
+        "select count(*)::int as n from rm_grants.credit where answer is null"
+        " and standing_rupiah > 0 and exists"
+        " (select from rm_cases.casework k where k.person = credit.person)",
     )
     return int(found[0]["n"])
 
@@ -98,10 +102,12 @@ async def page(
     limit: int,
     offset: int,
 ) -> list[dict[str, Any]]:
-    """Some credits: `open` are those that stand and nobody has answered for."""
+    """Some credits: `open` are those to be answered for, of who has a case (`here`)."""
     return await rows(
         connection,
-        "select *, (select count(*)::int"
+        "select *, "
+        + HERE
+        + " as here, (select count(*)::int"
         + WHICH
         + ") as of"
         + WHICH

@@ -23,6 +23,7 @@ VALUES = {
     "authority": any_of(AUTHORITY)
     | {"on": [NOW.date()], "valid_until": [date(2019, 10, 31), date(2019, 10, 15)]},
     "bank": {"reference": ["SP2D/1"], "person": [ANN, BEA]},
+    "deed": {"deed_number": ["BAST/1"], "handover": ["HO-1", "HO-2"]},
     "beneficiary": test_beneficiary.VALUES,
     "case": test_case.VALUES,
     "grant": test_grant.VALUES,

@@ -12,6 +12,7 @@ from services.city.domain import (
     bank,
     beneficiary,
     case,
+    deed,
     grant,
     handover,
     operation,
@@ -133,6 +134,7 @@ TOLD = [
 
 KEPT = [
     bank.ReferenceUsed(reference="SP2D/1", person=ANN),
+    deed.DeedNumberUsed(deed_number="BAST/1", handover="HO-1"),
     answer.UnlistedArrivalCorrected(handover="HO-1", person=BEA),
     beneficiary.ReceivedElsewhere(person=ANN, handover="HO-1"),
     operation.OperationOpened(
