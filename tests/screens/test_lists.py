@@ -65,6 +65,9 @@ async def test_a_table_is_looked_at_before_it_is_imported(
     assert await city.size() == before
     done = await intake.submit(looked_at, "import", partial="ya")
     assert "2 hal tidak dicatat" in done.text, "what was wrong is said where the rest is recorded"
+    (code,) = {one["person"] for one in await city.get("intake", "/operations/OP-TEST/beneficiaries")}
+    assert f'<a href="/penerima-manfaat/{code}">{code}</a>' in done.text
+    assert '<th scope="row">1</th><td data-label="Inisial">AB</td>' in done.text
     size = await city.size()
     assert size > before
     again = await intake.submit(looked_at, "import", partial="ya")
@@ -144,7 +147,8 @@ async def test_who_goes_where_no_partner_is_is_taken_in_and_everybody_is_told(
     looked_at = await intake.submit(page, "preview", table="\n".join(lines))
     assert looked_at.text.count("Tujuannya bukan mitra kantor ini") == 1
     done = await intake.submit(looked_at, "import")
-    board = await intake.open(done.headers["location"])
+    assert "Tersimpan: 2 baris." in done.text
+    board = await intake.open("/kegiatan/OP-TEST")
     assert "Jawa Barat (32) bukan mitra kantor ini: 1 orang" in board.text
     assert "Minta operator membuat hubungan" in board.text
     for browser in (intake, issuer):
@@ -176,7 +180,11 @@ async def test_a_statement_that_stands_twice_in_a_table_is_remarked_and_not_refu
     looked_at = await intake.submit(page, "preview", table="\n".join(lines))
     assert "5 dari 5 baris benar" in looked_at.text
     assert looked_at.text.count("ada lebih dari sekali dalam tabel") == 2
-    assert (await intake.submit(looked_at, "import")).status_code == 303
+    done = await intake.submit(looked_at, "import")
+    assert "Tersimpan: 5 baris." in done.text
+    assert "hal tidak dicatat" not in done.text
+    found = await city.get("intake", "/operations/OP-TEST/beneficiaries")
+    assert all(f">{one['person']}</a>" in done.text for one in found)
 
 
 def test_tables_name_their_columns_as_the_screens_do() -> None:

@@ -118,9 +118,10 @@ def _add(
                     {"refused": _by_row(problem.errors, body)} if act.rows else {}
                 )
                 return await _page(service, screen, request, path, problem, sent, more)
-            if answer.get("refused"):
-                # Some rows were recorded and some not: said at once, for no later page could.
-                more = {"taken": answer, "did": _did(name, body, answer)}
+            if answer.get("refused") or len(answer.get("rows", ())) > 1:
+                # Which rows were recorded, under which codes, and which not: said at once, for no
+                # later page could.
+                more = {"taken": answer, "did": _did(name, body, answer), "sent_rows": body}
                 if act.rows:
                     more["refused"] = _by_row(answer["refused"], body)
                 return await _page(
@@ -411,7 +412,7 @@ async def _page(
 
     kept = request.app.state.kept[screen.path]
     nothing: dict[str, Any] = {
-        "preview": None, "opened": {}, "refused": {}, "taken": None, "did": "",
+        "preview": None, "opened": {}, "refused": {}, "taken": None, "did": "", "sent_rows": None,
     }  # fmt: skip
     shown = dict(loaded) | nothing | dict(more or {})
     if moment != Moment():
