@@ -65,7 +65,9 @@ async def test_a_table_is_looked_at_before_it_is_imported(
     assert await city.size() == before
     done = await intake.submit(looked_at, "import", partial="ya")
     assert "2 hal tidak dicatat" in done.text, "what was wrong is said where the rest is recorded"
-    (code,) = {one["person"] for one in await city.get("intake", "/operations/OP-TEST/beneficiaries")}
+    (code,) = {
+        one["person"] for one in await city.get("intake", "/operations/OP-TEST/beneficiaries")
+    }
     assert f'<a href="/penerima-manfaat/{code}">{code}</a>' in done.text
     assert '<th scope="row">1</th><td data-label="Inisial">AB</td>' in done.text
     size = await city.size()

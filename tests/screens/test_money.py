@@ -135,7 +135,7 @@ async def test_a_credit_fails_is_sent_again_and_goes_back(
             "reason": "Salah jumlah"}  # fmt: skip
     page = await treasurer.step(here, "return", **back)
     assert "dikembalikan sebagian" in page.text
-    assert "Rp5.000.000 ada di rekeningnya" in page.text
+    assert "Rp5.000.000 tercatat masuk ke rekeningnya" in page.text
     read_only = (await auditor.open(here)).text
     assert '<form method="post" action="/penerima' not in read_only
     assert 'value="fail"' not in read_only

@@ -217,7 +217,10 @@ def _differences(found: dict[str, Any], count: int) -> list[str]:
             f" {words.day(claim.stated_on)}); dalam daftar ini {words.counted(count)} orang"
         )
         apart = abs(claim.figure - count)
-        notes.append(f"{said}: selisih {words.counted(apart)}." if apart else f"{said}: sama.")
+        alone = "Serah terima lain ke sana tidak ikut dihitung di sini."
+        notes.append(
+            f"{said}: selisih {words.counted(apart)}. {alone}" if apart else f"{said}: sama."
+        )
     if gone := found["withdrawn_persons"]:
         notes.append(
             f"Setelah terbit {words.counted(len(gone))} orang ditarik dari daftar:"
