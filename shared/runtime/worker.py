@@ -45,6 +45,16 @@ FLOOR_SECONDS = 0.1
 BACK_OFF_SECONDS = (0.5, 1.0, 2.0, 5.0, 10.0)
 
 
+LOCK_CONNECTION: dict[str, Any] = {
+    "connect_timeout": 5,
+    "keepalives_idle": 10, "keepalives_interval": 5, "keepalives_count": 3,
+    "options": "-c search_path=public,pg_temp -c tcp_keepalives_idle=10"
+    " -c tcp_keepalives_interval=5 -c tcp_keepalives_count=3",
+}  # fmt: skip
+"""Either end finds within 25 s that the other's machine is gone without a word: else the server
+would keep the lock for two hours, and no standby takes over."""
+
+
 class Worker:
     """`run` until cancelled. `state` and `troubles` say how it is."""
 
@@ -84,10 +94,7 @@ class Worker:
 
     async def _hold_lock_and_work(self) -> None:
         connection = await AsyncConnection.connect(
-            self._office.settings.database_url,
-            autocommit=True,
-            connect_timeout=5,
-            options="-c search_path=public,pg_temp",
+            self._office.settings.database_url, autocommit=True, **LOCK_CONNECTION
         )
         async with connection:
             cursor = await connection.execute("select pg_try_advisory_lock(%s)", (WORKER_LOCK,))

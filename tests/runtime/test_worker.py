@@ -8,8 +8,11 @@ from datetime import UTC, datetime
 from types import SimpleNamespace
 from typing import Any
 
+from psycopg import AsyncConnection
+
 from shared.kernel.link import Receipt
-from shared.runtime.worker import Worker
+from shared.runtime.worker import LOCK_CONNECTION, Worker
+from tests.servers import Servers
 
 SECONDS = 6.0
 
@@ -51,3 +54,17 @@ async def test_what_fails_for_another_reason_is_left_in_peace_by_receipts() -> N
         loop.cancel()
     # 0.5 + 1 + 2 + 5 s: five tries at most.
     assert tries <= 5
+
+
+async def test_the_server_finds_soon_that_the_machine_of_a_worker_is_gone(
+    servers: Servers,
+) -> None:
+    async with await AsyncConnection.connect(servers.database(), **LOCK_CONNECTION) as connection:
+        cursor = await connection.execute(
+            "select current_setting('tcp_keepalives_idle')::int"
+            " + current_setting('tcp_keepalives_interval')::int"
+            " * current_setting('tcp_keepalives_count')::int, inet_client_addr() is null"
+        )
+        row = await cursor.fetchone()
+    # On a socket of the same machine there is nothing to find: the server says 0.
+    assert row in ((25, False), (0, True))
