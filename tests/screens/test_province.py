@@ -220,6 +220,8 @@ async def test_a_case_goes_from_assessment_to_follow_up_with_her_wishes_first(
 
     await worker.step(here, "family_declines")
     await worker.step(here, "ready")
+    no = await worker.submit(await worker.open(here), "return_home", agrees="tidak")
+    assert "Ia tidak setuju pulang sekarang" in no.text, "her word is asked for before the money"
     early = await worker.submit(await worker.open(here), "return_home", agrees="ya")
     assert early.status_code == 409
     assert "CAPITAL_NOT_CONFIRMED" in early.text

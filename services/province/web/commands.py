@@ -218,19 +218,19 @@ async def _is_case_worker(desk: Desk, command: case.AssignCase) -> Sequence[Comm
     return []
 
 
-async def _capital(desk: Desk, command: case.ReturnToFamily) -> Sequence[Command]:
-    """Home only with her business capital on her own account (rule 19)."""
-    return [
-        *await _mine(desk, command),
-        desk.command(grant.RequireConfirmedGrant, person=command.person),
-    ]
-
-
 async def _free_bed(desk: Desk, command: Any) -> Sequence[Command]:
     state: case.State = await desk.state(case.decider, command.person)
     if state.opened is None:
         return []
     return [desk.command(house.ReleasePerson, house=state.opened.house, person=command.person)]
+
+
+async def _capital(desk: Desk, command: case.ReturnToFamily) -> Sequence[Command]:
+    """Home only with her business capital on her own account (rule 19); her own word comes first."""
+    return [
+        desk.command(grant.RequireConfirmedGrant, person=command.person),
+        *await _free_bed(desk, command),
+    ]
 
 
 COMMANDS: tuple[CommandRoute, ...] = (
@@ -326,8 +326,8 @@ COMMANDS: tuple[CommandRoute, ...] = (
         "Catat kembali ke keluarga",
         case.ReturnToFamily,
         CASE_WORKER,
-        before=_capital,
-        after=_free_bed,
+        before=_mine,
+        after=_capital,
     ),
     command_route(
         "/cases/{person}/family-decline",
