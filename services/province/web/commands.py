@@ -226,7 +226,7 @@ async def _free_bed(desk: Desk, command: Any) -> Sequence[Command]:
 
 
 async def _capital(desk: Desk, command: case.ReturnToFamily) -> Sequence[Command]:
-    """Home only with her business capital on her own account (rule 19); her own word comes first."""
+    """Home only with her business capital on her account (rule 19); her own word comes first."""
     return [
         desk.command(grant.RequireConfirmedGrant, person=command.person),
         *await _free_bed(desk, command),
