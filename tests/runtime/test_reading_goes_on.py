@@ -17,6 +17,7 @@ from redis.exceptions import RedisError
 
 from shared.runtime import streams
 from shared.runtime.streams import RedisLinks, stream_name
+from shared.runtime.tasks import end
 from tests.chaos.servers import Valkey
 from tests.runtime.test_streams import (  # noqa: F401
     INCOMING,
@@ -61,9 +62,11 @@ async def full(valkey: Valkey) -> AsyncIterator[None]:
             while True:
                 client.xadd(OUTGOING, {streams.FIELD: bytes(10_000)})
 
+    over = asyncio.Event()
+
     async def others() -> None:
         async with Redis(unix_socket_path=str(valkey.socket)) as other:
-            while True:
+            while not over.is_set():
                 try:
                     await other.xadd("pulang:51:53.71", {streams.FIELD: bytes(500)})
                 except RedisError:
@@ -74,9 +77,9 @@ async def full(valkey: Valkey) -> AsyncIterator[None]:
         await asyncio.sleep(1)
         yield
     finally:
-        task.cancel()
-        with suppress(asyncio.CancelledError):
-            await task
+        # It is asked to end: a client may take a cancellation for a failure of its own.
+        over.set()
+        await task
 
 
 @asynccontextmanager
@@ -86,9 +89,7 @@ async def started(valkey: Valkey, received: Received) -> AsyncIterator[RedisLink
     try:
         yield links
     finally:
-        task.cancel()
-        with suppress(asyncio.CancelledError):
-            await task
+        await end([task])
 
 
 async def test_a_worker_that_starts_while_redis_is_full_reads_what_is_there(

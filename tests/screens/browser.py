@@ -11,7 +11,8 @@ from typing import Any
 import httpx
 import pyotp
 
-from tests.system.offices import PASSWORD, Desk
+from tests.system import story
+from tests.system.offices import PASSWORD, Desk, eventually
 
 HTML = {"Accept": "text/html"}
 Fields = dict[str, str | list[str]]
@@ -100,3 +101,9 @@ async def signed_in(desk: Desk, username: str, *roles: str) -> AsyncIterator[Bro
         answer = await http.post("/masuk", data=fields, headers=HTML)
         assert answer.headers["location"] == "/", answer.text
         yield browser
+
+
+async def operation_shown(city: Desk) -> None:
+    """An operation that the read models know of: a page asked for earlier would not be there."""
+    await story.open_operation(city)
+    await eventually(lambda: city.get("issuer", "/operations"))

@@ -11,7 +11,7 @@ from shared.kernel import asof
 from shared.runtime import custody_routes
 from shared.runtime.audit import sums
 from shared.runtime.screens.paging import PAGE_ROWS
-from tests.screens.browser import Browser, signed_in
+from tests.screens.browser import Browser, operation_shown, signed_in
 from tests.system import story
 from tests.system.offices import Desk
 from tests.system.test_command import environment
@@ -35,7 +35,7 @@ async def press(auditor: Browser, status: int = 200) -> str:
 async def test_what_was_derived_last_is_shown_with_what_came_since(
     city: Desk, auditor: Browser, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    await story.open_operation(city)
+    await operation_shown(city)
     page = (await auditor.open("/persamaan")).text
     assert NEVER in page
     assert "papan kegiatan" not in page
@@ -61,7 +61,7 @@ async def test_what_was_derived_last_is_shown_with_what_came_since(
 
 
 async def test_a_fold_that_took_long_hides_none_that_saw_more(city: Desk, auditor: Browser) -> None:
-    await story.open_operation(city)
+    await operation_shown(city)
     await press(auditor)
     async with city.office.pool.connection() as connection:
         slow = await sums.kept(connection)
@@ -77,7 +77,7 @@ async def test_a_fold_that_took_long_hides_none_that_saw_more(city: Desk, audito
 async def test_a_log_too_long_for_the_page_is_derived_by_the_operator_and_shown(
     city: Desk, auditor: Browser, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    await story.open_operation(city)
+    await operation_shown(city)
     monkeypatch.setattr(custody_routes, "EQUATIONS_EVENTS", 1)
     page = await press(auditor, 503)
     assert "LOG_TOO_LONG" in page
@@ -91,7 +91,7 @@ async def test_a_log_too_long_for_the_page_is_derived_by_the_operator_and_shown(
 
 
 async def test_two_derive_at_once_and_a_third_is_told_so(city: Desk, auditor: Browser) -> None:
-    await story.open_operation(city)
+    await operation_shown(city)
     pool = city.office.pool
     async with pool.connection() as one, one.transaction():
         await asof.slot(one)

@@ -5,7 +5,7 @@ from __future__ import annotations
 from contextlib import AsyncExitStack
 from typing import Any
 
-from tests.screens.browser import signed_in
+from tests.screens.browser import operation_shown, signed_in
 from tests.system import story
 from tests.system.offices import Desk, eventually
 
@@ -32,7 +32,7 @@ def offered(page: str) -> bool:
 async def test_who_was_erased_before_she_left_holds_nobody_up_and_is_offered_nothing(
     city: Desk, stack: AsyncExitStack
 ) -> None:
-    await story.open_operation(city)
+    await operation_shown(city)
     row = story.intake_row
     gone, other = await story.register(city, row(), row(willingness="SPK/2"))
     (wanting,) = await story.register(city, row(destination=None, willingness=None))

@@ -5,7 +5,7 @@ from __future__ import annotations
 from contextlib import AsyncExitStack
 from typing import Any
 
-from tests.screens.browser import form_of, signed_in
+from tests.screens.browser import form_of, operation_shown, signed_in
 from tests.system import story
 from tests.system.offices import Desk, eventually
 
@@ -140,7 +140,7 @@ async def test_only_who_recorded_something_is_told_that_it_was(
     """A link that somebody made up says nothing, nor does another's own, nor on another page."""
     intake = await stack.enter_async_context(signed_in(city, "penerima", "intake"))
     other = await stack.enter_async_context(signed_in(city, "penerima-dua", "intake"))
-    await story.open_operation(city)
+    await operation_shown(city)
     persons = await story.register(city, *(story.intake_row(willingness=None) for _ in range(2)))
     here, there = (f"/penerima-manfaat/{person}" for person in persons)
     sent = await intake.submit(await intake.open(here), "willing", statement="SPK/1")

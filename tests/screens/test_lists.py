@@ -10,7 +10,7 @@ from services.city.web.imports import CreditRow, FareRow, IntakeRow, ReleaseRow
 from services.city.web.screens.tables import HEADINGS
 from shared.runtime.screens.rendering import environment
 from shared.runtime.sheets import to_xlsx
-from tests.screens.browser import HTML, form_of, signed_in
+from tests.screens.browser import HTML, form_of, operation_shown, signed_in
 from tests.system import story
 from tests.system.offices import Desk
 
@@ -20,7 +20,7 @@ HEADER = "initials,origin,birth_date,sign_of_trafficking,destination,willingness
 async def test_a_long_list_comes_by_the_page_and_is_searched_by_code(
     city: Desk, stack: AsyncExitStack
 ) -> None:
-    await story.open_operation(city)
+    await operation_shown(city)
     persons = await story.register(
         city, *(story.intake_row(willingness=f"SPK/{n}") for n in range(60))
     )
@@ -47,7 +47,7 @@ async def test_a_long_list_comes_by_the_page_and_is_searched_by_code(
 async def test_a_table_is_looked_at_before_it_is_imported(
     city: Desk, stack: AsyncExitStack
 ) -> None:
-    await story.open_operation(city)
+    await operation_shown(city)
     intake = await stack.enter_async_context(signed_in(city, "penerima", "intake"))
     address = "/kegiatan/OP-TEST/impor"
     before = await city.size()
@@ -102,7 +102,7 @@ async def test_a_table_is_looked_at_before_it_is_imported(
 async def test_a_day_is_read_day_first_and_said_in_words_before_it_is_imported(
     city: Desk, stack: AsyncExitStack
 ) -> None:
-    await story.open_operation(city)
+    await operation_shown(city)
     intake = await stack.enter_async_context(signed_in(city, "penerima", "intake"))
     page = await intake.open("/kegiatan/OP-TEST/impor")
     days = ("02/01/1990", "2/1/1990", "02-01-1990", "2.1.1990", "1990-01-02", "31/12/1990",
@@ -137,7 +137,7 @@ async def test_who_goes_where_no_partner_is_is_taken_in_and_everybody_is_told(
     city: Desk, stack: AsyncExitStack
 ) -> None:
     """Rule 2: nobody is lost for where her home is. No handover can take her there yet."""
-    await story.open_operation(city)
+    await operation_shown(city)
     intake = await stack.enter_async_context(signed_in(city, "penerima", "intake"))
     issuer = await stack.enter_async_context(signed_in(city, "penerbit", "issuer"))
     lines = [
@@ -174,7 +174,7 @@ async def test_who_goes_where_no_partner_is_is_taken_in_and_everybody_is_told(
 async def test_a_statement_that_stands_twice_in_a_table_is_remarked_and_not_refused(
     city: Desk, stack: AsyncExitStack
 ) -> None:
-    await story.open_operation(city)
+    await operation_shown(city)
     intake = await stack.enter_async_context(signed_in(city, "penerima", "intake"))
     page = await intake.open("/kegiatan/OP-TEST/impor")
     numbers = ("SPK/1", "SPK/2", "SPK/1", "", "")
@@ -197,7 +197,7 @@ def test_tables_name_their_columns_as_the_screens_do() -> None:
 
 
 async def test_english_is_a_switch_and_leads_back(city: Desk, stack: AsyncExitStack) -> None:
-    await story.open_operation(city)
+    await operation_shown(city)
     auditor = await stack.enter_async_context(signed_in(city, "pemeriksa", "auditor"))
     page = await auditor.open("/kegiatan/OP-TEST")
     csrf = page.text.partition('name="csrf" value="')[2][:64]

@@ -11,7 +11,7 @@ from services.city.service import SERVICE
 from services.city.web.commands import TREASURER
 from shared.runtime.sheets import read_xlsx
 from tests import pdf
-from tests.screens.browser import HTML, Browser, signed_in
+from tests.screens.browser import HTML, Browser, operation_shown, signed_in
 from tests.system import story
 from tests.system.offices import Desk, eventually
 
@@ -20,7 +20,7 @@ STS = "/uang/OP-TEST/sts"
 
 
 async def people(city: Desk, number: int) -> list[str]:
-    await story.open_operation(city)
+    await operation_shown(city)
     rows = (story.intake_row(willingness=f"SPK/{n}") for n in range(number))
     return sorted(await story.register(city, *rows))
 

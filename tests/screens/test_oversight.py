@@ -20,7 +20,7 @@ from services.province.equations import FATES, STATES
 from shared.runtime.screens.oversight.looking_back import CHANGED_ROWS, asked_for, dated, found_by
 from shared.runtime.screens.paging import PAGE_ROWS
 from shared.runtime.screens.rendering import environment
-from tests.screens.browser import HTML, Browser, form_of, signed_in
+from tests.screens.browser import HTML, Browser, form_of, operation_shown, signed_in
 from tests.system import story
 from tests.system.offices import Desk, eventually
 from tests.system.test_parked import told_of_nobody
@@ -163,7 +163,7 @@ async def test_a_timeline_goes_back_on_both_axes_and_says_what_changed_since(
 async def test_a_discrepancy_is_found_explained_and_read_as_it_was_before(
     city: Desk, stack: AsyncExitStack
 ) -> None:
-    await story.open_operation(city)
+    await operation_shown(city)
     await story.register(city, *(story.intake_row(willingness=f"SPK/{n}") for n in range(4)))
     auditor = await stack.enter_async_context(signed_in(city, "pemeriksa", "auditor"))
     issuer = await stack.enter_async_context(signed_in(city, "penerbit", "issuer"))
@@ -207,7 +207,7 @@ async def test_a_discrepancy_is_found_explained_and_read_as_it_was_before(
 
 
 async def test_a_long_timeline_comes_by_the_page(city: Desk, stack: AsyncExitStack) -> None:
-    await story.open_operation(city)
+    await operation_shown(city)
     await story.register(city, *(story.intake_row(willingness=f"SPK/{n}") for n in range(60)))
     auditor = await stack.enter_async_context(signed_in(city, "pemeriksa", "auditor"))
     page = await auditor.open("/riwayat/OP-TEST")
@@ -233,7 +233,7 @@ async def test_a_long_timeline_comes_by_the_page(city: Desk, stack: AsyncExitSta
 async def test_an_erasure_is_proposed_approved_and_certified_by_forms_alone(
     city: Desk, stack: AsyncExitStack
 ) -> None:
-    await story.open_operation(city)
+    await operation_shown(city)
     first, second = await story.register(city, story.intake_row(), story.intake_row())
     intake = await stack.enter_async_context(signed_in(city, "penerima", "intake"))
     approver = await stack.enter_async_context(signed_in(city, "pengesah", "approver"))
@@ -286,7 +286,7 @@ async def test_an_erasure_is_proposed_approved_and_certified_by_forms_alone(
 async def test_break_glass_is_reviewed_and_every_look_is_listed(
     city: Desk, stack: AsyncExitStack
 ) -> None:
-    await story.open_operation(city)
+    await operation_shown(city)
     row = story.intake_row(name="Contoh Orang", nik="3599990201900001")
     (person,) = await story.register(city, row)
     glass = (
@@ -460,7 +460,7 @@ def test_whatever_is_sealed_has_words_of_the_office_where_it_was_looked_at() -> 
 async def test_the_menu_marks_where_its_reader_is_also_below_what_it_names(
     city: Desk, stack: AsyncExitStack
 ) -> None:
-    await story.open_operation(city)
+    await operation_shown(city)
     auditor = await stack.enter_async_context(signed_in(city, "pemeriksa", "auditor"))
     operator = await stack.enter_async_context(signed_in(city, "penjaga", "operator"))
     marked = re.compile(r'<a href="([^"]+)" aria-current="(?:page|true)">')
