@@ -436,10 +436,12 @@ class Inbox:
         if (await self._witness.kept())[1]:
             # Nothing of a forked history is applied, however it is asked for.
             return applied
-        known, self._waits_since = self._waits_since, {}
+        here: set[int] = set()
         while rows := await self._links.waiting(self._sender, after, SETTLE_MESSAGES):
             for row in rows:
-                since, at = known.get(row.id, (row.parked_at, elapsed))
+                here.add(row.id)
+                # Kept also where something fails midway: what was tried is not tried again at once.
+                since, at = self._waits_since.setdefault(row.id, (row.parked_at, elapsed))
                 waited = max(now - since, timedelta(seconds=elapsed - at))
                 again = (
                     # Looked at first: an operator may have tried so often that no time is so long.
@@ -449,13 +451,13 @@ class Inbox:
                 )
                 tried = row.id in chosen or row.reason in (WAITS.code, FORKED[0]) or again
                 if tried and not row.affairs & held:
+                    self._waits_since[row.id] = now, elapsed
                     if await self._try_again(row, now, by):
                         applied.append(row.id)
                         continue
-                    since, at = now, elapsed
                 held |= row.affairs
-                self._waits_since[row.id] = since, at
             after = rows[-1].sequence
+        self._waits_since = {id_: self._waits_since[id_] for id_ in here}
         return applied
 
     async def _try_again(self, row: Waiting, now: datetime, by: str) -> bool:

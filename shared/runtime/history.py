@@ -28,6 +28,7 @@ from shared.kernel.event import EventTypes, StoredEvent
 from shared.kernel.projector import recorded, rows
 from shared.kernel.vault import is_sealed
 from shared.runtime.manifest import Desk, Problem, ReadRoute
+from shared.runtime.screens import language
 from shared.runtime.screens.language import gettext, office_name
 from shared.runtime.staff import Staff
 from shared.runtime.status import parse_position, parse_time
@@ -373,6 +374,7 @@ async def bounded(desk: Desk) -> AsyncIterator[float]:
 
 
 async def _history(desk: Desk, given: dict[str, str]) -> Any:
+    language.choose("id")
     moment = moment_of(desk.staff, given)
     after = parse_position(given.get("after", "0"), "after")
     types, corrections = desk.handling.types, desk.service.corrections
@@ -384,6 +386,7 @@ async def _history(desk: Desk, given: dict[str, str]) -> Any:
 
 
 async def _changes(desk: Desk, given: dict[str, str]) -> Any:
+    language.choose("id")
     axis = given.get("axis", "recorded")
     if axis not in ("recorded", "occurred") or not {"from", "to"} <= given.keys():
         raise Problem(

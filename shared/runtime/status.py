@@ -55,11 +55,15 @@ async def links(connection: AsyncConnection[Any], partners: Sequence[str]) -> li
         " (select e.recorded_at from outbox b join events e on e.position = b.position"
         f" where b.receiver = p.partner and b.sequence = {CONFIRMED} + 1)"
         " as waiting_since,"
+        # Of each range the oldest that is not too old to be told.
         " (select min(t.at) from unnest(o.unapplied) as r, lateral (select at from link_times"
         " where receiver = p.partner and state = 'received' and sequence >= lower(r)"
-        " order by sequence limit 1) as t) as unapplied_since"
+        " and sequence <= (select x.sequence from link_times x where x.receiver = p.partner"
+        " and x.state = 'received' and x.sequence >= upper(r) - 1 order by x.sequence limit 1)"
+        " and at > now() - %s order by sequence limit 1) as t) as unapplied_since"
         " from unnest(%s::text[]) as p(partner) left join link_out o on o.receiver = p.partner"
         " left join link_in i on i.sender = p.partner order by 1",
+        UNAPPLIED_TOLD,
         list(partners),
     )
 
@@ -166,10 +170,10 @@ def wrong(found: dict[str, Any]) -> list[str]:
         troubles.append(f"{found['parked']} message(s) parked: see the runbook")
     for row in found["links"]:
         since = row["unapplied_since"]
-        if since is not None and LINK_WAIT < datetime.now(UTC) - since < UNAPPLIED_TOLD:
+        if since is not None and datetime.now(UTC) - since > LINK_WAIT:
             troubles.append(
-                f"link to {row['partner']}: {row['unapplied_there']} message(s) received and not"
-                f" applied there since {since:%Y-%m-%d %H:%M} UTC: call that office's operator"
+                f"link to {row['partner']}: messages received and not applied there since"
+                f" {since:%Y-%m-%d %H:%M} UTC: call that office's operator"
             )
     return troubles
 

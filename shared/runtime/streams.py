@@ -189,8 +189,8 @@ class RedisLinks:
                 # A full server refuses it also where the group is there.
                 try:
                     await read(groupname, CONSUMER, {name: "0"}, count=1)
-                except ResponseError:
-                    raise error from None
+                except ResponseError as why:
+                    raise why if "WRONGTYPE" in str(why) else error from None
                 raise ResponseError("BUSYGROUP Consumer Group name already exists") from None
 
         async def watched(groupname: str, consumername: str, streams: Any, **more: Any) -> Any:
@@ -287,11 +287,15 @@ class RedisLinks:
     async def _make_group(self, broker: RedisBroker, partner: str) -> bool:
         """From 0, so that what was sent before this office's first start is read too.
 
-        False where something else than a stream has its name.
+        False where something else than a stream has its name, or a full server refuses a new one:
+        the other links go on, and free it.
         """
         name = stream_name(partner, self._office)
         try:
             await _client(broker).xgroup_create(name, self._office, id="0", mkstream=True)
+        except OutOfMemoryError:
+            self._stuck[name] = f"what {partner} sends can't be read: Redis is full"
+            return False
         except ResponseError as error:
             if "WRONGTYPE" in str(error):
                 self._stuck[name] = f"what {partner} sends can't be read: {name} is no stream"

@@ -48,11 +48,13 @@ BACK_OFF_SECONDS = (0.5, 1.0, 2.0, 5.0, 10.0)
 LOCK_CONNECTION: dict[str, Any] = {
     "connect_timeout": 5,
     "keepalives_idle": 10, "keepalives_interval": 5, "keepalives_count": 3,
+    "tcp_user_timeout": 25_000,
     "options": "-c search_path=public,pg_temp -c tcp_keepalives_idle=10"
-    " -c tcp_keepalives_interval=5 -c tcp_keepalives_count=3",
+    " -c tcp_keepalives_interval=5 -c tcp_keepalives_count=3 -c tcp_user_timeout=25000",
 }  # fmt: skip
-"""Either end finds within 25 s that the other's machine is gone without a word: else the server
-would keep the lock for two hours, and no standby takes over."""
+"""Either end finds within about half a minute that the other's machine is gone without a word, also
+where something was sent that is not acknowledged: else the server would keep the lock, and no
+standby takes over."""
 
 
 class Worker:
@@ -178,10 +180,12 @@ class Worker:
                     failures = 0
                 except (ConnectionError, AheadOfLog, Held, HistoryBroken) as error:
                     self.troubles[name] = f"{name}: {error}"
+                    self._cut_off.discard(name)
                     if isinstance(error, ConnectionError):
                         self._cut_off.add(name)
                     done, failures = 0, failures + 1
                 except Exception as error:
+                    self._cut_off.discard(name)
                     if isinstance(error, OperationalError):
                         await self._office.pool.check()
                     # Its message may hold values, and health is open to all: the type must do.

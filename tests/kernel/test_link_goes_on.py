@@ -171,3 +171,23 @@ async def test_rubbish_beside_a_batch_that_is_tried_again_counts_once(
                 await pair.deliver(b"hello", *pair.wire.frames, again=bool(again))
     await pair.deliver(b"hello", *pair.wire.frames, again=True)
     assert await rows(pair.province, "select times from parked") == [(1,)]
+
+
+async def test_a_database_that_was_away_for_a_moment_spends_no_try(
+    pair: Pair, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    await pair.deliver(pair.frame_of(told(1, data=CLOSED)))
+    at = NOW + timedelta(hours=1)
+    await pair.inbox.settle(at, "worker")
+    tries = "select tries from parked"
+    assert await rows(pair.province, tries) == [(2,)]
+    with monkeypatch.context() as patch:
+
+        async def away(*_: object) -> None:
+            raise OperationalError
+
+        patch.setattr(pair.inbox._links, "waiting", away)
+        with pytest.raises(OperationalError):
+            await pair.inbox.settle(at + timedelta(seconds=1), "worker")
+    await pair.inbox.settle(at + timedelta(seconds=2), "worker")
+    assert await rows(pair.province, tries) == [(2,)]

@@ -83,8 +83,8 @@ async def full(valkey: Valkey) -> AsyncIterator[None]:
 
 
 @asynccontextmanager
-async def started(valkey: Valkey, received: Received) -> AsyncIterator[RedisLinks]:
-    links = RedisLinks(f"unix://{valkey.socket}", "35", ["53.71"], received.take)
+async def started(valkey: Valkey, received: Received, *more: str) -> AsyncIterator[RedisLinks]:
+    links = RedisLinks(f"unix://{valkey.socket}", "35", [*more, "53.71"], received.take)
     task = asyncio.create_task(links.run())
     try:
         yield links
@@ -100,6 +100,17 @@ async def test_a_worker_that_starts_while_redis_is_full_reads_what_is_there(
         with suppress(TimeoutError):
             await received.wait_for(1)
         assert received == [b"one"], links.trouble
+
+
+async def test_a_link_without_a_group_on_a_full_redis_keeps_no_other(valkey: Valkey) -> None:
+    """A new partner, or a flush and then a full server: for it no group can be made now."""
+    received = Received()
+    async with full(valkey), started(valkey, received, "51") as links:
+        with suppress(TimeoutError):
+            await received.wait_for(1)
+        assert received == [b"one"], links.trouble
+        await eventually(lambda: asyncio.sleep(0, "51" in (links.trouble or "")))
+        assert links.trouble == "what 51 sends can't be read: Redis is full"
 
 
 async def test_a_worker_that_starts_while_redis_is_full_can_take_its_own_entries_away(

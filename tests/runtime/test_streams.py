@@ -14,6 +14,7 @@ from redis.asyncio import Redis
 from shared.kernel.link import Receipt, encode
 from shared.runtime import streams
 from shared.runtime.streams import RedisLinks, stream_name
+from shared.runtime.tasks import end
 from tests.servers import Servers
 
 INCOMING = stream_name("53.71", "35")
@@ -62,9 +63,7 @@ async def running(servers: Servers, received: Received, *more: str) -> AsyncIter
         await eventually(lambda: asyncio.sleep(0, links.trouble != "not started"))
         yield links
     finally:
-        task.cancel()
-        with suppress(asyncio.CancelledError):
-            await task
+        await end([task])
 
 
 async def put(redis: Redis, text: bytes) -> bytes:

@@ -391,7 +391,7 @@ async def test_an_answer_corrected_while_she_is_on_the_next_manifest_is_not_lost
     ]
     issue = {"deed_number": "BAST/2"}
     assert await city.refused("issuer", "/handovers/HO-2/issue", issue) == "ALREADY_RECEIVED"
-    taken = {"deed_number": "BAST/HO-1"}
+    taken = {"deed_number": "Bast/HO-1"}
     assert await city.refused("issuer", "/handovers/HO-2/issue", taken) == "DEED_NUMBER_OF_ANOTHER"
     path = f"/handovers/HO-2/entries/{person}/withdrawal"
     await city.post("issuer", path, {"reason": "Sudah di sana"})

@@ -7,6 +7,7 @@ import json
 from datetime import timedelta
 
 import pytest
+from psycopg import AsyncConnection
 
 from shared.contracts.messages import CaseStatusChanged
 from shared.kernel.event import Outgoing
@@ -14,6 +15,7 @@ from shared.kernel.handling import Handling, Unit
 from shared.runtime import status
 from shared.runtime.worker import ANNOUNCE_SECONDS
 from tests.kernel.counter import count, decider
+from tests.servers import Servers
 from tests.system import story
 from tests.system.offices import Desk, eventually
 from tests.system.test_command import environment
@@ -107,29 +109,52 @@ async def test_every_message_says_how_far_it_is(city: Desk, province: Desk) -> N
     assert await state_of(province, STRANGER, "received")
 
 
+async def unapplied_at(province: Desk, number: int) -> None:
+    """The province knows of so many that the city did not apply."""
+
+    async def told() -> bool:
+        (link,) = await province.get("auditor", "/links")
+        settled = link["recorded"] == link["confirmed"]
+        return bool(settled and link["unapplied_there"] == number)
+
+    await eventually(told)
+
+
+async def said_of(desk: Desk) -> list[str]:
+    """What its status says is wrong with its links."""
+    async with desk.office.pool.connection() as connection:
+        found = await status.status(connection, desk.office.settings.partners)
+    return [one for one in status.wrong(found) if one.startswith("link to")]
+
+
 async def test_a_message_that_its_receiver_never_applied_alarms_its_sender(
-    city: Desk, province: Desk, monkeypatch: pytest.MonkeyPatch
+    city: Desk, province: Desk, monkeypatch: pytest.MonkeyPatch, servers: Servers
 ) -> None:
-    """Received there and not applied, for however long: the sender's status must not be green."""
+    """Received there and not applied: the sender's status must not be green."""
     await story.issued(city, 1)
     await story.expected(province)
     await told_of_nobody(province, "ready")
+    await unapplied_at(province, 1)
+    assert await said_of(province) == [], "not after a moment"
+    with monkeypatch.context() as patch:
+        patch.setattr(status, "LINK_WAIT", timedelta(0))
+        (said,) = await said_of(province)
+    assert "received and not applied there" in said
 
-    async def parked_there() -> bool:
-        (one,) = await province.get("operator", f"/deliveries?subject={STRANGER}")
-        return bool(one["state"] == "received")
-
-    await eventually(parked_there)
-    # Whatever the bound on age is, it is over.
-    monkeypatch.setattr(status, "LINK_WAIT", timedelta(0))
-    monkeypatch.setattr(status, "MODEL_WAIT", timedelta(hours=1))
-
-    async def quiet() -> bool:
-        (link,) = await province.get("auditor", "/links")
-        return bool(link["recorded"] == link["confirmed"])
-
-    await eventually(quiet)
-    async with province.office.pool.connection() as connection:
-        found = await status.status(connection, province.office.settings.partners)
-    said = [one for one in status.wrong(found) if not one.startswith("worker:")]
-    assert any("not applied" in one for one in said), (found["links"][0]["unapplied_there"], said)
+    # One that was given up a month ago is not told for ever, and hides no newer one.
+    (one,) = await city.get("operator", "/parked")
+    words = ("discard", str(one["id"]), "--reason", "salah orang")
+    code, _, _ = await pulang("parked", *words, **environment(city))
+    assert code == 0
+    owner = servers.owner(province.office.settings.database_url)
+    async with await AsyncConnection.connect(owner, autocommit=True) as connection:
+        earlier = "update link_times set at = at - %s::interval"
+        await connection.execute(earlier, ("31 days",))
+        with monkeypatch.context() as patch:
+            patch.setattr(status, "LINK_WAIT", timedelta(0))
+            assert await said_of(province) == []
+        await told_of_nobody(province, "ready")
+        await unapplied_at(province, 2)
+        await connection.execute(f"{earlier} where at > now() - interval '1 day'", ("1 hour",))
+    (said,) = await said_of(province)
+    assert "received and not applied there" in said

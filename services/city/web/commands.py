@@ -201,7 +201,10 @@ async def _hand_over(desk: Desk, command: handover.IssueHandover) -> Sequence[Co
         return []
     office = state.drafted.receiving_office
     number = desk.command(
-        deed.UseDeedNumber, deed_number=command.deed_number, handover=command.handover
+        # In capitals: a register doesn't tell them apart.
+        deed.UseDeedNumber,
+        deed_number=command.deed_number.upper(),
+        handover=command.handover,
     )
     return [
         number,

@@ -43,6 +43,7 @@ from shared.runtime.history import history
 from shared.runtime.office import Office
 from shared.runtime.papers.paper import typeset
 from shared.runtime.papers.record import Source
+from shared.runtime.screens import language
 
 WITNESSED = 1_000
 """So many checkpoints of one partner are all shown; of more, those beside the subject's events."""
@@ -179,7 +180,8 @@ def _proofs_document(
 async def _lines(
     connection: AsyncConnection[Any], office: Office, subject: str
 ) -> list[dict[str, Any]]:
-    """The subject's whole history, in plain words."""
+    """The subject's whole history, in plain words: Indonesian, whoever takes it away."""
+    language.choose("id")
     lines: list[dict[str, Any]] = []
     types, corrections = office.handling.types, office.service.corrections
     while some := await history(

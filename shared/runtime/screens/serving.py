@@ -429,7 +429,8 @@ async def _page(
         form=form,
         problem=problem,
         recorded=shown.pop("did") or _recorded(request),
-        nothing_new=NOTHING_NEW in request.query_params,
+        nothing_new=NOTHING_NEW in request.query_params
+        or (shown["taken"] or {}).get("recorded") == 0,
         held_up=held_up,
         made_at=now.timestamp() if request.method == "GET" and moment == Moment() else None,
     )
