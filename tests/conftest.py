@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import shutil
+import tempfile
 from collections.abc import AsyncIterator, Callable, Iterator
 from contextlib import AsyncExitStack
 from datetime import UTC, datetime
@@ -21,6 +23,7 @@ from shared.kernel.store import Store
 from shared.runtime import key_file, passwords
 from shared.runtime.key_file import SealedFile
 from shared.runtime.settings import Settings
+from tests.chaos.servers import Valkey
 from tests.servers import Servers, engine_answers, start_servers
 
 ON_ENGINE = engine_answers()
@@ -59,6 +62,21 @@ def pytest_report_header() -> str:
 def servers() -> Iterator[Servers]:
     with start_servers() as started:
         yield started
+
+
+@pytest.fixture
+def valkey() -> Iterator[Valkey]:
+    """A Redis of its own, which a test may fill and end."""
+    # Not below a test's own folder: the path of a socket is short, and its server another account.
+    folder = Path(tempfile.mkdtemp(prefix="pulang-valkey-"))
+    folder.chmod(0o755)
+    server = Valkey(folder / "valkey")
+    try:
+        server.start()
+        yield server
+    finally:
+        server.remove()
+        shutil.rmtree(folder, ignore_errors=True)
 
 
 @pytest.fixture

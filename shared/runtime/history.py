@@ -29,7 +29,6 @@ from shared.kernel.projector import recorded, rows
 from shared.kernel.vault import is_sealed
 from shared.runtime.manifest import Desk, Problem, ReadRoute
 from shared.runtime.screens import language
-from shared.runtime.screens.language import gettext, office_name
 from shared.runtime.staff import Staff
 from shared.runtime.status import parse_position, parse_time
 
@@ -254,7 +253,7 @@ def words(event: Event) -> str:
 
     In the language of the request; the API's is Indonesian.
     """
-    return gettext(event.words).format(**_plain(event.model_dump(mode="json")))
+    return language.gettext(event.words).format(**_plain(event.model_dump(mode="json")))
 
 
 def _plain(fields: Mapping[str, Any]) -> dict[str, Any]:
@@ -263,7 +262,7 @@ def _plain(fields: Mapping[str, Any]) -> dict[str, Any]:
         fields = {**fields, "figure": f"Rp{fields['figure']}"}
     elif fields.get("subject") == "destination":
         there = fields["destination"]
-        to = gettext(TO).format(destination=PROVINCES.get(there, there))
+        to = language.gettext(TO).format(destination=PROVINCES.get(there, there))
         fields = {**fields, "subject": to}
     return {name: _said(name, value) for name, value in fields.items()}
 
@@ -272,9 +271,9 @@ def _said(name: str, value: Any) -> Any:
     if isinstance(value, dict):
         return _plain(value)
     if name in OFFICES and isinstance(value, str):
-        return office_name(value)
+        return language.office_name(value)
     if name in CODED and value in PLAIN:
-        return gettext(PLAIN[value])
+        return language.gettext(PLAIN[value])
     return value
 
 

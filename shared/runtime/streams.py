@@ -277,7 +277,9 @@ class RedisLinks:
 
     async def _read_link(self, broker: RedisBroker, partner: str, subscriber: Any) -> None:
         """Returns when the subscriber has stopped: a ping would succeed on a server without it."""
-        while not await self._make_group(broker, partner):  # noqa: ASYNC110 - nobody tells
+        name = stream_name(partner, self._office)
+        # Nobody tells when it can be made. (`_stuck` names it: all were tried a moment ago.)
+        while name in self._stuck and not await self._make_group(broker, partner):  # noqa: ASYNC110
             await asyncio.sleep(SUPERVISE_SECONDS)
         await self._read_pending(broker, partner)
         await subscriber.start()

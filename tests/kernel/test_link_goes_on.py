@@ -6,7 +6,7 @@ from __future__ import annotations
 
 import asyncio
 from collections.abc import Sequence
-from datetime import timedelta
+from datetime import datetime, timedelta
 from typing import Any
 
 import pytest
@@ -32,32 +32,29 @@ async def discard(pair: Pair, *numbers: int) -> None:
     await pair.province.store.append(Commit(at=NOW, settled=settled))
 
 
+async def comes_late(pair: Pair, begun: datetime) -> None:
+    """Some tries at once, then what it lacked, by another link; and tries for five minutes."""
+    for seconds in range(4):
+        await pair.inbox.settle(begun + timedelta(seconds=seconds), "worker")
+    units = [inbox.Unit([count("received", 2_000)])]
+    await pair.province.handle(units, at=NOW, actor="office:53", cause="c")
+    for seconds in (10, 20, 70, 300):
+        await pair.inbox.settle(begun + timedelta(seconds=seconds), "worker")
+
+
 async def test_a_message_that_waited_an_hour_is_tried_for_as_long_as_any_other(pair: Pair) -> None:
     """Runbook: tried again after about 15 seconds, a minute and 4 minutes; then people decide."""
     first, second = told(1, data=CLOSED), told(2, data=CLOSED)
     await pair.deliver(pair.frame_of(first, second))
     await discard(pair, 1)
-    freed = NOW + timedelta(hours=1)
-    for seconds in range(4):
-        await pair.inbox.settle(freed + timedelta(seconds=seconds), "worker")
-    # What it lacked comes by another link ten seconds later.
-    units = [inbox.Unit([count("received", 2_000)])]
-    await pair.province.handle(units, at=NOW, actor="office:53", cause="c")
-    for seconds in (10, 20, 70, 300):
-        await pair.inbox.settle(freed + timedelta(seconds=seconds), "worker")
+    await comes_late(pair, NOW + timedelta(hours=1))
     assert await pair.received() == 1_000
 
 
 async def test_a_refused_message_is_not_given_up_because_the_worker_was_away(pair: Pair) -> None:
     """The worker comes back after ten minutes; what the message lacked is read a second later."""
     await pair.deliver(pair.frame_of(told(1, data=CLOSED)))
-    back = NOW + timedelta(minutes=10)
-    for seconds in range(4):
-        await pair.inbox.settle(back + timedelta(seconds=seconds), "worker")
-    units = [inbox.Unit([count("received", 2_000)])]
-    await pair.province.handle(units, at=NOW, actor="office:53", cause="c")
-    for seconds in (10, 20, 70, 300):
-        await pair.inbox.settle(back + timedelta(seconds=seconds), "worker")
+    await comes_late(pair, NOW + timedelta(minutes=10))
     assert await pair.received() == 1_000
 
 

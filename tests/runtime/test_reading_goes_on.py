@@ -4,14 +4,9 @@ from __future__ import annotations
 
 import asyncio
 import copy
-import shutil
-import tempfile
-from collections.abc import AsyncIterator, Iterator
+from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager, suppress
-from pathlib import Path
-from urllib.parse import urlsplit
 
-import pytest
 from redis.asyncio import Redis
 from redis.exceptions import RedisError
 
@@ -23,6 +18,7 @@ from tests.runtime.test_streams import (  # noqa: F401
     INCOMING,
     Received,
     eventually,
+    line,
     put,
     redis,
     running,
@@ -31,20 +27,6 @@ from tests.servers import Servers
 
 OUTGOING = stream_name("35", "53.71")
 FULL_BYTES = 4_000_000
-
-
-@pytest.fixture
-def valkey() -> Iterator[Valkey]:
-    """A Redis of its own, whose memory may be full."""
-    folder = Path(tempfile.mkdtemp(prefix="pulang-full-"))
-    folder.chmod(0o755)
-    server = Valkey(folder / "valkey")
-    try:
-        server.start()
-        yield server
-    finally:
-        server.remove()
-        shutil.rmtree(folder, ignore_errors=True)
 
 
 @asynccontextmanager
@@ -136,54 +118,22 @@ async def test_one_stream_that_is_none_keeps_no_other_link(servers: Servers, red
         await received.wait_for(1)
 
 
-@asynccontextmanager
-async def breaks_once(servers: Servers, at: bytes) -> AsyncIterator[str]:
-    """A line that breaks in the moment when Redis answers with these bytes, and once."""
-    to = urlsplit(servers.redis_url)
-    whole = False
-
-    async def pass_on(
-        reader: asyncio.StreamReader, writer: asyncio.StreamWriter, back: bool
-    ) -> None:
-        nonlocal whole
-        with suppress(OSError):
-            while data := await reader.read(65_536):
-                if back and at in data and not whole:
-                    whole = True
-                    return
-                writer.write(data)
-                await writer.drain()
-
-    async def serve(reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
-        back, forth = await (
-            asyncio.open_unix_connection(to.path)
-            if to.scheme == "unix"
-            else asyncio.open_connection(to.hostname, to.port)
-        )
-        ways = [
-            asyncio.create_task(pass_on(reader, forth, False)),
-            asyncio.create_task(pass_on(back, writer, True)),
-        ]
-        try:
-            await asyncio.wait(ways, return_when=asyncio.FIRST_COMPLETED)
-        finally:
-            for way in ways:
-                way.cancel()
-            for one in (writer, forth):
-                one.transport.abort()
-
-    async with await asyncio.start_server(serve, "127.0.0.1", 0) as server:
-        yield f"redis://127.0.0.1:{server.sockets[0].getsockname()[1]}"
-
-
 async def test_what_was_given_as_the_line_broke_is_received_without_a_restart(
     servers: Servers,
     redis: Redis,  # noqa: F811
 ) -> None:
     """The group counts it as delivered; only a worker that starts anew asks for it."""
     received = Received()
+    broken = False
+
+    async def breaks_once(data: bytes) -> bool:
+        nonlocal broken
+        breaks = b"rubbish" in data and not broken
+        broken = broken or breaks
+        return not breaks
+
     far = copy.copy(servers)
-    async with breaks_once(servers, b"rubbish") as far.redis_url, running(far, received) as links:
+    async with line(servers, breaks_once) as far.redis_url, running(far, received) as links:
         await eventually(lambda: asyncio.sleep(0, links.trouble is None))
         await put(redis, b"rubbish")
         await asyncio.sleep(1)

@@ -190,17 +190,25 @@ async def test_a_link_whose_server_is_away_says_so_and_waits(
 
 
 @asynccontextmanager
-async def thin_line(servers: Servers, bytes_a_second: int) -> AsyncIterator[str]:
-    """The address of the same Redis at the end of a line on which answers come slowly."""
+async def line(
+    servers: Servers, answered: Callable[[bytes], Awaitable[bool]]
+) -> AsyncIterator[str]:
+    """The address of the same Redis at the end of a line.
+
+    Each part of an answer waits for `answered`; the line breaks where that is false.
+    """
     at = urlsplit(servers.redis_url)
 
+    async def whole(data: bytes) -> bool:
+        return True
+
     async def pass_on(
-        reader: asyncio.StreamReader, writer: asyncio.StreamWriter, pace: int = 0
+        reader: asyncio.StreamReader,
+        writer: asyncio.StreamWriter,
+        goes_on: Callable[[bytes], Awaitable[bool]] = whole,
     ) -> None:
         with suppress(OSError):
-            while data := await reader.read(4_096):
-                if pace:
-                    await asyncio.sleep(len(data) / pace)
+            while (data := await reader.read(4_096)) and await goes_on(data):
                 writer.write(data)
                 await writer.drain()
 
@@ -212,7 +220,7 @@ async def thin_line(servers: Servers, bytes_a_second: int) -> AsyncIterator[str]
         )
         ways = [
             asyncio.create_task(pass_on(reader, to_redis)),
-            asyncio.create_task(pass_on(redis, writer, bytes_a_second)),
+            asyncio.create_task(pass_on(redis, writer, answered)),
         ]
         try:
             await asyncio.wait(ways, return_when=asyncio.FIRST_COMPLETED)
@@ -226,6 +234,12 @@ async def thin_line(servers: Servers, bytes_a_second: int) -> AsyncIterator[str]
         yield f"redis://127.0.0.1:{server.sockets[0].getsockname()[1]}"
 
 
+async def slowly(data: bytes) -> bool:
+    """50,000 bytes a second."""
+    await asyncio.sleep(len(data) / 50_000)
+    return True
+
+
 async def test_a_line_too_thin_to_read_by_is_said_until_reading_works_again(
     servers: Servers, redis: Redis, monkeypatch: pytest.MonkeyPatch
 ) -> None:
@@ -233,7 +247,7 @@ async def test_a_line_too_thin_to_read_by_is_said_until_reading_works_again(
     monkeypatch.setattr(streams, "REPLY_SECONDS", 1.0)
     received = Received()
     far = copy.copy(servers)
-    async with thin_line(servers, 50_000) as far.redis_url, running(far, received) as links:
+    async with line(servers, slowly) as far.redis_url, running(far, received) as links:
         await put(redis, bytes(500_000))
         await eventually(lambda: asyncio.sleep(0, links.trouble is not None))
         assert links.trouble == "what 53.71 sends can't be read: TimeoutError"

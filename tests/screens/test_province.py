@@ -299,9 +299,6 @@ async def test_a_credit_of_who_has_no_case_here_is_shown_and_is_nobodys_task(
     worker = await stack.enter_async_context(signed_in(province, "pendamping", "case_worker"))
     here, away = await handed_over(city, province, 2)
     await story.open_house(province)
-    await story.answer(province, here, story.ARRIVED)
-    absent = {"outcome": "absent", "absence": "left_in_transit"}
-    await story.answer(province, away, absent)
     credits = [
         story.CREDIT | {"person": person, "reference": f"KREDIT/{n}"}
         for n, person in enumerate((here, away), 1)
@@ -312,8 +309,19 @@ async def test_a_credit_of_who_has_no_case_here_is_shown_and_is_nobodys_task(
         page = (await worker.open("/bantuan")).text
         return page if "KREDIT/1" in page and "KREDIT/2" in page else None
 
-    page = await eventually(both)
-    assert f'href="/kasus/{here}"' in page
+    # Before anybody answers: the city tells no more credits of who did not arrive.
+    await eventually(both)
+    await story.answer(province, here, story.ARRIVED)
+    absent = {"outcome": "absent", "absence": "left_in_transit"}
+    await story.answer(province, away, absent)
+
+    async def taken_in() -> Any:
+        page = (await worker.open("/bantuan")).text
+        return page if f'href="/kasus/{here}"' in page else None
+
+    page = await eventually(taken_in)
+    assert "KREDIT/1" in page
+    assert "KREDIT/2" in page
     assert f'href="/penerima-manfaat/{away}"' in page
     assert page.count("Ia tidak mempunyai kasus di sini") == 1
     assert page.count("Pastikan ada di rekeningnya") == 1

@@ -4,13 +4,10 @@ from __future__ import annotations
 
 import asyncio
 import json
-import shutil
-import tempfile
-from collections.abc import AsyncIterator, Callable, Iterator
+from collections.abc import AsyncIterator, Callable
 from contextlib import AsyncExitStack, asynccontextmanager
 from dataclasses import dataclass, field
 from itertools import count
-from pathlib import Path
 from typing import Any, LiteralString
 
 import pytest
@@ -28,20 +25,6 @@ HANDOVERS = 30
 PERSONS = 20
 SEVEN_COMMANDS_SECONDS = 5.0
 DRAINED_SECONDS = 20.0
-
-
-@pytest.fixture
-def valkey() -> Iterator[Valkey]:
-    """A Redis that a test may end."""
-    folder = Path(tempfile.mkdtemp(prefix="pulang-lost-"))
-    folder.chmod(0o755)
-    server = Valkey(folder / "valkey")
-    try:
-        server.start()
-        yield server
-    finally:
-        server.remove()
-        shutil.rmtree(folder, ignore_errors=True)
 
 
 @pytest.fixture

@@ -87,9 +87,9 @@ async def open_ones(connection: AsyncConnection[Any]) -> int:
     """How many credits of those who have a case stand that nobody has answered for."""
     found = await rows(
         connection,
-        "select count(*)::int as n from rm_grants.credit where answer is null"
-        " and standing_rupiah > 0 and exists"
-        " (select from rm_cases.casework k where k.person = credit.person)",
+        "select count(*)::int as n" + WHICH,
+        answer="open",
+        person=None,
     )
     return int(found[0]["n"])
 
