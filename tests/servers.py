@@ -31,7 +31,7 @@ UNDURABLE = {
 """Durability is not what these tests are about; the demo and the compose file keep it. Hundreds of
 databases keep a vacuum, checkpoints and their writing busy for nothing."""
 MEMORY, ROOM_BYTES = Path("/dev/shm"), 4 << 30
-"""Where embedded servers write, if there is room: a database is hundreds of files, and a disk takes
+"""Where embedded servers write, if they may and there is room: a database is hundreds of files, and a disk takes
 four times as long to make them."""
 LISTENING = range(20_000, 32_000)
 """Below the ports that a system gives to whoever connects or asks for any."""
@@ -160,7 +160,8 @@ def start_servers() -> Iterator[Servers]:
     from shared.runtime.embedded import EmbeddedServers
 
     # Below a folder that an unprivileged server can reach, unlike pytest's own as root.
-    in_memory = MEMORY.is_dir() and shutil.disk_usage(MEMORY).free > ROOM_BYTES
+    writable = MEMORY.is_dir() and os.access(MEMORY, os.W_OK | os.X_OK)
+    in_memory = writable and shutil.disk_usage(MEMORY).free > ROOM_BYTES
     folder = Path(tempfile.mkdtemp(prefix="pulang-test-", dir=MEMORY if in_memory else None))
     folder.chmod(0o755)
     try:
