@@ -31,8 +31,8 @@ UNDURABLE = {
 """Durability is not what these tests are about; the demo and the compose file keep it. Hundreds of
 databases keep a vacuum, checkpoints and their writing busy for nothing."""
 MEMORY, ROOM_BYTES = Path("/dev/shm"), 4 << 30
-"""Where embedded servers write, if they may and there is room: a database is hundreds of files, and a
-disk takes four times as long to make them."""
+"""Where embedded servers write, if they may and there is room: a database is hundreds of files, and
+a disk takes four times as long to make them."""
 LISTENING = range(20_000, 32_000)
 """Below the ports that a system gives to whoever connects or asks for any."""
 
